@@ -1,0 +1,1 @@
+"""Edge inference with on-device class enrolment."""

@@ -1,0 +1,154 @@
+"""Every error that edgeinc raises on purpose; catch `EdgeincError` to catch them all.
+
+    EdgeincError
+    ├── InputError (ValueError)         what was handed in cannot be used
+    │   ├── ImageError                  no picture: missing, empty, truncated, too small, too large
+    │   ├── LabelError                  a label that is empty, over-long or has control characters
+    │   ├── CardError                   a model card that breaks its schema
+    │   └── ModelFormatError            weights that no runtime here can read or cut
+    ├── NotFoundError (LookupError)     a name that nothing answers to
+    │   ├── LabelNotFoundError          no class of that name is enrolled
+    │   ├── SampleNotFoundError         no stored example has that id
+    │   ├── ModelNotFoundError          no card of that name, or its weights are not installed
+    │   └── TensorNotFoundError         the network has no tensor of that name
+    ├── WeightsError                    weights that must not be used
+    │   ├── ChecksumError               their sha256 is not the card's
+    │   └── DownloadError               they could not be fetched
+    ├── RuntimeUnavailableError         a package is not installed; the message names the extra
+    ├── DeviceError                     the device asked for is not here, or refused the network
+    ├── InferenceError                  a runtime failed while it ran
+    └── StoreError                      the store file
+        ├── StoreFormatError            no store at all, or a damaged one
+        ├── StoreVersionError           written by a newer edgeinc
+        ├── StoreBusyError              another process holds the writer's lock
+        ├── StoreReadOnlyError          it can be read, not written
+        ├── StoreWriteError             the disk refused: full, failing or gone
+        └── BackboneMismatchError       made with another backbone
+
+Each message is one sentence or two: what is wrong, and what to do about it.
+"""
+
+from __future__ import annotations
+
+__all__ = [
+    "BackboneMismatchError",
+    "CardError",
+    "ChecksumError",
+    "DeviceError",
+    "DownloadError",
+    "EdgeincError",
+    "ImageError",
+    "InferenceError",
+    "InputError",
+    "LabelError",
+    "LabelNotFoundError",
+    "ModelFormatError",
+    "ModelNotFoundError",
+    "NotFoundError",
+    "RuntimeUnavailableError",
+    "SampleNotFoundError",
+    "StoreBusyError",
+    "StoreError",
+    "StoreFormatError",
+    "StoreReadOnlyError",
+    "StoreVersionError",
+    "StoreWriteError",
+    "TensorNotFoundError",
+    "WeightsError",
+]
+
+
+class EdgeincError(Exception):
+    """The root of the tree."""
+
+
+class InputError(EdgeincError, ValueError):
+    """What was handed in cannot be used."""
+
+
+class ImageError(InputError):
+    """No usable picture: missing, empty, truncated, too small or too large."""
+
+
+class LabelError(InputError):
+    """A label that is empty, over-long or has control characters."""
+
+
+class CardError(InputError):
+    """A model card that breaks its schema."""
+
+
+class ModelFormatError(InputError):
+    """Weights that no runtime here can read or cut."""
+
+
+class NotFoundError(EdgeincError, LookupError):
+    """A name that nothing answers to."""
+
+
+class LabelNotFoundError(NotFoundError):
+    """No class of that name is enrolled."""
+
+
+class SampleNotFoundError(NotFoundError):
+    """No stored example has that id."""
+
+
+class ModelNotFoundError(NotFoundError):
+    """No card of that name, or its weights are not installed."""
+
+
+class TensorNotFoundError(NotFoundError):
+    """The network has no tensor of that name."""
+
+
+class WeightsError(EdgeincError):
+    """Weights that must not be used."""
+
+
+class ChecksumError(WeightsError):
+    """Weights whose sha256 is not the card's."""
+
+
+class DownloadError(WeightsError):
+    """Weights that could not be fetched."""
+
+
+class RuntimeUnavailableError(EdgeincError):
+    """A package is not installed; the message names the extra that brings it."""
+
+
+class DeviceError(EdgeincError):
+    """The device asked for is not here, or refused the network."""
+
+
+class InferenceError(EdgeincError):
+    """A runtime failed while it ran."""
+
+
+class StoreError(EdgeincError):
+    """The store file cannot be used as asked."""
+
+
+class StoreFormatError(StoreError):
+    """No store at all, or a damaged one."""
+
+
+class StoreVersionError(StoreError):
+    """A store written by a newer edgeinc."""
+
+
+class StoreBusyError(StoreError):
+    """Another process holds the writer's lock."""
+
+
+class StoreReadOnlyError(StoreError):
+    """The store can be read, not written."""
+
+
+class StoreWriteError(StoreError):
+    """The disk refused a write: full, failing or gone."""
+
+
+class BackboneMismatchError(StoreError):
+    """The store was made with another backbone."""

@@ -1,0 +1,156 @@
+"""Small frozen records that pass between rooms and out to the caller."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+__all__ = [
+    "Candidate",
+    "ClassInfo",
+    "EnrollReport",
+    "Evaluation",
+    "LogEntry",
+    "Match",
+    "Prediction",
+    "SampleInfo",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """One label that a picture may have.
+
+    Attributes:
+        label: The class.
+        score: Its probability, 0 to 1.
+        base: True for one of the backbone's own classes, False for an enrolled one.
+    """
+
+    label: str
+    score: float
+    base: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """What one picture was taken for.
+
+    Attributes:
+        label: The class, or None when the picture is of none that is known.
+        score: Probability of the best candidate, 0 to 1 (0 when there is none).
+        known: False when the picture was taken for a stranger.
+        candidates: Up to five best candidates, best first, also for a stranger.
+        device: The device that really ran the backbone, in its runtime's own words.
+        ms: Time from picture to answer, milliseconds.
+        source: Path of the picture where there is one.
+    """
+
+    label: str | None
+    score: float
+    known: bool
+    candidates: tuple[Candidate, ...]
+    device: str
+    ms: float
+    source: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Match:
+    """A stored example that resembles a picture.
+
+    Attributes:
+        id: The example's random id, 32 hexadecimal digits.
+        label: Its class.
+        similarity: Cosine of the two feature vectors, -1 to 1.
+        source: Where the example came from, where that is known.
+    """
+
+    id: str
+    label: str
+    similarity: float
+    source: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class ClassInfo:
+    """An enrolled class: its label, how many examples count, and its threshold.
+
+    `threshold` is the least similarity to the class's mean at which a picture is taken
+    for known; None while the class has no example.
+    """
+
+    label: str
+    examples: int
+    threshold: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SampleInfo:
+    """A stored example: id (32 hexadecimal digits), class, source, and Unix time in seconds."""
+
+    id: str
+    label: str
+    source: str | None
+    time: float
+
+
+@dataclass(frozen=True, slots=True)
+class EnrollReport:
+    """What an enrolment did.
+
+    Attributes:
+        added: Examples that were committed.
+        skipped: Pictures that were not: duplicates and unreadable files.
+        classes: Every enrolled class with the number of its examples, after the operation.
+        warnings: One sentence for each thing that a person should look at.
+        ids: Ids of the examples that were added, in the order given.
+    """
+
+    added: int
+    skipped: int
+    classes: Mapping[str, int]
+    warnings: tuple[str, ...] = ()
+    ids: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class LogEntry:
+    """One line of a store's journal.
+
+    Attributes:
+        number: Its number, from 1.
+        time: Unix time in seconds.
+        operation: `enroll`, `forget`, `purge`, `rename`, `undo` or `merge`.
+        detail: What it did, in words.
+        tool: The edgeinc version that did it.
+        undone: True when it has been undone.
+    """
+
+    number: int
+    time: float
+    operation: str
+    detail: str
+    tool: str
+    undone: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """Accuracy against pictures whose class is known.
+
+    Attributes:
+        n: Pictures evaluated.
+        topk: Accuracy of the label ranking at 1..5, before any rejection.
+        per_class: Top-1 accuracy of each class.
+        confusion: `confusion[truth][answer]`, counts, of the label ranking.
+        unknown_rate: Share of the pictures that were rejected as unknown.
+        skipped: Unreadable files that were left out.
+    """
+
+    n: int
+    topk: tuple[float, float, float, float, float]
+    per_class: Mapping[str, float]
+    confusion: Mapping[str, Mapping[str, int]]
+    unknown_rate: float
+    skipped: tuple[str, ...] = field(default=())
