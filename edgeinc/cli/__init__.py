@@ -1,0 +1,138 @@
+"""The shell: `edgeinc COMMAND`, one thin command an operation.
+
+Command modules are imported only when they are called, because a field device pays for
+every import at every start.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+
+import click
+
+from edgeinc.cli.common import Settings
+from edgeinc.errors import EdgeincError
+from edgeinc.version import __version__
+
+__all__ = ["main"]
+
+# Where each command lives, in the order of `edgeinc --help`, with its one line there.
+COMMANDS = {
+    "enroll": ("enroll", "Learn a class from pictures."),
+    "predict": ("predict", "Say what pictures show."),
+    "search": ("search", "Find the enrolled examples nearest to a picture."),
+    "classes": ("manage", "List what is enrolled."),
+    "samples": ("manage", "List the examples of a class."),
+    "forget": ("manage", "Take a class or one example out."),
+    "purge": ("manage", "Destroy what was forgotten, beyond undo."),
+    "rename": ("manage", "Give a class another name."),
+    "undo": ("manage", "Take back the last operations."),
+    "log": ("manage", "Show what was done to the store."),
+    "eval": ("evaluate", "Measure accuracy."),
+    "embed": ("features", "Write the features of a folder to HDF5."),
+    "export": ("features", "Write the enrolled features to HDF5."),
+    "models": ("models", "List, fetch, add and check backbones."),
+    "bench": ("bench", "Measure speed on this device."),
+    "doctor": ("doctor", "Show what this device has."),
+    "demo": ("demo", "Learn and recognise drawn parts."),
+}
+
+EXIT_INTERRUPTED = 130
+
+
+class LazyGroup(click.Group):
+    """A group that imports a command's module when the command is called."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Names, in the order of `COMMANDS`."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Imports and returns a command; None when there is none of that name."""
+        if cmd_name not in COMMANDS:
+            return None
+        module = import_module(f"edgeinc.cli.{COMMANDS[cmd_name][0]}")
+        command: click.Command = getattr(module, f"{cmd_name}_command")
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Lists the commands without importing them."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, line) for name, (_, line) in COMMANDS.items()])
+
+
+@click.command(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.option(
+    "--store",
+    metavar="FILE",
+    envvar="EDGEINC_STORE",
+    default="edgeinc.db",
+    show_default=True,
+    help="The store; $EDGEINC_STORE sets it too.",
+)
+@click.option(
+    "--backbone",
+    metavar="NAME|CARD",
+    help="A model's name or card; without it the store's own, and for a new store the embedded one.",
+)
+@click.option(
+    "--head",
+    type=click.Choice(["auto", "proto", "ridge", "lda", "knn"]),
+    default="auto",
+    show_default=True,
+    help="How classes are told apart.",
+)
+@click.option(
+    "--device",
+    metavar="NAME",
+    default="auto",
+    show_default=True,
+    help="cpu, or a runtime's own name of a provider or delegate.",
+)
+@click.option("--strict", is_flag=True, help="Fail rather than fall back to the CPU.")
+@click.option(
+    "--threads",
+    type=click.IntRange(min=1),
+    help="Threads of the backbone; default: the physical cores.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print results as JSON.")
+@click.version_option(__version__, prog_name="edgeinc")
+@click.pass_context
+def cli(
+    ctx: click.Context,
+    store: str,
+    backbone: str | None,
+    head: str,
+    device: str,
+    strict: bool,
+    threads: int | None,
+    as_json: bool,
+) -> None:
+    """Learns new classes from a few pictures, on this device, and recognises them."""
+    ctx.obj = Settings(store, backbone, head, device, strict, threads, as_json)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs the shell; returns its exit status: 0 done, 1 failed, 2 wrong usage.
+
+    Args:
+        arguments: Words after the program's name; `sys.argv[1:]` when None.
+    """
+    try:
+        result = cli.main(arguments, prog_name="edgeinc", standalone_mode=False)
+    except click.ClickException as exc:
+        exc.show()
+        return exc.exit_code
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("edgeinc: interrupted", err=True)
+        return EXIT_INTERRUPTED
+    except EdgeincError as exc:
+        click.echo(f"edgeinc: {exc}", err=True)
+        return 1
+    except BrokenPipeError:
+        # The reader of stdout went away (`| head`); what could be printed was printed.
+        sys.stderr.close()
+        return 1
+    return result if isinstance(result, int) else 0

@@ -1,0 +1,85 @@
+"""What every command shares: the global options, output, progress, and an open engine.
+
+Results go to stdout, everything for people (progress, warnings, reports) to stderr.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from edgeinc.engine import Engine
+
+__all__ = ["Settings", "emit", "note", "open_engine", "pass_settings", "progress"]
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """The global options, as the person gave them."""
+
+    store: str
+    backbone: str | None
+    head: str
+    device: str
+    strict: bool
+    threads: int | None
+    json: bool
+
+
+pass_settings = click.make_pass_decorator(Settings)
+
+
+def emit(settings: Settings, record: Mapping[str, Any], text: str) -> None:
+    """Prints one result: one JSON object on one line with `--json`, else the text."""
+    if settings.json:
+        # Surrogates of undecodable file names must not stop the printing of a result.
+        line = json.dumps(record, ensure_ascii=False).encode("utf-8", "backslashreplace")
+        click.echo(line.decode("utf-8"))
+    elif text:
+        click.echo(text)
+
+
+def note(message: str) -> None:
+    """Prints one line for people."""
+    click.echo(message, err=True)
+
+
+def open_engine(settings: Settings) -> Engine:
+    """Opens the store that the options name, with their backbone, head and device."""
+    from edgeinc.engine import Engine
+
+    return Engine.open(
+        settings.store,
+        backbone=settings.backbone,
+        head=settings.head,
+        device=settings.device,
+        strict=settings.strict,
+        threads=settings.threads,
+    )
+
+
+@contextmanager
+def progress(label: str) -> Iterator[Callable[[int, int], None]]:
+    """A progress bar on stderr; the caller reports `(done, total)`.
+
+    Nothing is drawn where stderr is no terminal.
+    """
+    if not sys.stderr.isatty():
+        yield lambda done, total: None
+        return
+    with click.progressbar(
+        length=1, label=label, file=sys.stderr, show_pos=True, show_eta=True
+    ) as bar:
+
+        def report(done: int, total: int) -> None:
+            bar.length = total
+            bar.update(done - bar.pos)
+
+        yield report
