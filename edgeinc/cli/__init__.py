@@ -75,7 +75,7 @@ class LazyGroup(click.Group):
 @click.option(
     "--backbone",
     metavar="NAME|CARD",
-    help="A model's name or card; without it the store's own, and for a new store the embedded one.",
+    help="A model's name or card; default: the store's own, for a new store the embedded one.",
 )
 @click.option(
     "--head",

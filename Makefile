@@ -1,0 +1,50 @@
+# Two commands do all set-up on a fresh machine:
+#   make demo   learn and recognise parts that the project draws itself
+#   make test   every check that CI runs
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+# Other Pythons that the project supports, tried where they are at hand.
+OTHERS := $(foreach v,3.10 3.13,$(firstword $(shell command -v python$(v) 2>/dev/null) \
+          $(wildcard $(HOME)/.pyenv/versions/$(v).*/bin/python$(v))))
+PIP_OPTIONS := --quiet --disable-pip-version-check
+
+.PHONY: demo test check test-others benchmarks clean
+.DELETE_ON_ERROR:
+
+$(VENV)/installed: pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install $(PIP_OPTIONS) -e '.[litert]'
+	touch $@
+
+$(VENV)/installed-dev: pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install $(PIP_OPTIONS) -e '.[dev]'
+	touch $@ $(VENV)/installed
+
+demo: $(VENV)/installed
+	$(BIN)/edgeinc demo
+
+check: $(VENV)/installed-dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+test: check
+	$(BIN)/pytest -q
+	$(MAKE) --no-print-directory test-others
+
+test-others:
+	@for python in $(OTHERS); do \
+	  name=$(VENV)-$$(basename $$python); \
+	  echo "== $$python"; \
+	  { [ -x $$name/bin/pytest ] || { $$python -m venv $$name && \
+	    $$name/bin/pip install $(PIP_OPTIONS) -e '.[dev]'; }; } && \
+	  $$name/bin/pytest -q || exit 1; \
+	done
+
+benchmarks: $(VENV)/installed-dev
+	$(BIN)/python -m benchmarks
+
+clean:
+	rm -rf $(VENV) $(VENV)-* build dist demo-output .*_cache

@@ -1,0 +1,57 @@
+"""`edgeinc enroll`."""
+
+from __future__ import annotations
+
+import click
+
+from edgeinc.cli.common import Settings, emit, note, open_engine, pass_settings, progress
+
+__all__ = ["enroll_command"]
+
+
+@click.command("enroll")
+@click.argument("label", required=False)
+@click.argument("files", nargs=-1, type=click.Path())
+@click.option(
+    "--from",
+    "folder",
+    metavar="DIR",
+    type=click.Path(),
+    help="A folder that holds one folder a label; can be run again to go on.",
+)
+@pass_settings
+def enroll_command(
+    settings: Settings, label: str | None, files: tuple[str, ...], folder: str | None
+) -> int:
+    """Learn a class from pictures.
+
+    `enroll LABEL FILE...` commits one class in one transaction; `enroll --from DIR` takes
+    a folder of label folders. Unreadable files are reported and skipped.
+    """
+    if (folder is None) == (label is None):
+        raise click.UsageError("Give either LABEL FILE... or --from DIR.")
+    if label is not None and not files:
+        raise click.UsageError("Give at least one picture after the label.")
+    with open_engine(settings) as engine:
+        if folder is not None:
+            with progress("Enrolling") as report_progress:
+                report = engine.enroll_folder(folder, progress=report_progress)
+        else:
+            report = engine.enroll(str(label), files, skip_unreadable=True)
+    for warning in report.warnings:
+        note(f"warning: {warning}")
+    counts = ", ".join(f"{name} {count}" for name, count in report.classes.items())
+    emit(
+        settings,
+        {
+            "added": report.added,
+            "skipped": report.skipped,
+            "classes": dict(report.classes),
+            "warnings": list(report.warnings),
+        },
+        f"{report.added} added, {report.skipped} skipped; now {counts or 'nothing'}",
+    )
+    if report.unreadable == report.added + report.skipped:
+        note("edgeinc: no picture could be read; nothing was enrolled.")
+        return 1
+    return 0

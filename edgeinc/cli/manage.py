@@ -1,0 +1,123 @@
+"""The commands that look at a store and change what is in it; none needs the backbone."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import asdict
+
+import click
+
+from edgeinc.cli.common import Settings, emit, open_engine, pass_settings
+
+__all__ = [
+    "classes_command",
+    "forget_command",
+    "log_command",
+    "purge_command",
+    "rename_command",
+    "samples_command",
+    "undo_command",
+]
+
+
+@click.command("classes")
+@pass_settings
+def classes_command(settings: Settings) -> None:
+    """List what is enrolled."""
+    with open_engine(settings) as engine:
+        classes = engine.classes()
+    emit(
+        settings,
+        {"classes": [asdict(c) for c in classes]},
+        "\n".join(f"{c.examples:6d}  {c.label}" for c in classes) or "nothing is enrolled",
+    )
+
+
+@click.command("samples")
+@click.argument("label")
+@pass_settings
+def samples_command(settings: Settings, label: str) -> None:
+    """List the examples of a class."""
+    with open_engine(settings) as engine:
+        samples = engine.samples(label)
+    emit(
+        settings,
+        {"samples": [{"id": s.id, "source": s.source, "time": s.time} for s in samples]},
+        "\n".join(f"{s.id}  {_clock(s.time)}  {s.source or '-'}" for s in samples),
+    )
+
+
+@click.command("forget")
+@click.argument("label", required=False)
+@click.option("--sample", metavar="ID", help="One example instead of a class.")
+@click.option("--purge", is_flag=True, help="Destroy it too, beyond undo.")
+@pass_settings
+def forget_command(settings: Settings, label: str | None, sample: str | None, purge: bool) -> None:
+    """Take a class or one example out.
+
+    `undo` brings it back, unless it was purged.
+    """
+    if (label is None) == (sample is None):
+        raise click.UsageError("Give either LABEL or --sample ID.")
+    with open_engine(settings) as engine:
+        removed = engine.forget(label, sample=sample, purge=purge)
+    emit(settings, {"removed": removed}, f"{removed} removed")
+
+
+@click.command("purge")
+@pass_settings
+def purge_command(settings: Settings) -> None:
+    """Destroy what was forgotten, beyond undo.
+
+    Embedding, source and hashes are overwritten in the file; only the random id stays.
+    """
+    with open_engine(settings) as engine:
+        removed = engine.purge()
+    emit(settings, {"removed": removed}, f"{removed} destroyed")
+
+
+@click.command("rename")
+@click.argument("old")
+@click.argument("new")
+@pass_settings
+def rename_command(settings: Settings, old: str, new: str) -> None:
+    """Give a class another name."""
+    with open_engine(settings) as engine:
+        moved = engine.rename(old, new)
+    emit(settings, {"renamed": moved}, f"{moved} examples are now {new!r}")
+
+
+@click.command("undo")
+@click.option("-n", default=1, show_default=True, type=click.IntRange(min=1), help="Steps.")
+@pass_settings
+def undo_command(settings: Settings, n: int) -> None:
+    """Take back the last operations."""
+    with open_engine(settings) as engine:
+        undone = engine.undo(n)
+    emit(
+        settings,
+        {"undone": [asdict(entry) for entry in undone]},
+        "\n".join(f"undone: {e.operation} {e.detail}" for e in undone) or "nothing to undo",
+    )
+
+
+@click.command("log")
+@click.option("-n", type=click.IntRange(min=1), help="Only the last N entries.")
+@pass_settings
+def log_command(settings: Settings, n: int | None) -> None:
+    """Show what was done to the store, newest last."""
+    with open_engine(settings) as engine:
+        entries = engine.log(n)
+    emit(
+        settings,
+        {"log": [asdict(entry) for entry in entries]},
+        "\n".join(
+            f"{e.number:5d}  {_clock(e.time)}  {e.operation:7s} {e.detail}"
+            f"{'  (undone)' if e.undone else ''}"
+            for e in entries
+        ),
+    )
+
+
+def _clock(seconds: float) -> str:
+    return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(seconds))

@@ -1,0 +1,72 @@
+"""From scores to an answer: a label with its probability, or a stranger.
+
+"Which of mine is it" and "is it any of mine at all" are two questions. The head's
+probabilities answer the first; the cosine between the picture and the mean of the class
+that won answers the second.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgeinc.types import Candidate
+
+__all__ = ["CANDIDATES", "Decision", "decide", "softmax"]
+
+CANDIDATES = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """The answer for one picture; the fields are those of `Prediction`."""
+
+    label: str | None
+    score: float
+    known: bool
+    candidates: tuple[Candidate, ...]
+
+
+def softmax(scores: NDArray[np.float32], temperature: float) -> NDArray[np.float32]:
+    """Probabilities `exp(s/T) / sum exp(s/T)`.
+
+    Args:
+        scores: (C,) float32, C >= 1.
+        temperature: T > 0, in units of the scores.
+
+    Returns:
+        (C,) float32 that sum to 1.
+    """
+    shifted = np.exp((scores - scores.max()) / np.float32(temperature))
+    result: NDArray[np.float32] = shifted / shifted.sum()
+    return result
+
+
+def decide(
+    labels: Sequence[str],
+    probabilities: NDArray[np.float32],
+    *,
+    similarity: float,
+    threshold: float,
+) -> Decision:
+    """Ranks the candidates and tells a stranger from a known class.
+
+    Args:
+        labels: C labels.
+        probabilities: (C,) float32.
+        similarity: Cosine between the picture and the mean of the most probable class.
+        threshold: The least such cosine at which the class is taken for known.
+    """
+    if not labels:
+        return Decision(None, 0.0, False, ())
+    count = min(CANDIDATES, len(labels))
+    # Partition first: at thousands of classes a full sort costs more than the head.
+    best = np.argpartition(-probabilities, count - 1)[:count]
+    order = best[np.lexsort((best, -probabilities[best]))]
+    candidates = tuple(Candidate(labels[i], float(probabilities[i])) for i in order)
+    known = similarity >= threshold
+    top = candidates[0]
+    return Decision(top.label if known else None, top.score, known, candidates)

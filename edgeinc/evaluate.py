@@ -1,0 +1,100 @@
+"""Accuracy of an engine: against a folder of pictures, or leave-one-out on what it knows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from edgeinc.engine import Engine
+from edgeinc.errors import ImageError, InputError
+from edgeinc.images import labelled_images
+from edgeinc.types import Evaluation
+
+__all__ = ["evaluate_folder", "evaluate_loo"]
+
+TOP = 5
+
+
+def evaluate_folder(
+    engine: Engine,
+    folder: str | Path,
+    *,
+    progress: Callable[[int, int], None] | None = None,
+) -> Evaluation:
+    """Predicts every picture of a folder that holds one folder a label.
+
+    Unreadable files are left out and named in the result.
+
+    Args:
+        engine: The engine; its background refit is waited for.
+        folder: One folder a label; symbolic links are followed.
+        progress: Called with (done, total).
+
+    Raises:
+        InputError: The folder holds no readable picture.
+    """
+    engine.flush()
+    pictures = labelled_images(folder)
+    answers: list[tuple[str, Sequence[str], bool]] = []
+    skipped = []
+    for done, (label, path) in enumerate(pictures, 1):
+        try:
+            prediction = engine.predict(path)
+        except ImageError as exc:
+            skipped.append(str(exc))
+        else:
+            ranking = [c.label for c in prediction.candidates]
+            answers.append((label, ranking, prediction.known))
+        if progress is not None:
+            progress(done, len(pictures))
+    if not answers:
+        raise InputError(f"{folder} holds no readable picture; give a folder of label folders.")
+    return _summary(answers, tuple(skipped))
+
+
+def evaluate_loo(engine: Engine) -> Evaluation:
+    """Leave-one-out accuracy of the enrolled examples, in closed form; no picture is read.
+
+    Classes of one example are left out, because without it they are unknown.
+
+    Raises:
+        InputError: No class has two examples.
+    """
+    labels, scores, truth = engine.leave_one_out()
+    if not len(truth):
+        raise InputError("No class has two examples; enrol more before leave-one-out.")
+    # Stable, so that equal scores keep the order of the labels, as predictions do.
+    order = np.argsort(-scores, axis=1, kind="stable")[:, :TOP]
+    return _summary(
+        [(labels[t], [labels[i] for i in row], True) for t, row in zip(truth, order, strict=True)]
+    )
+
+
+def _summary(
+    answers: Iterable[tuple[str, Sequence[str], bool]], skipped: tuple[str, ...] = ()
+) -> Evaluation:
+    """Counts (truth, ranking, known) triples."""
+    hits = np.zeros(TOP)
+    totals: dict[str, int] = {}
+    confusion: dict[str, dict[str, int]] = {}
+    n = unknown = 0
+    for truth, ranking, known in answers:
+        n += 1
+        unknown += not known
+        totals[truth] = totals.get(truth, 0) + 1
+        if truth in ranking:
+            hits[ranking.index(truth) :] += 1
+        answer = ranking[0] if ranking else ""
+        row = confusion.setdefault(truth, {})
+        row[answer] = row.get(answer, 0) + 1
+    shares = [float(h) / n for h in hits]
+    return Evaluation(
+        n=n,
+        topk=(shares[0], shares[1], shares[2], shares[3], shares[4]),
+        per_class={t: confusion[t].get(t, 0) / totals[t] for t in sorted(totals)},
+        confusion={t: dict(sorted(confusion[t].items())) for t in sorted(confusion)},
+        unknown_rate=unknown / n,
+        skipped=skipped,
+    )

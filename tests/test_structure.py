@@ -1,0 +1,124 @@
+"""The rooms: who may import whom, how long a module may be, what the package exports."""
+
+from __future__ import annotations
+
+import ast
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parents[1] / "edgeinc"
+LEVELS = {
+    0: ["errors", "types", "version"],
+    1: ["cards", "features"],
+    2: ["images", "runtimes", "heads", "store", "weights"],
+    3: ["backbone", "decision", "learner"],
+    4: ["engine"],
+    5: [
+        "bench",
+        "camera",
+        "catalogue",
+        "demo",
+        "doctor",
+        "draw",
+        "evaluate",
+        "export",
+        "parts",
+        "plot",
+        "sklearn",
+    ],
+    6: ["cli", "__main__"],
+}
+LEVEL_OF = {room: level for level, rooms in LEVELS.items() for room in rooms}
+# Rooms of one level know nothing of each other, unless a line here says why.
+NEIGHBOURS = {
+    ("errors", "types"),
+    ("demo", "draw"),  # the demo's result is an annotated picture
+    ("demo", "parts"),  # of parts that it draws
+    ("__main__", "cli"),
+    ("sklearn", "sklearn"),
+}
+HOMES = {
+    "cv2": {"images", "draw", "camera", "parts"},
+    "onnxruntime": {"runtimes"},
+    "ai_edge_litert": {"runtimes"},
+    "tflite_runtime": {"runtimes"},
+    "onnx": {"runtimes"},
+    "sqlite3": {"store"},
+    "h5py": {"export"},
+    "matplotlib": {"plot"},
+    "click": {"cli"},
+    "yaml": {"cards"},
+}
+LONGEST = 250
+
+
+def modules() -> list[Path]:
+    return sorted(p for p in PACKAGE.rglob("*.py") if "models" not in p.relative_to(PACKAGE).parts)
+
+
+def room(path: Path) -> str:
+    return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+
+
+def imports(path: Path) -> list[str]:
+    found = []
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            found += [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path.name}: relative import"
+            found.append(node.module or "")
+            if node.module == "edgeinc":
+                found += [f"edgeinc.{alias.name}" for alias in node.names]
+    return found
+
+
+@pytest.mark.parametrize("path", modules(), ids=lambda p: str(p.relative_to(PACKAGE)))
+def test_a_room_imports_only_rooms_below(path: Path) -> None:
+    here = room(path)
+    if here == "__init__":
+        return
+    assert here in LEVEL_OF, f"room {here} has no level"
+    for name in imports(path):
+        parts = name.split(".")
+        if parts[0] == "edgeinc":
+            assert len(parts) > 1, f"{here} imports the package itself"
+            there = parts[1]
+            allowed = (
+                there == here
+                or LEVEL_OF[there] < LEVEL_OF[here]
+                or ((here, there) in NEIGHBOURS)
+            )
+            assert allowed, f"{here} (level {LEVEL_OF[here]}) imports {there}"
+        elif parts[0] in HOMES:
+            assert here in HOMES[parts[0]], f"{parts[0]} is not at home in {here}"
+
+
+@pytest.mark.parametrize("path", modules(), ids=lambda p: str(p.relative_to(PACKAGE)))
+def test_modules_are_short(path: Path) -> None:
+    assert len(path.read_text(encoding="utf-8").splitlines()) <= LONGEST
+
+
+def test_exports() -> None:
+    import edgeinc
+
+    assert sorted(edgeinc.__all__) == list(edgeinc.__all__)
+    for name in edgeinc.__all__:
+        assert getattr(edgeinc, name) is not None
+    assert edgeinc.__version__ == re.search(
+        r'"(.+)"', (PACKAGE / "version.py").read_text(encoding="utf-8").splitlines()[-1]
+    ).group(1)  # type: ignore[union-attr]
+
+
+def test_import_is_light() -> None:
+    """`import edgeinc` loads neither OpenCV nor a runtime."""
+    script = "import sys, edgeinc; print(*sorted(m.split('.')[0] for m in sys.modules))"
+    loaded = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True
+    ).stdout.split()
+    assert "edgeinc" in loaded
+    assert not {"cv2", "onnxruntime", "ai_edge_litert", "onnx", "h5py", "matplotlib"} & set(loaded)
