@@ -1,0 +1,1 @@
+"""Runtimes behind one contract: arrays in, arrays out, and the device that really ran."""
