@@ -1,0 +1,206 @@
+"""Model cards: what a backbone is, written in YAML and read into frozen records.
+
+`schema: 1` is the version. A later version may add keys; this one refuses what it does not
+know, because a misspelt key that is passed over is a wrong embedding that nobody notices.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from edgeinc.card_fields import Fields, parse_yaml
+from edgeinc.card_records import (
+    Asset,
+    Color,
+    Crop,
+    DType,
+    EmbeddingTensor,
+    InputSpec,
+    InputTensor,
+    Layout,
+    ModelCard,
+    ModelFile,
+    Quantization,
+    RuntimeName,
+)
+from edgeinc.errors import CardError
+
+__all__ = [
+    "Asset",
+    "Color",
+    "Crop",
+    "DType",
+    "EmbeddingTensor",
+    "InputSpec",
+    "InputTensor",
+    "Layout",
+    "ModelCard",
+    "ModelFile",
+    "Quantization",
+    "RuntimeName",
+    "dump_card",
+    "parse_card",
+    "read_card",
+]
+
+COLORS: tuple[Color, ...] = ("RGB", "BGR")
+CROPS: tuple[Crop, ...] = ("center", "squash")
+LAYOUTS: tuple[Layout, ...] = ("NHWC", "NCHW")
+DTYPES: tuple[DType, ...] = ("uint8", "int8", "float32")
+RUNTIMES: tuple[RuntimeName, ...] = ("litert", "onnx")
+
+SCHEMA = 1
+MAX_CARD_BYTES = 64 * 1024
+MAX_FILE_BYTES = 4 * 1024**3
+MAX_FILES = 16
+MAX_SIDE = 4096
+MAX_DIM = 65536
+
+
+def parse_card(text: str, folder: Path | None = None, origin: str = "The card") -> ModelCard:
+    """Reads a card.
+
+    Args:
+        text: YAML, at most 64 KiB.
+        folder: Where the card lies; files that ship with it are there.
+        origin: What to call the card in an error.
+
+    Raises:
+        CardError: The text breaks the schema; the message names the key.
+    """
+    if len(text) > MAX_CARD_BYTES:
+        raise CardError(f"{origin} is larger than {MAX_CARD_BYTES} characters; shorten its notes.")
+    top = Fields(parse_yaml(text, origin), origin)
+    if (version := top.whole("schema", 1, 10**6)) != SCHEMA:
+        raise CardError(f"{origin} has schema {version}, this edgeinc reads {SCHEMA}; update it.")
+    card = ModelCard(
+        name=top.name("name"),
+        title=top.text("title"),
+        licence=top.text("licence"),
+        homepage=top.address("homepage"),
+        network=top.text("network"),
+        input=_input(top.child("input")),
+        layer=top.text("layer"),
+        dim=top.whole("dim", 1, MAX_DIM),
+        nonnegative=top.flag("nonnegative"),
+        files=tuple(_file(f) for f in top.children("files", MAX_FILES)),
+        labels=_asset(top.child("labels")) if top.has("labels") else None,
+        background=_asset(top.child("background")) if top.has("background") else None,
+        notes=top.text("notes") if top.has("notes") else None,
+        folder=folder,
+    )
+    top.done()
+    names = [asset.name for asset in card.assets]
+    if len(set(names)) != len(names):
+        raise top.error("files", "name one file twice; give each its own name")
+    if card.name not in (Path(name).stem for name in names):
+        raise top.error("name", "must be the stem of one of its files")
+    return card
+
+
+def _input(fields: Fields) -> InputSpec:
+    spec = InputSpec(
+        height=fields.whole("height", 1, MAX_SIDE),
+        width=fields.whole("width", 1, MAX_SIDE),
+        color=fields.choice("color", COLORS),
+        mean=fields.three("mean"),
+        std=fields.three("std"),
+        crop=fields.choice("crop", CROPS),
+    )
+    if min(spec.std) <= 0:
+        raise fields.error("std", "must be above zero for each channel")
+    fields.done()
+    return spec
+
+
+def _quantization(fields: Fields, dtype: DType) -> Quantization | None:
+    if dtype == "float32":
+        return None
+    least, most = (0, 255) if dtype == "uint8" else (-128, 127)
+    return Quantization(fields.positive("scale"), fields.whole("zero_point", least, most))
+
+
+def _file(fields: Fields) -> ModelFile:
+    tensor, embedding = fields.child("input"), fields.child("embedding")
+    dtype, out = tensor.choice("dtype", DTYPES), embedding.choice("dtype", DTYPES)
+    asset = _asset_keys(fields)
+    file = ModelFile(
+        runtime=fields.choice("runtime", RUNTIMES),
+        input=InputTensor(tensor.choice("layout", LAYOUTS), dtype, _quantization(tensor, dtype)),
+        embedding=EmbeddingTensor(embedding.text("tensor"), out, _quantization(embedding, out)),
+        name=asset.name,
+        bytes=asset.bytes,
+        sha256=asset.sha256,
+        source=asset.source,
+    )
+    for part in (fields, tensor, embedding):
+        part.done()
+    return file
+
+
+def _asset_keys(fields: Fields) -> Asset:
+    return Asset(
+        name=fields.name("name"),
+        bytes=fields.whole("bytes", 1, MAX_FILE_BYTES),
+        sha256=fields.sha256("sha256"),
+        source=fields.address("source"),
+    )
+
+
+def _asset(fields: Fields) -> Asset:
+    asset = _asset_keys(fields)
+    fields.done()
+    return asset
+
+
+def read_card(path: Path | str) -> ModelCard:
+    """Reads a card from a file; the file's folder becomes the card's.
+
+    Raises:
+        CardError: The file cannot be read or breaks the schema.
+    """
+    path = Path(path)
+    try:
+        with path.open("rb") as stream:
+            # One byte more than allowed, so that a card that is too large is seen to be.
+            text = stream.read(MAX_CARD_BYTES + 1).decode("utf-8")
+    except OSError as exc:
+        raise CardError(f"The card {path} cannot be read ({exc.strerror}); check it.") from exc
+    except UnicodeDecodeError as exc:
+        raise CardError(f"The card {path} is not UTF-8 text; save it as UTF-8.") from exc
+    return parse_card(text, path.parent, str(path))
+
+
+def dump_card(card: ModelCard) -> str:
+    """Writes a card as YAML; `parse_card` gives an equal card back."""
+    import yaml
+
+    data: dict[str, Any] = {"schema": SCHEMA}
+    for key in ("name", "title", "licence", "homepage", "network"):
+        data[key] = getattr(card, key)
+    data["input"] = {
+        **asdict(card.input),
+        "mean": list(card.input.mean),
+        "std": list(card.input.std),
+    }
+    data |= {"layer": card.layer, "dim": card.dim, "nonnegative": card.nonnegative}
+    data["files"] = [_plain_file(file) for file in card.files]
+    for key, asset in (("labels", card.labels), ("background", card.background)):
+        if asset is not None:
+            data[key] = _given(asdict(asset))
+    data["notes"] = card.notes
+    return str(yaml.safe_dump(_given(data), sort_keys=False, allow_unicode=True, width=96))
+
+
+def _given(data: dict[str, Any]) -> dict[str, Any]:
+    """Leaves out what is None."""
+    return {key: value for key, value in data.items() if value is not None}
+
+
+def _plain_file(file: ModelFile) -> dict[str, Any]:
+    plain = _given(asdict(file))
+    for part in ("input", "embedding"):
+        plain[part] |= plain[part].pop("quantization") or {}
+    return plain
