@@ -1,4 +1,4 @@
-"""Model cards: what a backbone is, written in YAML and read into frozen records.
+"""Cards as text: YAML to records and back.
 
 `schema: 1` is the version. A later version may add keys; this one refuses what it does not
 know, because a misspelt key that is passed over is a wrong embedding that nobody notices.
@@ -10,8 +10,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from edgeinc.card_fields import Fields, parse_yaml
-from edgeinc.card_records import (
+from edgeinc.cards.fields import Fields, parse_yaml
+from edgeinc.cards.records import (
     Asset,
     Color,
     Crop,
@@ -27,23 +27,7 @@ from edgeinc.card_records import (
 )
 from edgeinc.errors import CardError
 
-__all__ = [
-    "Asset",
-    "Color",
-    "Crop",
-    "DType",
-    "EmbeddingTensor",
-    "InputSpec",
-    "InputTensor",
-    "Layout",
-    "ModelCard",
-    "ModelFile",
-    "Quantization",
-    "RuntimeName",
-    "dump_card",
-    "parse_card",
-    "read_card",
-]
+__all__ = ["dump_card", "parse_card", "read_card"]
 
 COLORS: tuple[Color, ...] = ("RGB", "BGR")
 CROPS: tuple[Crop, ...] = ("center", "squash")

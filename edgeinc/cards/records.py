@@ -1,4 +1,4 @@
-"""The frozen records that a model card is read into; `cards` reads and writes them.
+"""The frozen records that a model card is read into.
 
 A card is one network. Its files are that network for several runtimes: what is said of the
 card (preprocessing, embedding, dimension) holds for each of them, what is said of a file
