@@ -164,18 +164,28 @@ def dump_card(card: ModelCard) -> str:
     data: dict[str, Any] = {"schema": SCHEMA}
     for key in ("name", "title", "licence", "homepage", "network"):
         data[key] = getattr(card, key)
-    data["input"] = {
-        **asdict(card.input),
-        "mean": list(card.input.mean),
-        "std": list(card.input.std),
-    }
+    data["input"] = asdict(card.input)
     data |= {"layer": card.layer, "dim": card.dim, "nonnegative": card.nonnegative}
     data["files"] = [_plain_file(file) for file in card.files]
     for key, asset in (("labels", card.labels), ("background", card.background)):
         if asset is not None:
             data[key] = _given(asdict(asset))
     data["notes"] = card.notes
-    return str(yaml.safe_dump(_given(data), sort_keys=False, allow_unicode=True, width=96))
+
+    class Dumper(yaml.SafeDumper):
+        """Writes for people: three numbers on one line, several lines as several lines."""
+
+    Dumper.add_representer(
+        tuple,
+        lambda to, row: to.represent_sequence("tag:yaml.org,2002:seq", row, flow_style=True),
+    )
+    Dumper.add_representer(
+        str,
+        lambda to, text: to.represent_scalar(
+            "tag:yaml.org,2002:str", text, style="|" if "\n" in text else None
+        ),
+    )
+    return str(yaml.dump(_given(data), Dumper=Dumper, sort_keys=False, allow_unicode=True))
 
 
 def _given(data: dict[str, Any]) -> dict[str, Any]:
