@@ -1,0 +1,208 @@
+"""Finding cards, and loading what they name: verified by sha256 at every load.
+
+Cards that ship with edgeinc come first, then those that the user added. Their files lie
+beside the card when they travel with it, else in the cache, where `catalogue.pull` puts
+them. `$EDGEINC_CACHE` names one folder for all that edgeinc keeps besides stores; without it
+the system's folders for caches and for user data are taken.
+"""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import os
+import warnings
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from edgeinc.cards import Asset, ModelCard, read_card
+from edgeinc.errors import CardError, ChecksumError, ModelNotFoundError
+
+if TYPE_CHECKING:
+    from edgeinc.features import Background
+
+__all__ = [
+    "cache_dir",
+    "card_folders",
+    "digest",
+    "find_card",
+    "installed_path",
+    "is_installed",
+    "list_cards",
+    "load_background",
+    "load_file",
+    "load_labels",
+    "user_models_dir",
+    "weights_dir",
+]
+
+CARD_SUFFIXES = (".yaml", ".yml")
+
+
+def cache_dir() -> Path:
+    """The folder for what can be fetched or made again; it need not exist yet."""
+    if own := os.environ.get("EDGEINC_CACHE"):
+        return Path(own)
+    import platformdirs
+
+    return platformdirs.user_cache_path("edgeinc", appauthor=False)
+
+
+def user_models_dir() -> Path:
+    """The folder of the cards that the user added; it need not exist yet."""
+    if own := os.environ.get("EDGEINC_CACHE"):
+        return Path(own) / "models"
+    import platformdirs
+
+    return platformdirs.user_data_path("edgeinc", appauthor=False) / "models"
+
+
+def weights_dir(card: ModelCard) -> Path:
+    """The folder of the cache where a card's fetched files lie; it need not exist yet."""
+    return cache_dir() / "weights" / card.name
+
+
+def card_folders() -> tuple[Path, ...]:
+    """Where cards are looked for, each in `<name>/<name>.yaml`: shipped first, then added."""
+    shipped = Path(__file__).parent / "models"
+    if not shipped.is_dir():
+        # A source checkout keeps the folder beside the package.
+        shipped = Path(__file__).parents[1] / "models"
+    return shipped, user_models_dir()
+
+
+def list_cards() -> tuple[ModelCard, ...]:
+    """Every card, by name. One that breaks the schema is left out with a warning."""
+    cards: dict[str, ModelCard] = {}
+    for folder in card_folders():
+        for path in sorted(folder.glob("*/*.yaml")):
+            if path.stem != path.parent.name or path.stem in cards:
+                continue
+            try:
+                cards[path.stem] = read_card(path)
+            except CardError as exc:
+                warnings.warn(str(exc), stacklevel=2)
+    return tuple(cards[name] for name in sorted(cards))
+
+
+def find_card(name: str | Path) -> ModelCard:
+    """The card of a name, or the one in a file.
+
+    Args:
+        name: A model's name, the path of a card, or the folder `<name>` that holds it.
+
+    Raises:
+        ModelNotFoundError: There is none; the message lists near names.
+        CardError: There is one, and it breaks the schema.
+    """
+    path = Path(name)
+    try:
+        if found := _card_file(path):
+            return read_card(found)
+        weights = path.suffix in (".tflite", ".onnx") and path.is_file()
+    except OSError as exc:
+        raise ModelNotFoundError(f"{name} cannot be read ({exc.strerror}); check it.") from exc
+    if weights:
+        raise ModelNotFoundError(
+            f"{name} is a network without a card; make one with `edgeinc models add {name}`."
+        )
+    names = [card.name for card in list_cards()]
+    near = difflib.get_close_matches(path.stem, names, n=3, cutoff=0.4) or names
+    raise ModelNotFoundError(f"There is no model {str(name)!r}; there is {', '.join(near)}.")
+
+
+def _card_file(path: Path) -> Path | None:
+    """The card that a name or a path means, None where there is none."""
+    if path.suffix in CARD_SUFFIXES:
+        return path if path.is_file() else None
+    folders = card_folders() if len(path.parts) == 1 else ()
+    for folder in (*(folder / path for folder in folders), path):
+        if (folder / f"{path.name}.yaml").is_file():
+            return folder / f"{path.name}.yaml"
+    return None
+
+
+def _places(card: ModelCard, asset: Asset) -> list[Path]:
+    """Where a card's file may lie, those that exist."""
+    folders = [weights_dir(card)] if card.folder is None else [card.folder, weights_dir(card)]
+    return [folder / asset.name for folder in folders if (folder / asset.name).is_file()]
+
+
+def installed_path(card: ModelCard, asset: Asset) -> Path | None:
+    """Where a card's file lies, None where it is not installed; its content is not checked."""
+    return next(iter(_places(card, asset)), None)
+
+
+def is_installed(card: ModelCard) -> bool:
+    """True when at least one of the card's weight files is here; its content is not checked."""
+    return any(installed_path(card, file) is not None for file in card.files)
+
+
+def digest(content: bytes) -> str:
+    """Sha256 in hex."""
+    return hashlib.sha256(content).hexdigest()
+
+
+def load_file(card: ModelCard, asset: Asset) -> bytes:
+    """The content of one of the card's files, checked by size and sha256.
+
+    Raises:
+        ModelNotFoundError: It is not installed, or cannot be read.
+        ChecksumError: Its content is not what the card says.
+    """
+    places = _places(card, asset)
+    for path in places:
+        try:
+            # The size is compared first, so that a wrong file of any size costs nothing.
+            content = path.read_bytes() if path.stat().st_size == asset.bytes else b""
+        except OSError as exc:
+            raise ModelNotFoundError(
+                f"{path} cannot be read ({exc.strerror}); check its permissions."
+            ) from exc
+        if digest(content) == asset.sha256:
+            return content
+    if places:
+        raise ChecksumError(
+            f"{places[-1]} is damaged: its sha256 is not the card's; "
+            f"run `edgeinc models pull {card.name}` to fetch it again."
+        )
+    how = f"run `edgeinc models pull {card.name}`."
+    if asset.source is None:
+        how = f"it has no public source: set EDGEINC_MODELS to a folder that has it and {how}"
+    raise ModelNotFoundError(f"{asset.name} is not installed; {how}")
+
+
+def load_labels(card: ModelCard) -> tuple[str, ...]:
+    """Names of the classes of the network's own classifier, in its order; () where it has none.
+
+    Raises:
+        ModelNotFoundError: The file is not installed.
+        ChecksumError: Its content is not what the card says.
+        CardError: It is not UTF-8 text.
+    """
+    if card.labels is None:
+        return ()
+    try:
+        text = load_file(card, card.labels).decode("utf-8")
+    except UnicodeDecodeError as exc:
+        raise CardError(f"{card.labels.name} is not UTF-8 text; correct it.") from exc
+    return tuple(line.strip() for line in text.splitlines())
+
+
+def load_background(card: ModelCard) -> Background | None:
+    """Statistics of embeddings of unrelated pictures; None where the card names none.
+
+    Raises:
+        ModelNotFoundError: The file is not installed.
+        ChecksumError: Its content is not what the card says.
+        CardError: It does not hold such statistics, or those of another layer.
+    """
+    if card.background is None:
+        return None
+    # Numpy is not needed to list cards.
+    from edgeinc.features import Background
+
+    background = Background.from_bytes(load_file(card, card.background))
+    if background.mean.shape != (card.dim,):
+        raise CardError(f"{card.background.name} is not for {card.dim} dimensions; make it again.")
+    return background
