@@ -1,0 +1,72 @@
+"""What features look like on pictures of nothing in particular."""
+
+from __future__ import annotations
+
+import io
+import zipfile
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgeinc.errors import CardError, InputError
+from edgeinc.features.convert import UNIT
+
+LARGEST_DIM = 1 << 16
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Background:
+    """Frozen statistics of a backbone's features over many unrelated pictures.
+
+    Attributes:
+        mean: `(d,)` float64, mean feature on the scale where a feature has length 1.
+        count: Pictures that went into it.
+    """
+
+    mean: NDArray[np.float64]
+    count: int
+
+    @classmethod
+    def of(cls, features: NDArray[np.int16]) -> Background:
+        """Statistics of `(n, d)` int16 features, n at least 1.
+
+        Raises:
+            InputError: No row was given.
+        """
+        if features.ndim != 2 or not len(features):
+            raise InputError("A background needs a two-dimensional array with at least one row.")
+        total = features.sum(axis=0, dtype=np.int64)
+        return cls(mean=(total / (UNIT * len(features))).astype(np.float64), count=len(features))
+
+    def to_bytes(self) -> bytes:
+        """The `.npz` file that `from_bytes` reads; the same bytes for the same statistics."""
+        buffer = io.BytesIO()
+        np.savez(buffer, mean=self.mean.astype("<f4"), count=np.asarray(self.count, "<i8"))
+        return buffer.getvalue()
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> Background:
+        """Read `to_bytes`'s `.npz`: `mean` `(d,)` float, `count` a whole number.
+
+        Other entries are left alone, so that a richer file can be read by an older program.
+
+        Raises:
+            CardError: The bytes are no such file.
+        """
+        try:
+            with np.load(io.BytesIO(data), allow_pickle=False) as archive:
+                mean, count = archive["mean"], archive["count"]
+        except (OSError, ValueError, KeyError, EOFError, AttributeError, zipfile.BadZipFile) as exc:
+            raise CardError(
+                "The background statistics are no .npz file with `mean` and `count`; "
+                "pull the card's files again."
+            ) from exc
+        sound = mean.ndim == 1 and 0 < len(mean) <= LARGEST_DIM and mean.dtype.kind == "f"
+        sound = sound and count.shape == () and count.dtype.kind in "iu" and int(count) > 0
+        if not sound or not bool(np.isfinite(mean).all()):
+            raise CardError(
+                "The background statistics have a `mean` or `count` of the wrong shape or value; "
+                "pull the card's files again."
+            )
+        return cls(mean=mean.astype(np.float64), count=int(count))
