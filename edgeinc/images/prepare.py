@@ -1,0 +1,123 @@
+"""From an upright BGR picture to the input of a network."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgeinc.cards import InputSpec, Quantization
+from edgeinc.errors import CardError
+
+__all__ = ["crop", "prepare", "shrink"]
+
+
+def prepare(
+    image: NDArray[np.uint8],
+    spec: InputSpec,
+    *,
+    layout: str = "NHWC",
+    dtype: str = "uint8",
+    quantization: Quantization | None = None,
+) -> NDArray[Any]:
+    """Crops, resizes, orders and normalises a picture for a network.
+
+    An integer input receives `round(real / scale) + zero_point`, clipped to its range,
+    with `real = (pixel - mean) / std`; without quantisation scale is 1 and the zero point
+    0. A float input receives `real`.
+
+    Args:
+        image: `(H, W, 3)` uint8 BGR, as `read_image` gives it.
+        spec: The card's preprocessing.
+        layout: `NHWC` or `NCHW`.
+        dtype: `uint8`, `int8` or `float32`.
+        quantization: Of the input tensor; None for float.
+
+    Returns:
+        `(1, height, width, 3)` or `(1, 3, height, width)`, contiguous. It may share memory
+        with `image` when nothing had to be changed.
+
+    Raises:
+        CardError: A layout or dtype that is none of these.
+    """
+    import cv2
+
+    if spec.crop == "center":
+        image = crop(image, spec.height, spec.width)
+    image = shrink(image, spec.height, spec.width)
+    if spec.color == "RGB":
+        image = cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
+    table = _table(spec, dtype, quantization)
+    out: NDArray[Any] = image if table is None else cv2.LUT(image, table)
+    if dtype == "int8":
+        out = out.view(np.int8)
+    if layout == "NCHW":
+        out = np.stack(cv2.split(out))
+    elif layout != "NHWC":
+        raise CardError(f"Layout {layout!r} is not known; the card must say NHWC or NCHW.")
+    return np.ascontiguousarray(out)[np.newaxis]
+
+
+def crop(image: NDArray[np.uint8], height: int, width: int) -> NDArray[np.uint8]:
+    """Takes the largest centred part of proportion `height : width`, as a view.
+
+    >>> crop(np.zeros((720, 1280, 3), np.uint8), 224, 224).shape
+    (720, 720, 3)
+    """
+    h, w = image.shape[:2]
+    if w * height > h * width:
+        part = max(1, h * width // height)
+        left = (w - part) // 2
+        return image[:, left : left + part]
+    part = max(1, w * height // width)
+    top = (h - part) // 2
+    return image[top : top + part]
+
+
+def shrink(image: NDArray[np.uint8], height: int, width: int) -> NDArray[np.uint8]:
+    """Resizes, by exact halves as far as they go and then bilinearly.
+
+    A single bilinear step by more than two skips pixels, and fine texture folds into
+    patterns that are not there. Averaging over areas (`INTER_AREA`) does not, but costs ten
+    times as much, except for an exact half. From 1280x720 to 224 this costs twice the
+    single bilinear step, 0.1 ms more.
+
+    Args:
+        image: `(H, W, 3)` uint8.
+        height: Of the result, pixels.
+        width: Of the result, pixels.
+    """
+    import cv2
+
+    h, w = image.shape[:2]
+    while h >= 2 * height or w >= 2 * width:
+        down, across = (2 if h >= 2 * height else 1), (2 if w >= 2 * width else 1)
+        h, w = h // down, w // across
+        image = cv2.resize(image[: h * down, : w * across], (w, h), interpolation=cv2.INTER_AREA)
+    if (h, w) != (height, width):
+        image = cv2.resize(image, (width, height), interpolation=cv2.INTER_LINEAR)
+    return image
+
+
+@lru_cache(maxsize=32)
+def _table(spec: InputSpec, dtype: str, quantization: Quantization | None) -> NDArray[Any] | None:
+    """What each of the 256 values becomes, a channel; None where each stays what it is.
+
+    int8 values come as the uint8 of the same bits, because OpenCV looks up no others.
+    """
+    pixel = np.arange(256.0)[:, np.newaxis]
+    real = (pixel - np.array(spec.mean)) / np.array(spec.std)
+    if dtype == "float32":
+        floats: NDArray[np.float32] = real.astype(np.float32)[np.newaxis]
+        return floats
+    if dtype not in ("uint8", "int8"):
+        raise CardError(
+            f"Input dtype {dtype!r} is not known; the card must say uint8, int8, float32."
+        )
+    unit = Quantization(1.0, 0) if quantization is None else quantization
+    limits = np.iinfo(dtype)
+    steps = np.rint(real / unit.scale) + unit.zero_point
+    table = np.clip(steps, limits.min, limits.max).astype(dtype).view(np.uint8)
+    return None if (table == pixel).all() else table[np.newaxis]
