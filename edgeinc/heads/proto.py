@@ -35,6 +35,7 @@ class Proto:
         self._centre = np.zeros(snapshot.dim) if background is None else background.mean
         self._offset = None if background is None else (UNIT * background.mean).astype(np.float32)
         self._weights = directions(means(snapshot) - self._centre).astype(np.float32)
+        self.column = {label: i for i, label in enumerate(snapshot.labels)}
 
     def scores(self, features: NDArray[np.int16]) -> NDArray[np.float32]:
         """Cosines `(n, C)` float32 of `(n, d)` int16 features to the class means."""
@@ -46,6 +47,14 @@ class Proto:
         # A feature is either zero or of length UNIT, so no division by a small number.
         cosines /= np.maximum(length, UNIT * TINY, dtype=np.float32)
         return cosines
+
+    def similarity(self, features: NDArray[np.int16], label: str) -> float:
+        """Cosine of one `(1, d)` int16 feature to one class's mean, without the others."""
+        row = features[0].astype(np.float32)
+        if self._offset is not None:
+            row -= self._offset
+        length = max(float(np.sqrt(row @ row)), UNIT * TINY)
+        return float(self._weights[self.column[label]] @ row) / length
 
     @cached_property
     def loo(self) -> NDArray[np.float32]:
