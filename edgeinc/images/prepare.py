@@ -54,7 +54,7 @@ def prepare(
     if dtype == "int8":
         out = out.view(np.int8)
     if layout == "NCHW":
-        out = np.stack(cv2.split(out))
+        out = out.transpose(2, 0, 1)
     elif layout != "NHWC":
         raise CardError(f"Layout {layout!r} is not known; the card must say NHWC or NCHW.")
     return np.ascontiguousarray(out)[np.newaxis]
