@@ -2,30 +2,43 @@
 
 from __future__ import annotations
 
+import dataclasses
 import difflib
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 from edgeinc.errors import DeviceError, ModelFormatError, TensorNotFoundError
+from edgeinc.runtimes.base import TensorSpec
 
-__all__ = ["fall_back", "model_bytes", "near", "tensor_not_found"]
+__all__ = [
+    "fall_back",
+    "first_line",
+    "fixed_shape",
+    "model_bytes",
+    "near",
+    "one_of",
+    "tensor_not_found",
+]
+
+T = TypeVar("T")
 
 
-def fall_back(message: str, *, strict: bool) -> None:
+def fall_back(error: DeviceError, *, strict: bool) -> None:
     """Say that the device asked for will not run the network.
 
     Args:
-        message: What is wrong with the device.
-        strict: True makes it an error; False makes it one `RuntimeWarning` (module
+        error: What is wrong with the device.
+        strict: True raises the error; False makes it one `RuntimeWarning` (module
             `warnings`), after which the caller uses the CPU.
 
     Raises:
         DeviceError: `strict` is True.
     """
     if strict:
-        raise DeviceError(f"{message}; ask for another device, or drop strict to use the CPU")
-    warnings.warn(f"{message}; using the CPU", RuntimeWarning, stacklevel=4)
+        raise error
+    warnings.warn(f"{error} (the CPU is used instead)", RuntimeWarning, stacklevel=5)
 
 
 def near(name: str, names: Iterable[str], most: int = 5) -> tuple[str, ...]:
@@ -49,7 +62,7 @@ def tensor_not_found(name: str, names: Iterable[str]) -> TensorNotFoundError:
     """
     names = list(names)
     listed = near(name, names) or tuple(names[:5])
-    hint = f"try {', '.join(map(repr, listed))}" if listed else "it computes none by name"
+    hint = f"try {', '.join(map(repr, listed))}" if listed else "it computes none"
     return TensorNotFoundError(f"the network computes no tensor named {name!r}; {hint}")
 
 
@@ -69,3 +82,41 @@ def model_bytes(model: bytes | Path) -> bytes:
     if not content:
         raise ModelFormatError("the model is empty; fetch it again")
     return content
+
+
+def one_of(things: Sequence[T], what: str) -> T:
+    """Return the only element.
+
+    Args:
+        things: Inputs or outputs of a network.
+        what: What they are, for the error.
+
+    Raises:
+        ModelFormatError: There is none, or more than one.
+    """
+    if len(things) != 1:
+        raise ModelFormatError(
+            f"the network has {len(things)} {what} where one is needed; name the one output to "
+            "keep, or export the network with a single input"
+        )
+    return things[0]
+
+
+def fixed_shape(spec: TensorSpec) -> TensorSpec:
+    """Return an input with its batch axis, where the file leaves it open, set to one.
+
+    Raises:
+        ModelFormatError: Another axis is open.
+    """
+    shape = (1, *spec.shape[1:]) if spec.shape[:1] == (-1,) else spec.shape
+    if -1 in shape:
+        raise ModelFormatError(
+            f"the input {spec.name!r} leaves its size open, {spec.shape}; export the network "
+            "with a fixed size"
+        )
+    return dataclasses.replace(spec, shape=shape)
+
+
+def first_line(exc: BaseException) -> str:
+    """Return the first line of a runtime's message, for our own."""
+    return (str(exc).strip().splitlines() or [type(exc).__name__])[0]

@@ -1,0 +1,86 @@
+"""Finding the embedding: every tensor of a network at which it could be cut."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+from edgeinc.errors import ModelFormatError
+from edgeinc.runtimes import onnx_graph
+from edgeinc.runtimes.base import DTYPES, Inspection, TensorInfo, TensorSpec
+from edgeinc.runtimes.helpers import model_bytes
+from edgeinc.runtimes.litert_package import interpreter, reading, spec, steps
+
+__all__ = ["inspect_litert", "inspect_onnx"]
+
+POOLING = (
+    *("AVERAGE_POOL_2D", "MAX_POOL_2D", "MEAN", "REDUCE_MAX", "SUM"),
+    *("AveragePool", "GlobalAveragePool", "GlobalMaxPool", "MaxPool"),
+    *("QLinearAveragePool", "QLinearGlobalAveragePool", "ReduceMax", "ReduceMean", "ReduceSum"),
+)
+
+
+def inspect_litert(model: bytes | Path) -> Inspection:
+    """List what is in a `.tflite` network; see `edgeinc.runtimes.inspect`."""
+    net = interpreter(model_bytes(model))
+    found = []
+    with reading():
+        for operator, read, made in steps(net):
+            most = max(math.prod(d["shape"]) for d in read)
+            for detail in made:
+                if detail["name"] and getattr(detail["dtype"], "__name__", "") in DTYPES:
+                    found.append(_candidate(spec(detail), operator, most))
+        return Inspection(
+            tuple(spec(d, d["shape_signature"]) for d in net.get_input_details()),
+            tuple(spec(d) for d in net.get_output_details()),
+            _ordered(found),
+        )
+
+
+def inspect_onnx(model: bytes | Path) -> Inspection:
+    """List what is in an `.onnx` network; see `edgeinc.runtimes.inspect`."""
+    graph = onnx_graph.read(model_bytes(model))
+    described = graph.described()
+    found: dict[str, TensorInfo] = {}
+    for name, node in graph.computed.items():
+        target = graph.target(name)
+        if node.op_type in onnx_graph.MOVING or target in found or target not in described:
+            continue
+        read = [described[n].shape for n in onnx_graph.reads(node) if n in described]
+        most = max((math.prod(shape) for shape in read), default=0)
+        found[target] = _candidate(described[target], node.op_type, most)
+    return Inspection(
+        tuple(_end(described, v.name) for v in graph.inputs),
+        tuple(_end(described, v.name) for v in graph.outputs),
+        _ordered(list(found.values())),
+    )
+
+
+def _end(described: dict[str, TensorSpec], name: str) -> TensorSpec:
+    """Return an input or output of an ONNX network."""
+    if name not in described:
+        raise ModelFormatError(
+            f"the tensor {name!r} of this network has no known shape, or a type other than "
+            f"{', '.join(DTYPES)}; export the network with a fixed size"
+        )
+    return described[name]
+
+
+def _candidate(tensor: TensorSpec, operator: str, most: int) -> TensorInfo:
+    """Return a tensor with whether it is pooled over the whole picture.
+
+    Args:
+        tensor: The tensor.
+        operator: What computes it.
+        most: Elements of the largest tensor that the operator reads.
+    """
+    long = [n for n in tensor.shape[1:] if n != 1]
+    flat = len(tensor.shape) in (2, 4) and len(long) == 1
+    pooled = operator in POOLING and flat and math.prod(tensor.shape) < most
+    return TensorInfo(tensor, operator, pooled)
+
+
+def _ordered(found: list[TensorInfo]) -> tuple[TensorInfo, ...]:
+    """Return candidates with at least two axes: pooled ones first, then the deepest."""
+    usable = [c for c in reversed(found) if len(c.spec.shape) >= 2]
+    return tuple(sorted(usable, key=lambda c: not c.pooled))

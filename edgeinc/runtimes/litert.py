@@ -1,0 +1,143 @@
+"""LiteRT: networks in `.tflite` files on the CPU (XNNPACK) or an external delegate."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from edgeinc.errors import DeviceError, InferenceError
+from edgeinc.runtimes import cut_tflite
+from edgeinc.runtimes.base import CPU, Array, Session, physical_cores
+from edgeinc.runtimes.helpers import (
+    fall_back,
+    first_line,
+    fixed_shape,
+    model_bytes,
+    one_of,
+    tensor_not_found,
+)
+from edgeinc.runtimes.litert_package import (
+    ERRORS,
+    NAME,
+    ON_CPU,
+    delegate,
+    interpreter,
+    reading,
+    spec,
+    steps,
+)
+
+__all__ = ["LiteRtSession", "open_litert"]
+
+
+def open_litert(
+    model: bytes | Path,
+    *,
+    output: str | None = None,
+    threads: int | None = None,
+    device: str = "auto",
+    strict: bool = False,
+) -> LiteRtSession:
+    """Open a `.tflite` network; see `edgeinc.runtimes.open_session`.
+
+    With tflite-runtime, which cannot cut, an inner tensor is read from the whole network:
+    correct, but the layers behind it run for nothing.
+    """
+    content = model_bytes(model)
+    options: dict[str, Any] = {"num_threads": threads or physical_cores()}
+    inner = None
+    if output is not None:
+        net = interpreter(content)
+        with reading():
+            done = [d["name"] for d in net.get_output_details()] == [output]
+        if not done and cut_tflite.can_cut():
+            content = cut_tflite.cut(content, output)
+        elif not done:
+            inner = _index(net, output)
+            options["experimental_preserve_all_tensors"] = True
+    net, ran = _load(content, options, device, strict)
+    return LiteRtSession(net, ran, inner)
+
+
+class LiteRtSession(Session):
+    """A network in LiteRT; made by `open_litert`.
+
+    `device` is `CPU`, or the library of the delegate that runs the network or part of it.
+    """
+
+    def __init__(self, net: Any, device: str, inner: int | None = None) -> None:
+        """Take an interpreter.
+
+        Args:
+            net: Of ai-edge-litert or tflite-runtime.
+            device: What runs it.
+            inner: Index of the tensor to read where the network could not be cut at it.
+        """
+        with reading():
+            entry = one_of(net.get_input_details(), "inputs")
+            start = fixed_shape(spec(entry, entry["shape_signature"]))
+            net.allocate_tensors()
+            if inner is None:
+                exit_ = one_of(net.get_output_details(), "outputs")
+            else:
+                exit_ = next(d for d in net.get_tensor_details() if d["index"] == inner)
+            end = spec(exit_)
+        self._net = net
+        self._entry = entry["index"]
+        self._exit = exit_["index"]
+        super().__init__(NAME, device, start, end)
+
+    def _run(self, array: Array) -> Array:
+        net = self._net
+        try:
+            net.set_tensor(self._entry, array)
+            net.invoke()
+            result: Array = net.get_tensor(self._exit)
+        except ERRORS as exc:
+            raise InferenceError(
+                f"LiteRT failed while it ran ({first_line(exc)}); verify the model's file"
+            ) from exc
+        return result
+
+    def _release(self) -> None:
+        self._net = None
+
+
+def _index(net: Any, name: str) -> int:
+    """Return the index of a tensor that the network computes from its input."""
+    with reading():
+        made = {d["name"]: d["index"] for _, _, details in steps(net) for d in details}
+    if name not in made:
+        raise tensor_not_found(name, reversed(made))
+    return int(made[name])
+
+
+def _load(content: bytes, options: dict[str, Any], device: str, strict: bool) -> tuple[Any, str]:
+    """Return an interpreter, and what runs it."""
+    net = interpreter(content, **options)
+    if device in CPU:
+        return net, ON_CPU
+    try:
+        return _delegated(content, options, device), device
+    except DeviceError as exc:
+        fall_back(exc, strict=strict)
+        return net, ON_CPU
+
+
+def _delegated(content: bytes, options: dict[str, Any], library: str) -> Any:
+    """Return an interpreter of which a delegate has taken a part."""
+    plugin = delegate(library)
+    try:
+        net = interpreter(content, experimental_delegates=[plugin], **options)
+        taken = [o for o in net._get_ops_details() if o["op_name"] == "DELEGATE"]
+    except ERRORS as exc:  # the file itself has been read without the delegate before
+        raise DeviceError(
+            f"the delegate {library} refused the network ({first_line(exc)}); use a network "
+            "that was made for it"
+        ) from exc
+    if not taken:
+        raise DeviceError(
+            f"the delegate {library} took no part of the network; use a network that was made "
+            "for it"
+        )
+    return net

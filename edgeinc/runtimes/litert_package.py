@@ -1,0 +1,182 @@
+"""Which package LiteRT comes from, and what it says about a file.
+
+`ai_edge_litert` is the maintained one; `tflite_runtime` 2.14 is its ancestor, with the same
+interface, for systems that still have it. The latter breaks beside numpy 2.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import importlib
+import importlib.metadata
+import importlib.util
+import warnings
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from edgeinc.errors import DeviceError, EdgeincError, ModelFormatError, RuntimeUnavailableError
+from edgeinc.runtimes.base import DTYPES, RuntimeInfo, TensorSpec
+from edgeinc.runtimes.helpers import first_line
+
+__all__ = [
+    "ERRORS",
+    "NAME",
+    "ON_CPU",
+    "Step",
+    "delegate",
+    "info",
+    "installed",
+    "interpreter",
+    "reading",
+    "spec",
+    "steps",
+]
+
+NAME = "litert"
+ON_CPU = "CPU"
+PACKAGES = ("ai_edge_litert", "tflite_runtime")
+ERRORS = (ValueError, RuntimeError, TypeError)  # what the interpreter raises
+Step = tuple[str, list[dict[str, Any]], list[dict[str, Any]]]
+
+
+def installed() -> bool:
+    """Return whether one of the packages is here and can work, without loading it."""
+    return _package() is not None and not _breaks()
+
+
+def info() -> RuntimeInfo:
+    """Return the package's version; delegates are known only once they have been loaded.
+
+    Raises:
+        RuntimeUnavailableError: No package is installed, or it cannot work.
+    """
+    package = _module().__name__.split(".")[0].replace("_", "-")
+    return RuntimeInfo(NAME, f"{package} {importlib.metadata.version(package)}", (ON_CPU,))
+
+
+def interpreter(content: bytes, **options: Any) -> Any:
+    """Return an interpreter for the content of a `.tflite` file, nothing allocated yet.
+
+    Args:
+        content: The file.
+        options: As the package's class `Interpreter` names them.
+
+    Raises:
+        ModelFormatError: The file is damaged.
+        RuntimeUnavailableError: As `info`.
+    """
+    module = _module()
+    with reading(), warnings.catch_warnings():
+        # `experimental_preserve_all_tensors` warns that it is meant for debugging.
+        warnings.simplefilter("ignore", UserWarning)
+        return module.Interpreter(model_content=content, **options)
+
+
+def delegate(library: str) -> Any:
+    """Return the delegate that a shared library holds.
+
+    Raises:
+        DeviceError: The library cannot be loaded, is no delegate, or finds no device.
+    """
+    try:
+        # The package's own loader fails untidily in the first two cases.
+        plugin = ctypes.CDLL(library)
+        if not hasattr(plugin, "tflite_plugin_create_delegate"):
+            raise DeviceError(f"the library {library} is no LiteRT delegate; name another one")
+        return _module().load_delegate(library)
+    except OSError as exc:
+        raise DeviceError(
+            f"the delegate {library} cannot be loaded ({first_line(exc)}); install its library"
+        ) from exc
+    except (ValueError, RuntimeError) as exc:
+        raise DeviceError(
+            f"the delegate {library} does not start ({' '.join(str(exc).split())}); check that "
+            "its device is there"
+        ) from exc
+
+
+@contextlib.contextmanager
+def reading() -> Iterator[None]:
+    """Turn what the interpreter raises about a file into ModelFormatError."""
+    try:
+        yield
+    except EdgeincError:
+        raise
+    except ERRORS as exc:
+        raise ModelFormatError(
+            f"LiteRT cannot read this network ({first_line(exc)}); fetch it again"
+        ) from exc
+
+
+def steps(net: Any) -> Iterator[Step]:
+    """Yield each operator that depends on the input: its name, what it reads, what it computes.
+
+    Args:
+        net: An interpreter that is not allocated yet (afterwards delegates hide operators).
+
+    Yields:
+        The operator's name; the details of the tensors that it reads and that depend on the
+        input themselves; the details of the tensors that it computes.
+    """
+    details = {d["index"]: d for d in net.get_tensor_details()}
+    from_input = {d["index"] for d in net.get_input_details()}
+    for operator in net._get_ops_details():  # no public call tells the operators
+        read = [details[i] for i in operator["inputs"] if i in from_input]
+        if read:
+            made = [details[i] for i in operator["outputs"] if i in details]
+            from_input.update(d["index"] for d in made)
+            yield operator["op_name"], read, made
+
+
+def spec(detail: dict[str, Any], shape: Any = None) -> TensorSpec:
+    """Return one of the interpreter's descriptions of a tensor as a record.
+
+    Args:
+        detail: The description.
+        shape: The shape to give instead of the one that is laid out.
+
+    Raises:
+        ModelFormatError: Its element type is none that sessions take.
+    """
+    dtype = np.dtype(detail["dtype"]).name
+    if dtype not in DTYPES:
+        raise ModelFormatError(
+            f"the tensor {detail['name']!r} is of type {dtype}; choose one of {', '.join(DTYPES)}"
+        )
+    shape = tuple(int(n) for n in (detail["shape"] if shape is None else shape))
+    scales = detail["quantization_parameters"]["scales"]
+    if len(scales) != 1 or not np.issubdtype(dtype, np.integer):
+        return TensorSpec(detail["name"], shape, dtype)
+    zero_point = int(detail["quantization_parameters"]["zero_points"][0])
+    return TensorSpec(detail["name"], shape, dtype, float(scales[0]), zero_point)
+
+
+def _package() -> str | None:
+    """Return the package that is installed, the maintained one first."""
+    return next((p for p in PACKAGES if importlib.util.find_spec(p) is not None), None)
+
+
+def _breaks() -> bool:
+    """Return whether all there is is tflite-runtime beside numpy 2."""
+    return _package() == PACKAGES[1] and int(np.__version__.split(".")[0]) >= 2
+
+
+def _module() -> Any:
+    """Return the package's module `interpreter`."""
+    package = _package()
+    if package is None:
+        raise RuntimeUnavailableError("LiteRT is not installed; pip install 'edgeinc[litert]'")
+    if _breaks():
+        raise RuntimeUnavailableError(
+            "tflite-runtime does not work with numpy 2; pip install 'edgeinc[litert]', or stay "
+            "with numpy 1: pip install 'edgeinc[tflite-legacy]'"
+        )
+    try:
+        return importlib.import_module(f"{package}.interpreter")
+    except ImportError as exc:
+        raise RuntimeUnavailableError(
+            f"{package} does not load ({exc}); pip install --force-reinstall 'edgeinc[litert]'"
+        ) from exc
