@@ -9,13 +9,13 @@ network gives the same integers, bit for bit.
 from __future__ import annotations
 
 import importlib.util
-import struct
 from typing import Any, Protocol
 
 import numpy as np
 
 from edgeinc.errors import ModelFormatError, RuntimeUnavailableError
 from edgeinc.runtimes.helpers import tensor_not_found
+from edgeinc.runtimes.litert_package import interpreter, reading
 
 __all__ = ["can_cut", "cut"]
 
@@ -53,7 +53,12 @@ def cut(model: bytes, tensor: str) -> bytes:
         TensorNotFoundError: The network computes no tensor of that name.
         RuntimeUnavailableError: `ai_edge_litert` is not installed.
     """
-    network = _unpack(model)
+    with reading():
+        return _cut(_unpack(model), model, tensor)
+
+
+def _cut(network: Any, model: bytes, tensor: str) -> bytes:
+    """Cut a network that has been read."""
     graph = network.subgraphs[0]
     steps = _steps(graph)
     target = _find(graph, tensor)
@@ -86,16 +91,9 @@ def _schema() -> Any:
 def _unpack(model: bytes) -> Any:
     """Return the file as a tree of the schema's objects, refusing what cannot be cut."""
     schema = _schema()
-    from ai_edge_litert.interpreter import Interpreter
-
-    try:
-        # LiteRT checks every offset of the file; the Python classes check none.
-        Interpreter(model_content=model)
-        network = schema.ModelT.InitFromObj(schema.Model.GetRootAs(bytearray(model), 0))
-    except (ValueError, RuntimeError, TypeError, IndexError, AttributeError, struct.error) as exc:
-        raise ModelFormatError(
-            f"this is no .tflite network that LiteRT can read ({exc}); fetch it again"
-        ) from exc
+    # LiteRT checks every offset of the file; the Python classes check none.
+    interpreter(model)
+    network = schema.ModelT.InitFromObj(schema.Model.GetRootAs(bytearray(model), 0))
     if not network.subgraphs or not network.buffers:
         raise ModelFormatError("this .tflite file holds no network; fetch it again")
     if network.externalBuffers or any(b.offset for b in network.buffers):

@@ -11,6 +11,7 @@ import ctypes
 import importlib
 import importlib.metadata
 import importlib.util
+import struct
 import warnings
 from collections.abc import Iterator
 from typing import Any
@@ -100,12 +101,12 @@ def delegate(library: str) -> Any:
 
 @contextlib.contextmanager
 def reading() -> Iterator[None]:
-    """Turn what the interpreter raises about a file into ModelFormatError."""
+    """Turn what interpreter and schema classes raise about a file into ModelFormatError."""
     try:
         yield
     except EdgeincError:
         raise
-    except ERRORS as exc:
+    except (*ERRORS, ArithmeticError, AttributeError, LookupError, struct.error) as exc:
         raise ModelFormatError(
             f"LiteRT cannot read this network ({first_line(exc)}); fetch it again"
         ) from exc
