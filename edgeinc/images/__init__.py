@@ -11,12 +11,13 @@ from edgeinc.images.folders import is_image_path, labelled_images, list_images
 from edgeinc.images.headers import LEAST_SIDE, MAX_BYTES, MAX_PIXELS
 from edgeinc.images.prepare import crop, prepare, shrink
 from edgeinc.images.quiet import quiet
-from edgeinc.images.read import Picture, read_image
+from edgeinc.images.read import Box, Picture, read_image
 
 __all__ = [
     "LEAST_SIDE",
     "MAX_BYTES",
     "MAX_PIXELS",
+    "Box",
     "Picture",
     "crop",
     "is_image_path",

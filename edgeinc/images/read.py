@@ -13,12 +13,13 @@ from edgeinc.errors import ImageError
 from edgeinc.images.headers import LEAST_SIDE, MAX_BYTES, check_header
 from edgeinc.images.quiet import quiet
 
-__all__ = ["Picture", "read_image"]
+__all__ = ["Box", "Picture", "read_image"]
 
 Picture: TypeAlias = str | Path | bytes | NDArray[Any]
 """A path, the bytes of a picture file, or an array as OpenCV gives it."""
 
 Box: TypeAlias = tuple[int, int, int, int]
+"""A part of a picture: x and y of its upper left corner, width and height, pixels."""
 
 # JPEG alone can be decoded at these fractions for less than the whole costs.
 _FRACTIONS = (8, 4, 2)
