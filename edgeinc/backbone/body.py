@@ -1,0 +1,250 @@
+"""A backbone: pictures in, embeddings out, as integers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgeinc.backbone.function import function_card
+from edgeinc.backbone.numbers import Integers, dequantize, to_integers, unit_length
+from edgeinc.backbone.opening import check_session, open_card, own_tensor
+from edgeinc.cards import Asset, InputTensor, ModelCard, Quantization
+from edgeinc.errors import ImageError
+from edgeinc.images import Picture, prepare, read_image
+from edgeinc.runtimes import FunctionSession, Session
+from edgeinc.runtimes.base import physical_cores
+from edgeinc.weights import find_card
+
+if TYPE_CHECKING:
+    from edgeinc.backbone.many import Pool
+
+__all__ = ["Backbone"]
+
+# Below this many pictures the sessions for many at once are not worth their opening.
+MANY = 16
+# Only there: an accelerator is one, and would be given as many networks as there are cores.
+CPUS = ("CPU", "CPUExecutionProvider")
+
+
+class Backbone:
+    """A network that turns pictures into embeddings; it learns nothing.
+
+    Threads may share one. It is a context manager that closes itself.
+
+    Attributes:
+        card: What it is.
+        file: The weights in use: their name and sha256.
+        device: The device that really runs it, in its runtime's own words.
+        runtime: `litert`, `onnx` or `function`.
+        dim: Length of an embedding.
+        dtype: Its numbers: uint8 where they are never negative, else int16.
+        least: Pixels that suffice for a picture's shorter side (`images.read_image`).
+        shape: Shape of the layer without axes of length 1; `(dim,)` where it is pooled.
+    """
+
+    def __init__(
+        self,
+        card: ModelCard,
+        session: Session,
+        *,
+        tensor: InputTensor,
+        quantization: Quantization | None,
+        file: Asset,
+        another: Callable[..., Session] | None = None,
+        threads: int | None = None,
+    ) -> None:
+        """Joins a card and a session; `Backbone.open` is the usual way.
+
+        Args:
+            card: What it is.
+            session: The network, open.
+            tensor: The network's input.
+            quantization: Of the network's output.
+            file: The weights.
+            another: Opens another session, given `threads`, to work on many pictures.
+            threads: Threads that may be used; None for the physical cores.
+        """
+        self.card = card
+        self.file = file
+        self.device, self.runtime = session.device, session.runtime
+        self.dim = card.dim
+        unsigned = quantization is not None and card.nonnegative
+        self.dtype: np.dtype[Any] = np.dtype(np.uint8 if unsigned else np.int16)
+        self.least = max(card.input.height, card.input.width)
+        self.shape = tuple(side for side in session.output.shape if side != 1) or (1,)
+        self._session = session
+        self._prepare = partial(
+            prepare,
+            spec=card.input,
+            layout=tensor.layout,
+            dtype=tensor.dtype,
+            quantization=tensor.quantization,
+        )
+        self._quantization = quantization
+        self._another = another if session.device in CPUS else None
+        self._workers = threads or physical_cores()
+        self._pool: Pool | None = None
+
+    @classmethod
+    def open(
+        cls,
+        card: ModelCard | str | Path,
+        *,
+        runtime: str | None = None,
+        device: str = "auto",
+        strict: bool = False,
+        threads: int | None = None,
+        tensor: str | None = None,
+    ) -> Backbone:
+        """Opens a card's network.
+
+        Args:
+            card: A card, a model's name, or the path of a card.
+            runtime: `litert` or `onnx`; by default the card's first that is installed.
+            device: `auto`, `cpu`, or the runtime's own name of a provider or delegate.
+            strict: Fail rather than fall back to the CPU.
+            threads: Of one picture's run; the physical cores by default.
+            tensor: Another tensor of the network to take for the embedding, pooled or not.
+
+        Raises:
+            ModelNotFoundError: There is no such card, or its weights are not installed.
+            ChecksumError: The weights are not what the card says.
+            CardError: The card does not fit them, or has none for that runtime.
+            RuntimeUnavailableError: No runtime for them is installed.
+            ModelFormatError, TensorNotFoundError: They cannot be read, or cut there.
+            DeviceError: `strict`, and the device is not here.
+        """
+        if not isinstance(card, ModelCard):
+            card = find_card(card)
+        file, another, session = open_card(
+            card, runtime=runtime, tensor=tensor, device=device, strict=strict, threads=threads
+        )
+        embedding = file.embedding
+        if tensor is not None and tensor != embedding.tensor:
+            card, embedding = own_tensor(card, tensor, session.output)
+        check_session(card, file, embedding, session)
+        return cls(
+            card,
+            session,
+            tensor=file.input,
+            quantization=embedding.quantization,
+            file=file,
+            another=another,
+            threads=threads,
+        )
+
+    @classmethod
+    def from_function(
+        cls,
+        function: Callable[[NDArray[Any]], NDArray[Any]],
+        *,
+        name: str,
+        size: tuple[int, int],
+        nonnegative: bool = False,
+    ) -> Backbone:
+        """Takes a function of one's own for the network.
+
+        Args:
+            function: Gets `(1, height, width, 3)` uint8 BGR, the centre of a picture, and
+                gives its embedding in any shape, always the same: floats, uint8 or int8.
+            name: What stores are bound to; another function needs another name.
+            size: Height and width.
+            nonnegative: The function never gives a number below zero.
+
+        Raises:
+            InputError: A size below 1, no name, or numbers of another kind.
+            InferenceError: It gives no array.
+        """
+        session = FunctionSession(function, (1, *size, 3), "uint8", name=name)
+        card, file, quantization = function_card(name, size, session.output, nonnegative)
+        tensor = InputTensor("NHWC", "uint8", None)
+        return cls(card, session, tensor=tensor, quantization=quantization, file=file)
+
+    def embed(self, pictures: Sequence[Picture]) -> Integers:
+        """Embeddings as integers.
+
+        Args:
+            pictures: Arrays `(H, W, 3)` uint8 BGR, paths, or bytes of picture files.
+
+        Returns:
+            `(n, dim)` uint8 or int16: see `to_integers`.
+
+        Raises:
+            ImageError: A picture cannot be used.
+            InferenceError: The network failed.
+        """
+        rows = [self._embed_one(self._session, picture) for picture in pictures]
+        return np.array(rows, self.dtype).reshape(len(rows), self.dim)
+
+    def embed_many(
+        self, pictures: Sequence[Picture], *, skip_unreadable: bool = False
+    ) -> tuple[list[Integers | None], list[str]]:
+        """Embeddings of many pictures, on all cores: a picture to a core.
+
+        Args:
+            pictures: As for `embed`.
+            skip_unreadable: Leave out pictures that cannot be used, instead of raising.
+
+        Returns:
+            A `(dim,)` row for each picture, None for one that was left out; and a sentence
+            for each of those.
+
+        Raises:
+            ImageError: A picture cannot be used, and `skip_unreadable` is false.
+            InferenceError: The network failed.
+        """
+        one = self._try_one if skip_unreadable else self._embed_one
+        if len(pictures) < MANY or self._workers == 1 or self._another is None:
+            results: list[Any] = [one(self._session, picture) for picture in pictures]
+        else:
+            if self._pool is None:
+                from edgeinc.backbone.many import Pool
+
+                self._pool = Pool(self._another, self._workers)
+            results = self._pool.map(one, pictures)
+        rows = [None if isinstance(result, ImageError) else result for result in results]
+        return rows, [str(result) for result in results if isinstance(result, ImageError)]
+
+    def activations(self, picture: Picture) -> NDArray[np.float32]:
+        """The layer's real values for one picture: `shape`, float32, not normalised."""
+        output = self._session.run(self._prepare(read_image(picture, least=self.least)))
+        return dequantize(output, self._quantization).reshape(self.shape)
+
+    @staticmethod
+    def to_float(integers: Integers) -> NDArray[np.float32]:
+        """Embeddings for a caller: `(n, dim)` float32, each row of L2 norm 1."""
+        return unit_length(integers)
+
+    def _embed_one(self, session: Session, picture: Picture) -> Integers:
+        prepared = self._prepare(read_image(picture, least=self.least))
+        return to_integers(session.run(prepared), self._quantization, self.card.nonnegative)
+
+    def _try_one(self, session: Session, picture: Picture) -> Integers | ImageError:
+        try:
+            return self._embed_one(session, picture)
+        except ImageError as exc:
+            return exc
+
+    def close(self) -> None:
+        """Lets go of the network; harmless when repeated."""
+        if self._pool is not None:
+            self._pool.close()
+            self._pool = None
+        self._session.close()
+
+    def __enter__(self) -> Backbone:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
