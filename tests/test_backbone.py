@@ -122,7 +122,7 @@ def test_unit_length() -> None:
 
 
 def test_a_function_is_a_backbone() -> None:
-    backbone = Backbone.from_function(mean_color, name="mean", size=(4, 6), nonnegative=True)
+    backbone = Backbone.from_function(mean_color, name="mean", size=(4, 6), dim=3, nonnegative=True)
     assert (backbone.dim, backbone.runtime, backbone.device) == (3, "function", "mean")
     assert (backbone.least, backbone.dtype) == (6, np.int16)
     blue = np.zeros((40, 60, 3), np.uint8)
@@ -131,12 +131,12 @@ def test_a_function_is_a_backbone() -> None:
     assert backbone.embed([]).shape == (0, 3)
     assert backbone.to_float(backbone.embed([blue])).tolist() == [[1.0, 0.0, 0.0]]
     assert backbone.activations(blue).tolist() == [200, 0, 0]
-    assert len(backbone.file.sha256) == 64
+    assert len(backbone.file_sha256) == 64
 
 
 def test_functions_of_other_names_and_sizes_are_other_backbones() -> None:
     made = [
-        Backbone.from_function(mean_color, name=name, size=size).card.fingerprint
+        Backbone.from_function(mean_color, name=name, size=size, dim=3).card.fingerprint
         for name, size in [("a", (4, 4)), ("b", (4, 4)), ("a", (4, 5)), ("a", (4, 4))]
     ]
     assert len(set(made)) == 3
@@ -145,14 +145,16 @@ def test_functions_of_other_names_and_sizes_are_other_backbones() -> None:
 
 def test_functions_that_are_no_backbone() -> None:
     with pytest.raises(InputError, match="name"):
-        Backbone.from_function(mean_color, name=" ", size=(4, 4))
+        Backbone.from_function(mean_color, name=" ", size=(4, 4), dim=3)
+    with pytest.raises(InputError, match="gives 3 numbers, not 4"):
+        Backbone.from_function(mean_color, name="mean", size=(4, 4), dim=4)
     with pytest.raises(InputError, match="int32"):
-        Backbone.from_function(lambda x: x.astype(np.int32), name="wide", size=(4, 4))
+        Backbone.from_function(lambda x: x.astype(np.int32), name="wide", size=(4, 4), dim=48)
 
 
 def test_many_pictures_keep_their_order_and_report_what_is_unreadable(tmp_path: Path) -> None:
     (tmp_path / "bad.jpg").write_bytes(b"no picture")
-    with Backbone.from_function(mean_color, name="mean", size=(4, 4)) as backbone:
+    with Backbone.from_function(mean_color, name="mean", size=(4, 4), dim=3) as backbone:
         given = [*pictures(3), tmp_path / "bad.jpg"]
         rows, warnings = backbone.embed_many(given, skip_unreadable=True)
         assert [row is None for row in rows] == [False, False, False, True]
@@ -282,7 +284,7 @@ def test_one_file_of_a_card_is_enough(install: Callable[[str], Path]) -> None:
     folder = install(V2)
     (folder / f"{V2}.tflite").unlink()
     with Backbone.open(V2) as backbone:
-        assert backbone.file.name == f"{V2}.onnx"
+        assert backbone.file_name == f"{V2}.onnx"
 
 
 def test_a_card_that_does_not_fit_its_weights(install: Callable[[str], Path]) -> None:

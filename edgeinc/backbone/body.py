@@ -39,7 +39,7 @@ class Backbone:
 
     Attributes:
         card: What it is.
-        file: The weights in use: their name and sha256.
+        file_name, file_sha256: The weights in use.
         device: The device that really runs it, in its runtime's own words.
         runtime: `litert`, `onnx` or `function`.
         dim: Length of an embedding.
@@ -59,11 +59,10 @@ class Backbone:
         another: Callable[..., Session] | None = None,
         threads: int | None = None,
     ) -> None:
-        """Joins a card and a session; `Backbone.open` is the usual way.
+        """Joins a card and an open session; `Backbone.open` is the usual way.
 
         Args:
-            card: What it is.
-            session: The network, open.
+            card, session: What it is, and what runs it.
             tensor: The network's input.
             quantization: Of the network's output.
             file: The weights.
@@ -71,7 +70,7 @@ class Backbone:
             threads: Threads that may be used; None for the physical cores.
         """
         self.card = card
-        self.file = file
+        self.file_name, self.file_sha256 = file.name, file.sha256
         self.device, self.runtime = session.device, session.runtime
         self.dim = card.dim
         unsigned = quantization is not None and card.nonnegative
@@ -146,23 +145,24 @@ class Backbone:
         *,
         name: str,
         size: tuple[int, int],
+        dim: int,
         nonnegative: bool = False,
     ) -> Backbone:
         """Takes a function of one's own for the network.
 
         Args:
             function: Gets `(1, height, width, 3)` uint8 BGR, the centre of a picture, and
-                gives its embedding in any shape, always the same: floats, uint8 or int8.
+                gives its embedding in any shape: floats, uint8 or int8.
             name: What stores are bound to; another function needs another name.
             size: Height and width.
+            dim: How many numbers it gives.
             nonnegative: The function never gives a number below zero.
 
         Raises:
-            InputError: A size below 1, no name, or numbers of another kind.
-            InferenceError: It gives no array.
+            InputError: A size below 1, no name, or numbers of another kind or count.
         """
         session = FunctionSession(function, (1, *size, 3), "uint8", name=name)
-        card, file, quantization = function_card(name, size, session.output, nonnegative)
+        card, file, quantization = function_card(name, size, dim, session.output, nonnegative)
         tensor = InputTensor("NHWC", "uint8", None)
         return cls(card, session, tensor=tensor, quantization=quantization, file=file)
 
