@@ -2,36 +2,33 @@
 
 from __future__ import annotations
 
-from functools import cached_property
-
 import numpy as np
 from numpy.typing import NDArray
 
 from edgeinc.features import UNIT, Background, Snapshot
-from edgeinc.heads.base import means, product
-from edgeinc.heads.temperature import from_loo
-
-TEMPERATURE = 0.05
-"""Softmax temperature of the cosines where examples are too few to tell."""
+from edgeinc.heads.base import Base, means, product
 
 TINY = 1e-6
 """Length, relative to a feature's, below which a centred vector is rounding and no direction."""
 
 
-class Proto:
+class Proto(Base):
     """Cosine to the mean of each class's features.
 
     With a background, its mean is taken off class means and queries before the angle is
     measured: what all pictures have in common says nothing about any class. The centre is fixed,
     so that class means stay a function of the exact integer sums. See `Scorer` for the rest.
+
+    Attributes:
+        column: Label to column.
     """
 
     name = "proto"
+    default = 0.05
 
     def __init__(self, snapshot: Snapshot, background: Background | None = None) -> None:
         """Fit to a snapshot; `background.mean` has the snapshot's d."""
-        self.labels = snapshot.labels
-        self._snapshot = snapshot
+        super().__init__(snapshot)
         self._centre = np.zeros(snapshot.dim) if background is None else background.mean
         self._offset = None if background is None else (UNIT * background.mean).astype(np.float32)
         self._weights = directions(means(snapshot) - self._centre).astype(np.float32)
@@ -56,32 +53,24 @@ class Proto:
         length = max(float(np.sqrt(row @ row)), UNIT * TINY)
         return float(self._weights[self.column[label]] @ row) / length
 
-    @cached_property
-    def loo(self) -> NDArray[np.float32]:
-        """See `Scorer`: `mean without i = (n * mean - x_i) / (n - 1)`."""
-        snapshot = self._snapshot
-        scores = self.scores(snapshot.rows)
-        scores[np.arange(snapshot.total), snapshot.y] = self._own()
+    def own(self, index: NDArray[np.intp]) -> NDArray[np.float64]:
+        """Cosine `(m,)` of rows to their class's mean without them; 0 for an only row.
+
+        `mean without i = (n * mean - x_i) / (n - 1)`, from the exact sums.
+        """
+        snapshot = self.snapshot
+        y = snapshot.y[index]
+        rows = snapshot.rows[index].astype(np.float64)
+        others = np.maximum(snapshot.counts[y] - 1, 1)[:, np.newaxis]
+        means_without = directions((snapshot.sums[y] - rows) / (UNIT * others) - self._centre)
+        queries = directions(rows / UNIT - self._centre)
+        own = np.einsum("ij,ij->i", queries, means_without)
+        return np.where(snapshot.counts[y] > 1, own, 0.0)
+
+    def _without(self, index: NDArray[np.intp]) -> NDArray[np.float64]:
+        scores = self.scores(self.snapshot.rows[index]).astype(np.float64)
+        scores[np.arange(len(index)), self.snapshot.y[index]] = self.own(index)
         return scores
-
-    @cached_property
-    def temperature(self) -> float:
-        """See `Scorer`."""
-        return from_loo(self.loo, self._snapshot, TEMPERATURE)
-
-    def _own(self) -> NDArray[np.float32]:
-        """Cosine `(n,)` of each row to its class's mean without it; -inf for an only row."""
-        snapshot = self._snapshot
-        own = np.full(snapshot.total, -np.inf, np.float32)
-        start = 0
-        for count, total in zip(snapshot.counts.tolist(), snapshot.sums, strict=True):
-            rows = snapshot.rows[start : start + count].astype(np.float64)
-            if count > 1:
-                others = (total - rows) / (UNIT * (count - 1)) - self._centre
-                queries = directions(rows / UNIT - self._centre)
-                own[start : start + count] = np.einsum("ij,ij->i", queries, directions(others))
-            start += count
-        return own
 
 
 class ClassSimilarity:

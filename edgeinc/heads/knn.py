@@ -1,0 +1,63 @@
+"""Nearest example: a class is as near as the nearest of its examples."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgeinc.features import UNIT, Background, Snapshot
+from edgeinc.heads.base import Base, product
+
+
+class Knn(Base):
+    """Cosine to the nearest example of each class, and look-up of the nearest examples.
+
+    Holds every row as float32: 4 bytes a value. See `Scorer` for the rest.
+    """
+
+    name = "knn"
+    default = 0.03
+
+    def __init__(self, snapshot: Snapshot, background: Background | None = None) -> None:
+        """Keep the snapshot's rows; a background makes no difference to this head."""
+        super().__init__(snapshot)
+        self._rows = snapshot.rows.astype(np.float32)
+        self._rows /= UNIT
+        self._starts = np.concatenate([[0], np.cumsum(snapshot.counts)])[:-1].astype(np.intp)
+
+    def scores(self, features: NDArray[np.int16]) -> NDArray[np.float32]:
+        """Cosines `(n, C)` float32 of `(n, d)` int16 features to each class's nearest example."""
+        return self._nearest_of_class(self._cosines(features))
+
+    def nearest(self, features: NDArray[np.int16], k: int) -> list[tuple[str, float]]:
+        """The k examples nearest to one `(1, d)` int16 feature, best first.
+
+        Returns:
+            At most k `(key, cosine)`; among equals, the earlier in canonical order.
+        """
+        cosines = self._cosines(features)[0]
+        k = min(k, len(cosines))
+        if k < 1:
+            return []
+        # All that reach the k-th best, so that ties are broken by order and not by partition.
+        bound = np.partition(cosines, len(cosines) - k)[len(cosines) - k]
+        found = np.flatnonzero(cosines >= bound)
+        found = found[np.argsort(-cosines[found], kind="stable")][:k]
+        keys = self.snapshot.keys
+        return [(keys[i], min(float(cosines[i]), 1.0)) for i in found]
+
+    def _cosines(self, features: NDArray[np.int16]) -> NDArray[np.float32]:
+        cosines = product(self._rows, features.astype(np.float32))
+        cosines /= UNIT
+        return cosines
+
+    def _nearest_of_class(self, cosines: NDArray[np.float32]) -> NDArray[np.float32]:
+        if not self.labels:
+            return np.zeros((len(cosines), 0), np.float32)
+        # Rows are sorted by label, so that a class is a run of columns.
+        return np.asarray(np.maximum.reduceat(cosines, self._starts, axis=1))
+
+    def _without(self, index: NDArray[np.intp]) -> NDArray[np.float64]:
+        cosines = self._cosines(self.snapshot.rows[index])
+        cosines[np.arange(len(index)), index] = -1.0
+        return self._nearest_of_class(cosines).astype(np.float64)
