@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -39,7 +38,8 @@ class Backbone:
 
     Attributes:
         card: What it is.
-        file_name, file_sha256: The weights in use.
+        file_name: Name of the weights in use.
+        file_sha256: Their sha256 in hex.
         device: The device that really runs it, in its runtime's own words.
         runtime: `litert`, `onnx` or `function`.
         dim: Length of an embedding.
@@ -62,7 +62,8 @@ class Backbone:
         """Joins a card and an open session; `Backbone.open` is the usual way.
 
         Args:
-            card, session: What it is, and what runs it.
+            card: What it is.
+            session: What runs it.
             tensor: The network's input.
             quantization: Of the network's output.
             file: The weights.
@@ -241,10 +242,5 @@ class Backbone:
     def __enter__(self) -> Backbone:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *failure: object) -> None:
         self.close()
