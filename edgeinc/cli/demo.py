@@ -1,0 +1,44 @@
+"""`edgeinc demo`."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from dataclasses import replace
+from pathlib import Path
+
+import click
+
+from edgeinc.cli.common import Settings, note, open_engine, pass_settings
+
+__all__ = ["demo_command"]
+
+
+@click.command("demo")
+@click.option("--shots", default=5, show_default=True, help="Pictures a class to learn from.")
+@click.option("--stream", default=100, show_default=True, help="Pictures to recognise.")
+@click.option("--seed", default=0, show_default=True, help="Of what is drawn.")
+@click.option(
+    "-o",
+    "--out",
+    default="demo-output/parts.png",
+    show_default=True,
+    metavar="FILE",
+    type=click.Path(dir_okay=False),
+    help="The annotated picture to write.",
+)
+@pass_settings
+def demo_command(settings: Settings, shots: int, stream: int, seed: int, out: str) -> None:
+    """Learn and recognise parts that are drawn on the spot.
+
+    Uses a store of its own, which is thrown away. The last line on stdout is JSON.
+    """
+    from edgeinc.demo import demo_table, run_demo
+
+    with tempfile.TemporaryDirectory() as folder:
+        store = str(Path(folder, "demo.db"))
+        with open_engine(replace(settings, store=store)) as engine:
+            result = run_demo(engine, out, shots=shots, stream=stream, seed=seed, on_event=note)
+    note(f"\n{demo_table(result)}\npicture: {result.picture}")
+    record = {"top1": round(result.top1, 6), "n": result.n, "picture": str(result.picture)}
+    click.echo(json.dumps(record))
