@@ -7,17 +7,26 @@ that won answers the second.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from edgeinc.features import Snapshot
+from edgeinc.heads import ClassSimilarity
 from edgeinc.types import Candidate
 
-__all__ = ["CANDIDATES", "Decision", "decide", "softmax"]
+__all__ = ["FIRST_THRESHOLD", "Decision", "Ranking", "decide", "softmax", "thresholds"]
 
 CANDIDATES = 5
+# Own-class cosines of a class of which nothing is known yet, and how many examples that
+# guess is worth.
+PRIOR_MEAN = 0.75
+PRIOR_DEVIATION = 0.08
+PRIOR_WEIGHT = 5.0
+DEVIATIONS = 3.0
+FIRST_THRESHOLD = PRIOR_MEAN - DEVIATIONS * PRIOR_DEVIATION
+"""Threshold of a class whose own has not been worked out yet."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +37,23 @@ class Decision:
     score: float
     known: bool
     candidates: tuple[Candidate, ...]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Ranking:
+    """What is known about one picture before the decision.
+
+    Attributes:
+        labels: C labels.
+        probabilities: (C,) float32, sum 1.
+        similarity: Cosine between the picture and the mean of the most probable class.
+        threshold: The least such cosine at which that class is taken for known.
+    """
+
+    labels: tuple[str, ...]
+    probabilities: NDArray[np.float32]
+    similarity: float
+    threshold: float
 
 
 def softmax(scores: NDArray[np.float32], temperature: float) -> NDArray[np.float32]:
@@ -45,21 +71,34 @@ def softmax(scores: NDArray[np.float32], temperature: float) -> NDArray[np.float
     return result
 
 
-def decide(
-    labels: Sequence[str],
-    probabilities: NDArray[np.float32],
-    *,
-    similarity: float,
-    threshold: float,
-) -> Decision:
-    """Ranks the candidates and tells a stranger from a known class.
+def thresholds(snapshot: Snapshot, similarity: ClassSimilarity) -> dict[str, float]:
+    """The least similarity at which a picture is taken for each class.
+
+    Three standard deviations below the mean of the class's own leave-one-out cosines; mean
+    and deviation of a class with few examples are drawn towards fixed ones, which count as
+    `PRIOR_WEIGHT` examples.
 
     Args:
-        labels: C labels.
-        probabilities: (C,) float32.
-        similarity: Cosine between the picture and the mean of the most probable class.
-        threshold: The least such cosine at which the class is taken for known.
+        snapshot: C classes.
+        similarity: Measured on it.
+
+    Returns:
+        Label to threshold, a cosine.
     """
+    held = similarity.held_out
+    limits = {}
+    for i, label in enumerate(snapshot.labels):
+        own = similarity.loo[held & (snapshot.y == i)].astype(np.float64)
+        weight = PRIOR_WEIGHT + len(own)
+        mean = (PRIOR_WEIGHT * PRIOR_MEAN + own.sum()) / weight
+        square = PRIOR_WEIGHT * PRIOR_DEVIATION**2 + ((own - mean) ** 2).sum()
+        limits[label] = float(mean - DEVIATIONS * np.sqrt(square / weight))
+    return limits
+
+
+def decide(ranking: Ranking) -> Decision:
+    """Turns a ranking into an answer with up to five candidates."""
+    labels, probabilities = ranking.labels, ranking.probabilities
     if not labels:
         return Decision(None, 0.0, False, ())
     count = min(CANDIDATES, len(labels))
@@ -67,6 +106,6 @@ def decide(
     best = np.argpartition(-probabilities, count - 1)[:count]
     order = best[np.lexsort((best, -probabilities[best]))]
     candidates = tuple(Candidate(labels[i], float(probabilities[i])) for i in order)
-    known = similarity >= threshold
+    known = ranking.similarity >= ranking.threshold
     top = candidates[0]
     return Decision(top.label if known else None, top.score, known, candidates)

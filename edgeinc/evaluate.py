@@ -62,13 +62,18 @@ def evaluate_loo(engine: Engine) -> Evaluation:
     Raises:
         InputError: No class has two examples.
     """
-    labels, scores, truth = engine.leave_one_out()
-    if not len(truth):
+    fitted = engine.fitted()
+    labels, counts, truth = fitted.snapshot.labels, fitted.snapshot.counts, fitted.snapshot.y
+    held = np.flatnonzero(counts[truth] > 1) if labels else []
+    if not len(held):
         raise InputError("No class has two examples; enrol more before leave-one-out.")
     # Stable, so that equal scores keep the order of the labels, as predictions do.
-    order = np.argsort(-scores, axis=1, kind="stable")[:, :TOP]
+    order = np.argsort(-fitted.scorer.loo[held], axis=1, kind="stable")[:, :TOP]
     return _summary(
-        [(labels[t], [labels[i] for i in row], True) for t, row in zip(truth, order, strict=True)]
+        [
+            (labels[t], [labels[i] for i in row], True)
+            for t, row in zip(truth[held], order, strict=True)
+        ]
     )
 
 

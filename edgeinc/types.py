@@ -101,7 +101,8 @@ class EnrollReport:
 
     Attributes:
         added: Examples that were committed.
-        skipped: Pictures that were not: duplicates and unreadable files.
+        skipped: Pictures that were not: duplicates and unreadable ones.
+        unreadable: How many of the skipped ones could not be read.
         classes: Every enrolled class with the number of its examples, after the operation.
         warnings: One sentence for each thing that a person should look at.
         ids: Ids of the examples that were added, in the order given.
@@ -110,6 +111,7 @@ class EnrollReport:
     added: int
     skipped: int
     classes: Mapping[str, int]
+    unreadable: int = 0
     warnings: tuple[str, ...] = ()
     ids: tuple[str, ...] = ()
 

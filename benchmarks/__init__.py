@@ -1,0 +1,1 @@
+"""The figures that the project claims; `python -m benchmarks` prints them all."""

@@ -1,0 +1,72 @@
+"""`python -m benchmarks [NAME...] [--keep]`: measures the figures and prints a table.
+
+With `--keep` the table is written to `benchmarks/results/` under the date.
+"""
+
+from __future__ import annotations
+
+import argparse
+import datetime
+import os
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from benchmarks import accuracy, speed
+from benchmarks.common import Figure, machine, shared
+
+GROUPS: dict[str, Callable[[], Iterator[Figure]]] = {
+    "coral": accuracy.coral_split,
+    "shots": accuracy.few_shots,
+    "linear": accuracy.linear_models,
+    "imprinting": accuracy.imprinting,
+    "predict": speed.predict_overhead,
+    "enrolment": speed.enrolment,
+    "head": speed.head_alone,
+    "cold": speed.cold_start,
+    "import": speed.folder_import,
+}
+
+
+def main() -> int:
+    """Measures the groups named on the command line, by default all; 1 when a bound is missed."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("groups", nargs="*", metavar="NAME", help=f"of {', '.join(GROUPS)}")
+    parser.add_argument("--keep", action="store_true", help="write the table to results/")
+    options = parser.parse_args()
+    if unknown := set(options.groups) - set(GROUPS):
+        parser.error(f"no such group: {', '.join(sorted(unknown))}")
+    if not shared().is_dir():
+        parser.error("the pictures are missing; set EDGEINC_SHARED to the folder that has them")
+    os.environ.setdefault("EDGEINC_MODELS", str(shared() / "models"))
+    fetch_backbones()
+    today = datetime.datetime.now(datetime.timezone.utc).date().isoformat()
+    lines = [f"{machine()}; {today}", "", "| figure | measured | bound | |", "|---|---|---|---|"]
+    print(*lines, sep="\n", flush=True)
+    missed = 0
+    for name in options.groups or GROUPS:
+        for figure in GROUPS[name]():
+            verdict = {True: "holds", False: "MISSED", None: ""}[figure.holds]
+            lines.append(f"| {figure.name} | {figure.value} | {figure.bound} | {verdict} |")
+            print(lines[-1], flush=True)
+            missed += figure.holds is False
+    if options.keep:
+        target = Path(__file__).parent / "results" / f"{today}.md"
+        target.parent.mkdir(exist_ok=True)
+        target.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return int(missed > 0)
+
+
+def fetch_backbones() -> None:
+    """Pulls the public backbones that the figures name, where they are not yet here."""
+    from benchmarks.common import V1, V2
+    from edgeinc.catalogue import pull
+    from edgeinc.weights import find_card, is_installed
+
+    for name in (V1, V2):
+        if not is_installed(find_card(name)):
+            pull(name)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,7 @@
+"""The engine: the one place where backbone, store, head and decision meet."""
+
+from __future__ import annotations
+
+from edgeinc.engine.engine import DEFAULT_BACKBONE, Engine
+
+__all__ = ["DEFAULT_BACKBONE", "Engine"]

@@ -1,0 +1,264 @@
+"""The engine: the one place where backbone, store, head and decision meet."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import replace
+from pathlib import Path
+from types import TracebackType
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgeinc.backbone import Backbone
+from edgeinc.cards import ModelCard
+from edgeinc.decision import decide
+from edgeinc.engine.enrolment import enroll_folder, enroll_pictures, source_of
+from edgeinc.engine.memory import Memory
+from edgeinc.images import Box, Picture, read_image
+from edgeinc.learner import Fitted, Learner
+from edgeinc.store import Store, peek
+from edgeinc.types import ClassInfo, EnrollReport, LogEntry, Match, Prediction, SampleInfo
+from edgeinc.weights import load_background
+
+__all__ = ["DEFAULT_BACKBONE", "Engine"]
+
+DEFAULT_BACKBONE = "pebble"
+
+
+class Engine:
+    """Recognises enrolled classes, and learns new ones from a few pictures.
+
+    Open it with `Engine.open`. Threads may share one.
+
+    A picture is a `(H, W, 3)` uint8 BGR array as OpenCV gives it, a path, or the bytes of
+    a picture file.
+    """
+
+    def __init__(self, backbone: Backbone, store: Store, *, head: str = "auto") -> None:
+        """Joins an open backbone and an open store; `Engine.open` is the usual way."""
+        card = backbone.card
+        self._backbone = backbone
+        learner = Learner(card.dim, head=head, background=load_background(card))
+        self._memory = Memory(store, learner, nonnegative=card.nonnegative)
+
+    @classmethod
+    def open(
+        cls,
+        store: str | Path,
+        *,
+        backbone: str | Path | ModelCard | Backbone | None = None,
+        head: str = "auto",
+        device: str = "auto",
+        strict: bool = False,
+        threads: int | None = None,
+    ) -> Engine:
+        """Opens a store, or makes one, with the backbone that it is bound to.
+
+        Args:
+            store: The store's file; made when it does not exist.
+            backbone: A model's name, a card, or an open backbone (which the engine then
+                owns); by default the store's own, for a new store the embedded one.
+            head: `auto`, `proto`, `ridge`, `lda` or `knn`.
+            device: `auto`, `cpu`, or a runtime's own name of a provider or delegate.
+            strict: Fail rather than fall back to the CPU.
+            threads: Threads of the backbone; the physical cores by default.
+
+        Raises:
+            ModelNotFoundError: There is no such card, or its weights are not installed.
+            BackboneMismatchError: The store was made with another backbone.
+            StoreError: The store cannot be opened.
+            RuntimeUnavailableError: No runtime for the backbone is installed.
+            DeviceError: `strict`, and the device is not here.
+            InputError: There is no such head.
+        """
+        if not isinstance(backbone, Backbone):
+            if backbone is None:
+                bound = peek(store)
+                backbone = DEFAULT_BACKBONE if bound is None else bound[0]
+            backbone = Backbone.open(backbone, device=device, strict=strict, threads=threads)
+        card = backbone.card
+        with ExitStack() as undo:
+            # What was opened is closed again if a later step fails.
+            undo.callback(backbone.close)
+            opened = Store.open(
+                store, backbone=card.name, fingerprint=card.fingerprint, dim=card.dim
+            )
+            undo.callback(opened.close)
+            engine = cls(backbone, opened, head=head)
+            undo.pop_all()
+        return engine
+
+    @property
+    def backbone(self) -> Backbone:
+        """The backbone in use."""
+        return self._backbone
+
+    def enroll(
+        self,
+        label: str,
+        pictures: Picture | Sequence[Picture],
+        *,
+        skip_unreadable: bool = False,
+    ) -> EnrollReport:
+        """Adds examples to a class, or begins a new one; durable when it returns.
+
+        The call is one transaction: all of its pictures are committed, or none.
+
+        Args:
+            label: The class, up to 200 characters.
+            pictures: One picture or several.
+            skip_unreadable: Report unreadable pictures in `warnings` instead of raising.
+
+        Raises:
+            LabelError: The label is empty, over-long or has control characters.
+            ImageError: A picture cannot be read; nothing was enrolled.
+            StoreError: The store refused; nothing was enrolled.
+        """
+        one = isinstance(pictures, (str, Path, bytes, np.ndarray))
+        given = [pictures] if one else list(pictures)
+        labelled = [(label, picture) for picture in given]
+        return enroll_pictures(
+            self._backbone, self._memory, labelled, skip_unreadable=skip_unreadable
+        )
+
+    def enroll_folder(
+        self, folder: str | Path, *, progress: Callable[[int, int], None] | None = None
+    ) -> EnrollReport:
+        """Enrols a folder that holds one folder a label.
+
+        Commits in batches; after an interruption it can be run again to go on, because
+        what is enrolled already counts once. Unreadable files are reported and skipped.
+
+        Args:
+            folder: One folder a label; symbolic links are followed.
+            progress: Called with (done, total).
+
+        Raises:
+            LabelError: A folder's name is no label; nothing was enrolled.
+            InputError: The folder holds no picture.
+            StoreError: The store refused; the batches before stay enrolled.
+        """
+        return enroll_folder(self._backbone, self._memory, folder, progress)
+
+    def forget(
+        self, label: str | None = None, *, sample: str | None = None, purge: bool = False
+    ) -> int:
+        """Takes a class or one example out of every sum at once.
+
+        `purge` destroys it too, beyond undo. Returns how many examples were taken out.
+
+        Raises:
+            LabelNotFoundError: There is no such class.
+            SampleNotFoundError: There is no example of the id `sample`.
+        """
+        change = self._memory.change(
+            lambda store: store.forget(label, sample=sample, purge=purge)
+        )
+        return len(change.ids)
+
+    def purge(self) -> int:
+        """Destroys everything forgotten, beyond undo; returns how many examples."""
+        return len(self._memory.change(lambda store: store.purge()).ids)
+
+    def rename(self, old: str, new: str) -> int:
+        """Gives a class another name; returns how many examples it has.
+
+        Raises:
+            LabelNotFoundError: There is no class `old`.
+            LabelError: `new` is no label, or is taken.
+        """
+        return len(self._memory.change(lambda store: store.rename(old, new)).ids)
+
+    def undo(self, n: int = 1) -> int:
+        """Takes back the last n operations; returns how many there were to take back."""
+        return self._memory.change(lambda store: store.undo(n)).ids)
+
+    def predict(self, picture: Picture, *, roi: Box | None = None) -> Prediction:
+        """Says what a picture shows; with nothing enrolled the answer is unknown.
+
+        Args:
+            picture: An array, a path or bytes.
+            roi: Only this part of it: x, y, width, height in pixels.
+
+        Raises:
+            ImageError: The picture cannot be read.
+        """
+        start = time.perf_counter()
+        ranking = self._memory.rank(self._embedding(picture, roi))
+        decision = decide(ranking)
+        return Prediction(
+            label=decision.label,
+            score=decision.score,
+            known=decision.known,
+            candidates=decision.candidates,
+            device=self._backbone.device,
+            ms=1000 * (time.perf_counter() - start),
+            source=source_of(picture),
+        )
+
+    def search(self, picture: Picture, *, k: int = 5, roi: Box | None = None) -> list[Match]:
+        """Finds the k enrolled examples nearest to a picture, best first.
+
+        Raises:
+            ImageError: The picture cannot be read.
+        """
+        return self._memory.nearest(self._embedding(picture, roi), k)
+
+    def embed(self, pictures: Picture | Sequence[Picture]) -> NDArray[np.float32]:
+        """Turns pictures into embeddings: (n, d) float32, dequantised, L2-normalised.
+
+        Raises:
+            ImageError: A picture cannot be read.
+        """
+        one = isinstance(pictures, (str, Path, bytes, np.ndarray))
+        given = [pictures] if one else pictures
+        least = self._backbone.least
+        images = [read_image(picture, least=least) for picture in given]
+        return self._backbone.to_float(self._backbone.embed(images))
+
+    def classes(self) -> list[ClassInfo]:
+        """Lists the enrolled classes, by label."""
+        limits = self._memory.fitted().thresholds
+        return [replace(c, threshold=limits.get(c.label)) for c in self._memory.store.classes()]
+
+    def samples(self, label: str) -> list[SampleInfo]:
+        """Lists the examples of a class, oldest first."""
+        return self._memory.store.samples(label)
+
+    def log(self, n: int | None = None) -> list[LogEntry]:
+        """Lists what was done to the store, newest last; only the last n when given."""
+        return self._memory.store.log(n)
+
+    def fitted(self) -> Fitted:
+        """The head fitted to everything enrolled, and the snapshot it was fitted to."""
+        return self._memory.fitted()
+
+    def flush(self) -> None:
+        """Waits until the head has caught up with every change."""
+        self._memory.flush()
+
+    def close(self) -> None:
+        """Closes store and backbone."""
+        self._memory.close()
+        self._backbone.close()
+
+    def __enter__(self) -> Engine:
+        """Returns the engine itself."""
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Closes it."""
+        self.close()
+
+    def _embedding(self, picture: Picture, roi: Box | None) -> NDArray[np.generic]:
+        if roi is not None:
+            picture = read_image(picture, roi=roi, least=self._backbone.least)
+        return self._backbone.embed([picture])

@@ -1,0 +1,84 @@
+"""Enrolling: pictures to embeddings to committed examples."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from edgeinc.backbone import Backbone
+from edgeinc.engine.memory import Memory
+from edgeinc.errors import InputError
+from edgeinc.images import Picture, labelled_images
+from edgeinc.store import NewExample, clean_label
+from edgeinc.types import EnrollReport
+
+__all__ = ["enroll_folder", "enroll_pictures", "source_of"]
+
+# A folder import commits this often: what was embedded before a power cut is kept.
+IMPORT_BATCH = 64
+
+
+def enroll_pictures(
+    backbone: Backbone,
+    memory: Memory,
+    labelled: Sequence[tuple[str, Picture]],
+    *,
+    skip_unreadable: bool,
+) -> EnrollReport:
+    """Embeds and commits (label, picture) pairs in one transaction; see `Engine.enroll`."""
+    for label in dict.fromkeys(label for label, _ in labelled):
+        clean_label(label)
+    rows, warnings = backbone.embed_many(
+        [picture for _, picture in labelled], skip_unreadable=skip_unreadable
+    )
+    examples = [
+        NewExample(label, row, source_of(picture))
+        for (label, picture), row in zip(labelled, rows, strict=True)
+        if row is not None
+    ]
+    change = memory.change(
+        lambda store: store.enroll(
+            examples, file=backbone.file_name, file_sha256=backbone.file_sha256
+        )
+    )
+    return EnrollReport(
+        added=len(change.ids),
+        skipped=len(labelled) - len(change.ids),
+        unreadable=len(warnings),
+        classes=memory.counts(),
+        warnings=tuple(warnings),
+        ids=tuple(change.ids),
+    )
+
+
+def enroll_folder(
+    backbone: Backbone,
+    memory: Memory,
+    folder: str | Path,
+    progress: Callable[[int, int], None] | None,
+) -> EnrollReport:
+    """Enrols one folder a label, in batches; see `Engine.enroll_folder`."""
+    files = labelled_images(folder)
+    if not files:
+        raise InputError(f"{folder} holds no picture; give a folder of label folders.")
+    for label in dict.fromkeys(label for label, _ in files):
+        clean_label(label)
+    reports = []
+    for start in range(0, len(files), IMPORT_BATCH):
+        batch = files[start : start + IMPORT_BATCH]
+        reports.append(enroll_pictures(backbone, memory, batch, skip_unreadable=True))
+        if progress is not None:
+            progress(start + len(batch), len(files))
+    return EnrollReport(
+        added=sum(r.added for r in reports),
+        skipped=sum(r.skipped for r in reports),
+        unreadable=sum(r.unreadable for r in reports),
+        classes=reports[-1].classes,
+        warnings=tuple(w for r in reports for w in r.warnings),
+        ids=tuple(i for r in reports for i in r.ids),
+    )
+
+
+def source_of(picture: Picture) -> str | None:
+    """Where a picture came from, as it is kept with the example."""
+    return str(picture) if isinstance(picture, (str, Path)) else None

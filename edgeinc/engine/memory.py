@@ -1,0 +1,118 @@
+"""A store and the learner that follows it: what is committed, and what is learned from it."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from itertools import groupby
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgeinc.decision import Ranking
+from edgeinc.features import to_features
+from edgeinc.learner import Fitted, Group, Learner
+from edgeinc.store import Change, Row, Store
+from edgeinc.types import Match
+
+__all__ = ["Memory"]
+
+
+class Memory:
+    """Joins a store and a learner, so that the second always follows the first.
+
+    The store's committed rows are the only truth: the learner starts from them, follows
+    each change after its commit, and starts again when another process changed them.
+    Threads may share one.
+    """
+
+    def __init__(self, store: Store, learner: Learner, *, nonnegative: bool) -> None:
+        """Loads what the store holds.
+
+        Args:
+            store: Open.
+            learner: Empty, of the store's dimension.
+            nonnegative: As in the backbone's card.
+        """
+        self.store = store
+        self._learner = learner
+        self._nonnegative = nonnegative
+        self._lock = threading.RLock()
+        self._version = store.version()
+        self._load()
+
+    def change(self, operation: Callable[[Store], Change]) -> Change:
+        """Runs an operation that writes to the store; the learner follows its commit."""
+        with self._lock:
+            self._refresh()
+            change = operation(self.store)
+            self._learner.update(self._groups(change.added), self._groups(change.removed))
+            return change
+
+    def rank(self, embeddings: NDArray[np.generic]) -> Ranking:
+        """Ranks the classes for one picture; embeddings (1, d), the backbone's integers."""
+        features = to_features(embeddings, nonnegative=self._nonnegative)
+        self._refresh()
+        return self._learner.rank(features)
+
+    def nearest(self, embeddings: NDArray[np.generic], k: int) -> list[Match]:
+        """The k examples nearest to one picture; embeddings (1, d)."""
+        features = to_features(embeddings, nonnegative=self._nonnegative)
+        with self._lock:
+            self._refresh()
+            found = self._learner.nearest(features, k)
+            samples = [self.store.sample(key) for key, _ in found]
+        return [
+            Match(sample.id, sample.label, similarity, sample.source)
+            for sample, (_, similarity) in zip(samples, found, strict=True)
+        ]
+
+    def fitted(self) -> Fitted:
+        """The head fitted to everything committed."""
+        self._refresh()
+        return self._learner.fitted()
+
+    def counts(self) -> dict[str, int]:
+        """Examples of each enrolled class."""
+        return {c.label: c.examples for c in self.store.classes()}
+
+    def flush(self) -> None:
+        """Waits until the head has caught up."""
+        self._learner.flush()
+
+    def close(self) -> None:
+        """Closes both."""
+        self._learner.close()
+        self.store.close()
+
+    def _refresh(self) -> None:
+        """Starts again from the rows where another connection committed."""
+        with self._lock:
+            version = self.store.version()
+            if version != self._version:
+                self._version = version
+                self._load()
+
+    def _load(self) -> None:
+        groups: list[Group] = []
+        for rows in self.store.rows():
+            features = to_features(rows.embeddings, nonnegative=self._nonnegative)
+            groups += _runs(rows.labels, rows.ids, features)
+        self._learner.replace(groups)
+
+    def _groups(self, rows: Sequence[Row]) -> list[Group]:
+        """The rows of a change, as features."""
+        if not rows:
+            return []
+        embeddings = np.stack([row.embedding for row in rows])
+        features = to_features(embeddings, nonnegative=self._nonnegative)
+        return _runs([row.label for row in rows], [row.id for row in rows], features)
+
+
+def _runs(labels: Sequence[str], ids: Sequence[str], features: NDArray[np.int16]) -> list[Group]:
+    """One group for each run of a label."""
+    groups = []
+    for label, run in groupby(range(len(labels)), key=labels.__getitem__):
+        at = list(run)
+        groups.append((label, features[at], [ids[i] for i in at]))
+    return groups

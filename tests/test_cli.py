@@ -1,0 +1,288 @@
+"""The shell: what it prints, where, and its exit status."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import cv2
+import pytest
+
+from edgeinc.cli import COMMANDS, LazyGroup, cli, main
+from tests.conftest import photo
+
+Shell = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def shell(
+    tmp_path: Path,
+    tiny_card: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> Shell:
+    """Runs a command in this process: exit status, stdout, stderr."""
+    monkeypatch.setenv("EDGEINC_STORE", str(tmp_path / "s.db"))
+    monkeypatch.setenv("EDGEINC_CACHE", str(tmp_path / "cache"))
+    monkeypatch.chdir(tmp_path)
+
+    def run(*words: str | Path, backbone: str | Path | None = tiny_card) -> tuple[int, str, str]:
+        given = [] if backbone is None else ["--backbone", str(backbone)]
+        status = main([*given, *map(str, words)])
+        out, err = capfd.readouterr()
+        return status, out, err
+
+    return run
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    """Three label folders of five pictures each."""
+    folder = tmp_path / "photos"
+    for kind in range(3):
+        (folder / f"kind {kind}").mkdir(parents=True)
+        for i in range(5):
+            cv2.imwrite(str(folder / f"kind {kind}" / f"{i}.png"), photo(kind, i))
+    return folder
+
+
+def result(shell: Shell, *words: str | Path) -> Any:
+    status, out, err = shell("--json", *words)
+    assert status == 0, err
+    assert out.count("\n") == 1
+    return json.loads(out)
+
+
+def test_enrol_and_predict(shell: Shell, photos: Path) -> None:
+    status, out, err = shell("enroll", "kind 0", *sorted((photos / "kind 0").iterdir()))
+    assert (status, err) == (0, "")
+    assert out == "5 added, 0 skipped; now kind 0 5\n"
+    assert result(shell, "enroll", "kind 1", *sorted((photos / "kind 1").iterdir())) == {
+        "added": 5,
+        "skipped": 0,
+        "classes": {"kind 0": 5, "kind 1": 5},
+        "warnings": [],
+    }
+    picture = photos / "kind 1" / "3.png"
+    answer = result(shell, "predict", picture)
+    assert set(answer) == {"source", "label", "score", "known", "candidates", "device", "ms"}
+    assert answer["label"] == "kind 1"
+    assert answer["known"] is True
+    assert answer["source"] == str(picture)
+    assert 0 < answer["score"] <= 1
+    assert [c["label"] for c in answer["candidates"]] == ["kind 1", "kind 0"]
+    assert set(answer["candidates"][0]) == {"label", "score", "base"}
+    status, out, _ = shell("predict", picture)
+    assert out.startswith(f"{picture}: kind 1  ")
+
+
+def test_a_store_knows_its_backbone(shell: Shell, photos: Path, tmp_path: Path) -> None:
+    """Without `--backbone` the store's own is used, once its card is among the known."""
+    status, out, err = shell("models", "add", photos.parent / "nothing.onnx", backbone=None)
+    assert status == 1
+    assert "nothing.onnx" in err
+
+
+def test_predict_takes_folders_and_reports_what_it_cannot_read(shell: Shell, photos: Path) -> None:
+    shell("enroll", "--from", photos)
+    (photos / "kind 0" / "broken.png").write_bytes(b"no picture")
+    status, out, err = shell("--json", "predict", photos, photos / "missing.png")
+    assert status == 1
+    assert len(out.splitlines()) == 15
+    assert {json.loads(line)["label"] for line in out.splitlines()} <= {
+        "kind 0",
+        "kind 1",
+        "kind 2",
+        None,
+    }
+    assert "broken.png" in err
+    assert "missing.png" in err
+    assert "Traceback" not in err
+
+
+def test_nothing_enrolled_is_unknown_and_no_error(shell: Shell, photos: Path) -> None:
+    answer = result(shell, "predict", photos / "kind 0" / "0.png")
+    assert (answer["label"], answer["known"], answer["candidates"]) == (None, False, [])
+    status, out, _ = shell("predict", photos / "kind 0" / "0.png")
+    assert (status, out.endswith("unknown  (nothing is enrolled)\n")) == (0, True)
+
+
+def test_folder_import_skips_and_counts_what_is_unreadable(shell: Shell, photos: Path) -> None:
+    (photos / "kind 2" / "truncated.png").write_bytes(
+        (photos / "kind 2" / "0.png").read_bytes()[:200]
+    )
+    status, out, err = shell("--json", "enroll", "--from", photos)
+    assert status == 0
+    record = json.loads(out)
+    assert (record["added"], record["skipped"]) == (15, 1)
+    assert "truncated.png" in record["warnings"][0]
+    assert "truncated.png" in err
+    again = result(shell, "enroll", "--from", photos)
+    assert (again["added"], again["skipped"]) == (0, 16)
+
+
+def test_exit_status_when_nothing_can_be_enrolled(shell: Shell, tmp_path: Path) -> None:
+    (tmp_path / "a.png").touch()
+    status, out, err = shell("enroll", "a", tmp_path / "a.png", tmp_path / "b.png")
+    assert status == 1
+    assert "nothing was enrolled" in err
+    assert result(shell, "classes") == {"classes": []}
+
+
+def test_manage_what_is_enrolled(shell: Shell, photos: Path) -> None:
+    shell("enroll", "--from", photos)
+    classes = result(shell, "classes")["classes"]
+    assert [(c["label"], c["examples"]) for c in classes] == [(f"kind {k}", 5) for k in range(3)]
+    assert set(classes[0]) == {"label", "examples", "threshold"}
+    samples = result(shell, "samples", "kind 1")["samples"]
+    assert len(samples) == 5
+    assert set(samples[0]) == {"id", "source", "time"}
+    matches = result(shell, "search", photos / "kind 1" / "2.png", "-k", "3")["matches"]
+    assert matches[0]["source"].endswith("2.png")
+    assert set(matches[0]) == {"id", "label", "similarity", "source"}
+    assert result(shell, "forget", "--sample", samples[0]["id"]) == {"removed": 1}
+    assert result(shell, "forget", "kind 2") == {"removed": 5}
+    assert result(shell, "rename", "kind 0", "null")["renamed"] == 5
+    undone = result(shell, "undo", "-n", "2")["undone"]
+    assert [entry["operation"] for entry in undone] == ["rename", "forget"]
+    assert result(shell, "forget", "kind 0", "--purge") == {"removed": 5}
+    assert result(shell, "purge") == {"removed": 1}
+    log = result(shell, "log")["log"]
+    assert [entry["number"] for entry in log] == list(range(1, len(log) + 1))
+    assert len(result(shell, "log", "-n", "2")["log"]) == 2
+
+
+def test_evaluation_against_a_folder_and_leave_one_out(shell: Shell, photos: Path) -> None:
+    shell("enroll", "--from", photos)
+    record = result(shell, "eval", photos)
+    assert record["n"] == 15
+    assert record["top1"] == 1.0
+    assert record["top5"] == 1.0
+    assert record["per_class"] == {f"kind {k}": 1.0 for k in range(3)}
+    assert record["confusion"]["kind 0"] == {"kind 0": 5}
+    assert 0 <= record["unknown_rate"] <= 1
+    loo = result(shell, "eval", "--loo")
+    assert loo["n"] == 15
+    assert 0.8 < loo["top1"] <= 1
+
+
+def test_confusion_matrix_is_drawn(shell: Shell, photos: Path, tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib", reason="the extra `plot` is not installed")
+    shell("enroll", "--from", photos)
+    status, _, _ = shell("eval", "--loo", "--plot", tmp_path / "c.png")
+    assert status == 0
+    assert cv2.imread(str(tmp_path / "c.png")).std() > 1
+    status, _, err = shell("eval", "--loo", "--plot", tmp_path / "no" / "c.png")
+    assert status == 1
+    assert "cannot be written" in err
+
+
+def test_features_go_to_hdf5(shell: Shell, photos: Path, tmp_path: Path) -> None:
+    h5py = pytest.importorskip("h5py", reason="the extra `hdf5` is not installed")
+    (photos / "kind 0" / "broken.png").write_bytes(b"no picture")
+    record = result(shell, "embed", photos, "-o", tmp_path / "e.h5")
+    assert record == {"n": 15, "shape": [15, 64], "skipped": 1}
+    with h5py.File(tmp_path / "e.h5") as file:
+        assert file["features"].shape == (15, 64)
+        assert file["labels"][:].tolist() == [0] * 5 + [1] * 5 + [2] * 5
+        assert [n.decode() for n in file["label_names"][:]] == [f"kind {k}" for k in range(3)]
+    inner = result(shell, "embed", photos, "-o", tmp_path / "m.h5", "--tensor", "maps")
+    assert inner["shape"] == [15, 64, 12, 12]
+    shell("enroll", "--from", photos)
+    assert result(shell, "export", tmp_path / "x.h5")["shape"] == [15, 64]
+    with h5py.File(tmp_path / "x.h5") as file:
+        lengths = (file["features"][:] ** 2).sum(axis=1)
+        assert lengths == pytest.approx(1, abs=1e-3)
+    status, _, err = shell("embed", photos, "-o", tmp_path / "n.h5", "--tensor", "nosuch")
+    assert status == 1
+    assert "nosuch" in err
+    assert not (tmp_path / "n.h5").exists()
+
+
+def test_doctor_and_bench(shell: Shell) -> None:
+    found = result(shell, "doctor")
+    assert {"name", "version", "devices"} <= set(found["runtimes"][0])
+    assert found["cores"] >= 1
+    rows = result(shell, "bench", "--seconds", "0.1")["rows"]
+    assert rows
+    assert all(0 < row["p50_ms"] <= row["p95_ms"] for row in rows)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["enroll"],
+        ["enroll", "label"],
+        ["enroll", "label", "a.png", "--from", "folder"],
+        ["predict"],
+        ["eval"],
+        ["eval", "folder", "--loo"],
+        ["forget"],
+        ["forget", "a", "--sample", "b"],
+        ["search", "a.png", "-k", "0"],
+        ["nosuch"],
+        ["--head", "svm", "classes"],
+    ],
+)
+def test_wrong_usage_is_2(shell: Shell, words: list[str]) -> None:
+    status, out, err = shell(*words)
+    assert status == 2
+    assert out == ""
+    assert "Traceback" not in err
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["predict", "missing.png"], "missing.png"),
+        (["enroll", "", "missing.png"], "label"),
+        (["forget", "nobody"], "nobody"),
+        (["samples", "nobody"], "nobody"),
+        (["eval", "missing"], "missing"),
+        (["eval", "--loo"], "two examples"),
+        (["enroll", "--from", "missing"], "missing"),
+    ],
+)
+def test_failures_are_one_line_and_status_1(shell: Shell, words: list[str], said: str) -> None:
+    status, out, err = shell(*words)
+    assert status == 1
+    assert out == ""
+    assert said in err
+    assert err.count("\n") <= 2
+    assert "Traceback" not in err
+
+
+def test_a_file_that_is_no_store(shell: Shell, tmp_path: Path) -> None:
+    (tmp_path / "s.db").write_bytes(b"these are the notes of a technician, no database" * 50)
+    before = (tmp_path / "s.db").read_bytes()
+    status, _, err = shell("classes")
+    assert status == 1
+    assert "s.db" in err
+    assert (tmp_path / "s.db").read_bytes() == before
+
+
+def test_the_embedded_help_is_each_command_s_own() -> None:
+    group = cli
+    assert isinstance(group, LazyGroup)
+    for name, (_, line) in COMMANDS.items():
+        command = group.get_command(None, name)  # type: ignore[arg-type]
+        assert command is not None
+        assert command.name == name
+        assert (command.help or "").split("\n")[0].split(",")[0].rstrip(".") in line
+
+
+def test_runs_as_a_module(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "edgeinc", "--version"],
+        capture_output=True,
+        text=True,
+        check=True,
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])},
+    )
+    assert done.stdout.startswith("edgeinc, version ")

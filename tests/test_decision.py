@@ -1,0 +1,60 @@
+"""From scores to an answer."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from edgeinc.decision import FIRST_THRESHOLD, Ranking, decide, softmax, thresholds
+from edgeinc.features import Examples, to_features
+from edgeinc.heads import class_similarity
+
+
+def ranking(values: list[float], similarity: float = 1.0, threshold: float = 0.5) -> Ranking:
+    labels = tuple(f"c{i}" for i in range(len(values)))
+    return Ranking(labels, np.array(values, np.float32), similarity, threshold)
+
+
+def test_softmax_is_a_probability_and_survives_large_scores() -> None:
+    p = softmax(np.array([1e4, 1e4, -1e4], np.float32), 0.1)
+    assert p.dtype == np.float32
+    assert p.tolist() == pytest.approx([0.5, 0.5, 0.0])
+
+
+def test_nothing_enrolled_is_unknown() -> None:
+    decision = decide(ranking([]))
+    assert decision.label is None
+    assert not decision.known
+    assert decision.candidates == ()
+    assert decision.score == 0.0
+
+
+def test_five_candidates_best_first_ties_in_order_of_labels() -> None:
+    decision = decide(ranking([0.1, 0.25, 0.05, 0.25, 0.2, 0.1, 0.05]))
+    assert [c.label for c in decision.candidates] == ["c1", "c3", "c4", "c0", "c5"]
+    assert decision.label == "c1"
+    assert decision.score == pytest.approx(0.25)
+    assert not any(c.base for c in decision.candidates)
+
+
+def test_a_stranger_keeps_its_candidates() -> None:
+    decision = decide(ranking([0.3, 0.7], similarity=0.49))
+    assert decision.label is None
+    assert not decision.known
+    assert decision.candidates[0].label == "c1"
+    assert decide(ranking([0.3, 0.7], similarity=0.5)).known
+
+
+def test_thresholds_follow_the_class_and_start_at_the_first() -> None:
+    rng = np.random.default_rng(0)
+    examples = Examples(64)
+    tight, wide = rng.integers(50, 200, (2, 64))
+    for label, centre, noise in (("tight", tight, 3), ("wide", wide, 45)):
+        rows = np.clip(centre + rng.normal(0, noise, (40, 64)), 0, 255).astype(np.uint8)
+        examples.add(label, to_features(rows, nonnegative=True))
+    examples.add("single", to_features(tight[None].astype(np.uint8), nonnegative=True))
+    snapshot = examples.snapshot()
+    limits = thresholds(snapshot, class_similarity(snapshot))
+    assert limits["single"] == pytest.approx(FIRST_THRESHOLD)
+    assert limits["wide"] < limits["tight"] < 1
+    assert limits["single"] < limits["tight"]

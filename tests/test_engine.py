@@ -1,0 +1,315 @@
+"""The engine as a caller sees it, on a small real network."""
+
+from __future__ import annotations
+
+import stat
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from edgeinc import Engine
+from edgeinc.backbone import Backbone
+from edgeinc.errors import (
+    BackboneMismatchError,
+    ImageError,
+    InputError,
+    LabelError,
+    LabelNotFoundError,
+    ModelNotFoundError,
+    SampleNotFoundError,
+    StoreReadOnlyError,
+)
+from tests.conftest import photo
+
+
+@pytest.fixture
+def engine(tmp_path: Path, tiny_card: Path) -> Iterator[Engine]:
+    with Engine.open(tmp_path / "s.db", backbone=tiny_card) as opened:
+        yield opened
+
+
+def frames(kind: int, n: int, first: int = 0) -> list[np.ndarray]:
+    return [photo(kind, first + i) for i in range(n)]
+
+
+def best(engine: Engine, kind: int) -> str:
+    return engine.predict(photo(kind, 1000)).candidates[0].label
+
+
+def photos(folder: Path, kinds: int, n: int) -> Path:
+    for kind in range(kinds):
+        (folder / f"kind {kind}").mkdir(parents=True)
+        for i, frame in enumerate(frames(kind, n)):
+            assert cv2.imwrite(str(folder / f"kind {kind}" / f"{i}.png"), frame)
+    return folder
+
+
+def test_nothing_enrolled_is_unknown(engine: Engine) -> None:
+    prediction = engine.predict(photo(0, 0))
+    assert prediction.label is None
+    assert not prediction.known
+    assert prediction.candidates == ()
+    assert prediction.score == 0
+    assert "CPU" in prediction.device
+    assert prediction.ms > 0
+    assert engine.search(photo(0, 0)) == []
+    assert engine.classes() == []
+
+
+def test_learns_class_after_class_and_forgets_none(engine: Engine) -> None:
+    for kind in range(6):
+        report = engine.enroll(f"kind {kind}", frames(kind, 4))
+        assert (report.added, report.skipped) == (4, 0)
+        assert [best(engine, k) for k in range(kind + 1)] == [f"kind {k}" for k in range(kind + 1)]
+    engine.flush()
+    assert [best(engine, k) for k in range(6)] == [f"kind {k}" for k in range(6)]
+    assert engine.predict(photo(2, 50)).known
+    assert [(c.label, c.examples) for c in engine.classes()] == [(f"kind {k}", 4) for k in range(6)]
+    assert all(c.threshold is not None and -1 < c.threshold < 1 for c in engine.classes())
+
+
+def test_scores_are_probabilities(engine: Engine) -> None:
+    for kind in range(3):
+        engine.enroll(f"kind {kind}", frames(kind, 3))
+    prediction = engine.predict(photo(1, 77))
+    scores = [c.score for c in prediction.candidates]
+    assert sum(scores) == pytest.approx(1, abs=1e-4)
+    assert scores == sorted(scores, reverse=True)
+    assert prediction.score == scores[0]
+
+
+def test_what_was_enrolled_is_there_in_the_next_process(tmp_path: Path, tiny_card: Path) -> None:
+    path = tmp_path / "s.db"
+    with Engine.open(path, backbone=tiny_card) as engine:
+        engine.enroll("a", frames(0, 3))
+        engine.enroll("b", frames(1, 3))
+        before = engine.predict(photo(1, 9))
+    with Engine.open(path, backbone=tiny_card) as engine:
+        after = engine.predict(photo(1, 9))
+    assert (after.label, after.score, after.candidates) == (
+        before.label,
+        before.score,
+        before.candidates,
+    )
+
+
+def test_the_same_picture_counts_once_but_in_each_class(engine: Engine) -> None:
+    frame = photo(0, 0)
+    assert engine.enroll("a", [frame, frame]).added == 1
+    again = engine.enroll("a", frame)
+    assert (again.added, again.skipped, dict(again.classes)) == (0, 1, {"a": 1})
+    assert engine.enroll("b", frame).added == 1
+
+
+def test_sources_are_kept_for_files(engine: Engine, tmp_path: Path) -> None:
+    path = tmp_path / "one.png"
+    cv2.imwrite(str(path), photo(0, 0))
+    engine.enroll("a", path)
+    engine.enroll("a", photo(0, 1))
+    assert [s.source for s in engine.samples("a")] == [str(path), None]
+    assert engine.predict(path).source == str(path)
+    assert engine.predict(path.read_bytes()).source is None
+
+
+def test_search_gives_stored_examples(engine: Engine) -> None:
+    for kind in range(3):
+        engine.enroll(f"kind {kind}", frames(kind, 3))
+    matches = engine.search(photo(1, 0), k=4)
+    assert len(matches) == 4
+    assert matches[0].label == "kind 1"
+    assert matches[0].similarity == pytest.approx(1, abs=1e-3)
+    assert matches[0].id in {s.id for s in engine.samples("kind 1")}
+
+
+def test_forget_undo_and_rename(engine: Engine) -> None:
+    for kind in range(3):
+        engine.enroll(f"kind {kind}", frames(kind, 3))
+    before = engine.predict(photo(1, 5)).candidates
+    assert engine.forget("kind 1") == 3
+    assert "kind 1" not in {c.label for c in engine.predict(photo(1, 5)).candidates}
+    assert [e.operation for e in engine.undo()] == ["forget"]
+    engine.flush()
+    assert engine.predict(photo(1, 5)).candidates == before
+    assert engine.rename("kind 1", "one") == 3
+    assert best(engine, 1) == "one"
+    sample = engine.samples("one")[0]
+    assert engine.forget(sample=sample.id) == 1
+    assert len(engine.samples("one")) == 2
+    assert [e.operation for e in engine.undo(2)] == ["forget", "rename"]
+    assert len(engine.samples("kind 1")) == 3
+    assert engine.forget("kind 0", purge=True) == 3
+    assert engine.undo(50)
+    assert "kind 0" not in {c.label for c in engine.classes()}
+    assert [e.number for e in engine.log()] == sorted(e.number for e in engine.log())
+
+
+def test_after_forgetting_it_is_as_if_never_enrolled(tmp_path: Path, tiny_card: Path) -> None:
+    answers = []
+    for name, extra in (("a.db", True), ("b.db", False)):
+        with Engine.open(tmp_path / name, backbone=tiny_card) as engine:
+            order = [2, 0, 1] if extra else [0, 1, 2]
+            for kind in order:
+                engine.enroll(f"kind {kind}", frames(kind, 3))
+                if extra:
+                    engine.predict(photo(0, 0))
+                    engine.enroll("passing", frames(kind + 5, 2))
+            if extra:
+                engine.forget("passing")
+            engine.flush()
+            answers.append([engine.predict(photo(k, 40)).candidates for k in range(4)])
+    assert answers[0] == answers[1]
+
+
+def test_a_bad_picture_leaves_the_store_as_it_was(engine: Engine, tmp_path: Path) -> None:
+    engine.enroll("a", frames(0, 2))
+    broken = tmp_path / "broken.jpg"
+    broken.write_bytes(b"\xff\xd8 no picture")
+    with pytest.raises(ImageError, match=r"broken\.jpg"):
+        engine.enroll("b", [photo(1, 0), broken])
+    assert [c.label for c in engine.classes()] == ["a"]
+    report = engine.enroll("b", [photo(1, 0), broken], skip_unreadable=True)
+    assert (report.added, report.skipped, report.unreadable) == (1, 1, 1)
+    assert "broken.jpg" in report.warnings[0]
+    with pytest.raises(ImageError):
+        engine.predict(broken)
+
+
+@pytest.mark.parametrize("label", ["", "  ", "a\nb", "x" * 201, "nul\0"])
+def test_bad_labels_are_refused(engine: Engine, label: str) -> None:
+    with pytest.raises(LabelError):
+        engine.enroll(label, photo(0, 0))
+    assert engine.classes() == []
+
+
+def test_names_that_nothing_answers_to(engine: Engine) -> None:
+    engine.enroll("a", frames(0, 2))
+    with pytest.raises(LabelNotFoundError, match="b"):
+        engine.forget("b")
+    with pytest.raises(LabelNotFoundError):
+        engine.samples("b")
+    with pytest.raises(LabelNotFoundError):
+        engine.rename("b", "c")
+    with pytest.raises(SampleNotFoundError):
+        engine.forget(sample="0" * 32)
+    with pytest.raises(ModelNotFoundError):
+        Engine.open("unused.db", backbone="no_such_model")
+    assert not Path("unused.db").exists()
+
+
+def test_an_unknown_head_is_refused(tmp_path: Path, tiny_card: Path) -> None:
+    with pytest.raises(InputError, match="proto"):
+        Engine.open(tmp_path / "s.db", backbone=tiny_card, head="svm")
+
+
+def test_a_store_of_another_backbone_is_refused(engine: Engine, tmp_path: Path) -> None:
+    engine.enroll("a", photo(0, 0))
+    other = Backbone.from_function(
+        lambda array: array.reshape(1, -1).astype(np.float32), name="pixels", size=(8, 8)
+    )
+    with pytest.raises(BackboneMismatchError, match=r"tiny.*pixels|pixels.*tiny"):
+        Engine.open(tmp_path / "s.db", backbone=other)
+
+
+def test_a_read_only_store_still_predicts(tmp_path: Path, tiny_card: Path) -> None:
+    path = tmp_path / "folder" / "s.db"
+    path.parent.mkdir()
+    with Engine.open(path, backbone=tiny_card) as engine:
+        engine.enroll("a", frames(0, 3))
+    path.chmod(stat.S_IRUSR)
+    path.parent.chmod(stat.S_IRUSR | stat.S_IXUSR)
+    try:
+        if _writable(path):
+            pytest.skip("this user may write to read-only files")
+        with Engine.open(path, backbone=tiny_card) as engine:
+            assert engine.predict(photo(0, 9)).candidates[0].label == "a"
+            with pytest.raises(StoreReadOnlyError):
+                engine.enroll("b", photo(1, 0))
+    finally:
+        path.parent.chmod(stat.S_IRWXU)
+
+
+def _writable(path: Path) -> bool:
+    try:
+        with path.open("r+b"):
+            return True
+    except OSError:
+        return False
+
+
+def test_a_folder_is_imported_and_can_be_run_again(engine: Engine, tmp_path: Path) -> None:
+    folder = photos(tmp_path / "photos", 4, 20)
+    (folder / "kind 1" / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\n")
+    (folder / "kind 2" / "empty.jpg").touch()
+    steps: list[tuple[int, int]] = []
+    report = engine.enroll_folder(folder, progress=lambda *step: steps.append(step))
+    assert (report.added, report.skipped, report.unreadable) == (80, 2, 2)
+    assert len(report.warnings) == 2
+    assert steps[-1] == (82, 82)
+    again = engine.enroll_folder(folder)
+    assert (again.added, again.skipped) == (0, 82)
+    assert dict(again.classes) == {f"kind {k}": 20 for k in range(4)}
+    assert [best(engine, k) for k in range(4)] == [f"kind {k}" for k in range(4)]
+
+
+def test_a_folder_without_pictures_is_refused(engine: Engine, tmp_path: Path) -> None:
+    (tmp_path / "photos" / "a").mkdir(parents=True)
+    with pytest.raises(InputError, match="no picture"):
+        engine.enroll_folder(tmp_path / "photos")
+
+
+def test_region_of_interest(engine: Engine) -> None:
+    engine.enroll("a", frames(0, 3))
+    engine.enroll("b", frames(1, 3))
+    scene = np.zeros((200, 300, 3), np.uint8)
+    scene[100:160, 200:264] = photo(1, 8)
+    assert engine.predict(scene, roi=(200, 100, 64, 60)).candidates[0].label == "b"
+    with pytest.raises(ImageError):
+        engine.predict(scene, roi=(290, 100, 64, 60))
+
+
+def test_embed_is_float_and_of_unit_length(engine: Engine) -> None:
+    embeddings = engine.embed([photo(0, 0), photo(1, 0)])
+    assert embeddings.dtype == np.float32
+    assert embeddings.shape == (2, engine.backbone.dim)
+    assert np.linalg.norm(embeddings, axis=1) == pytest.approx([1, 1], abs=1e-6)
+    assert engine.embed(photo(0, 0)).tobytes() == embeddings[:1].tobytes()
+
+
+def test_another_process_s_changes_are_seen(tmp_path: Path, tiny_card: Path) -> None:
+    path = tmp_path / "s.db"
+    with (
+        Engine.open(path, backbone=tiny_card) as reader,
+        Engine.open(path, backbone=tiny_card) as writer,
+    ):
+        reader.enroll("a", frames(0, 3))
+        assert best(writer, 0) == "a"
+        writer.enroll("b", frames(1, 3))
+        assert best(reader, 1) == "b"
+        writer.forget("a")
+        assert best(reader, 0) == "b"
+        assert reader.enroll("c", frames(2, 2)).classes == {"b": 3, "c": 2}
+
+
+def test_threads_may_share_an_engine(engine: Engine) -> None:
+    engine.enroll("kind 0", frames(0, 3))
+    failures: list[BaseException] = []
+
+    def work(kind: int) -> None:
+        try:
+            engine.enroll(f"kind {kind}", frames(kind, 3))
+            assert best(engine, kind) == f"kind {kind}"
+        except BaseException as exc:
+            failures.append(exc)
+            raise
+
+    threads = [threading.Thread(target=work, args=(kind,)) for kind in range(1, 6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert failures == []
+    assert len(engine.classes()) == 6

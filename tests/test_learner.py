@@ -1,0 +1,134 @@
+"""The learner: exact statistics, and a head that follows them in the background."""
+
+from __future__ import annotations
+
+import threading
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from edgeinc.errors import InputError
+from edgeinc.features import to_features
+from edgeinc.learner import Learner
+
+DIM = 48
+CENTRES = np.random.default_rng(7).integers(0, 256, (8, DIM))
+
+
+def rows(c: int, n: int, seed: int = 0) -> NDArray[np.int16]:
+    rng = np.random.default_rng((c, seed))
+    noisy = np.clip(CENTRES[c] + rng.normal(0, 20, (n, DIM)), 0, 255).astype(np.uint8)
+    return to_features(noisy, nonnegative=True)
+
+
+def keys(c: int, n: int) -> list[str]:
+    return [f"{c}-{i}" for i in range(n)]
+
+
+def group(c: int, n: int, seed: int = 0) -> tuple[str, NDArray[np.int16], list[str]]:
+    return f"class {c}", rows(c, n, seed), keys(c, n)
+
+
+@pytest.fixture(params=["auto", "proto", "ridge", "lda", "knn"])
+def learner(request: pytest.FixtureRequest) -> Learner:
+    made = Learner(DIM, head=request.param)
+    request.addfinalizer(made.close)
+    return made
+
+
+def answer(learner: Learner, c: int) -> str:
+    ranking = learner.rank(rows(c, 1, seed=99))
+    return ranking.labels[int(ranking.probabilities.argmax())]
+
+
+def test_nothing_learned_ranks_nothing(learner: Learner) -> None:
+    ranking = learner.rank(rows(0, 1))
+    assert ranking.labels == ()
+    assert len(ranking.probabilities) == 0
+    assert learner.nearest(rows(0, 1), 3) == []
+
+
+def test_a_new_class_is_known_at_the_next_ranking_even_before_the_refit(learner: Learner) -> None:
+    learner.replace([group(c, 5) for c in range(3)])
+    assert [answer(learner, c) for c in range(3)] == ["class 0", "class 1", "class 2"]
+    # The background fit is held back, so that it is the class's mean that answers.
+    held = threading.Event()
+    learner._worker.submit(held.wait)
+    try:
+        learner.update([group(3, 1)], [])
+        assert [answer(learner, c) for c in range(4)] == [f"class {c}" for c in range(4)]
+        learner.update([], [group(0, 5)])
+        assert "class 0" not in learner.rank(rows(0, 1, seed=99)).labels
+        assert answer(learner, 1) == "class 1"
+        ranking = learner.rank(rows(1, 1, seed=99))
+        assert ranking.probabilities.sum() == pytest.approx(1, abs=1e-5)
+    finally:
+        held.set()
+    learner.flush()
+    assert learner.fitted().scorer.labels == ("class 1", "class 2", "class 3")
+
+
+def test_after_any_history_it_ranks_as_a_fresh_one(learner: Learner) -> None:
+    learner.replace([group(c, 4) for c in range(5)])
+    learner.rank(rows(0, 1))
+    learner.update([group(5, 3)], [group(1, 4)])
+    learner.update([group(1, 4)], [])
+    learner.update([], [group(4, 4)])
+    learner.flush()
+    fresh = Learner(DIM, head=learner._head)
+    fresh.replace([group(c, n) for c, n in ((5, 3), (3, 4), (2, 4), (1, 4), (0, 4))])
+    for c in range(6):
+        ours, theirs = learner.rank(rows(c, 1, seed=5)), fresh.rank(rows(c, 1, seed=5))
+        assert ours.labels == theirs.labels
+        assert ours.probabilities.tobytes() == theirs.probabilities.tobytes()
+        assert (ours.similarity, ours.threshold) == (theirs.similarity, theirs.threshold)
+    fresh.close()
+
+
+def test_nearest_gives_keys_and_cosines(learner: Learner) -> None:
+    learner.replace([group(c, 5) for c in range(3)])
+    found = learner.nearest(rows(2, 5)[3:4], 4)
+    assert found[0][0] == "2-3"
+    assert found[0][1] == pytest.approx(1, abs=1e-3)
+    assert [key[0] for key, _ in found] == ["2"] * 4
+    assert [c for _, c in found] == sorted((c for _, c in found), reverse=True)
+    assert len(learner.nearest(rows(0, 1), 100)) == 15
+
+
+def test_no_head_is_fitted_before_somebody_asks() -> None:
+    learner = Learner(DIM)
+    learner.replace([group(0, 5)])
+    learner.update([group(1, 5)], [])
+    assert learner._fitted is None
+    learner.close()
+
+
+def test_ranking_and_learning_from_several_threads() -> None:
+    learner = Learner(DIM, head="ridge")
+    learner.replace([group(0, 5), group(1, 5)])
+    wrong: list[str] = []
+    stop = threading.Event()
+
+    def look() -> None:
+        while not stop.is_set():
+            if (said := answer(learner, 0)) != "class 0":
+                wrong.append(said)
+
+    watchers = [threading.Thread(target=look) for _ in range(3)]
+    for watcher in watchers:
+        watcher.start()
+    for c in range(2, 8):
+        learner.update([group(c, 3)], [])
+    learner.flush()
+    stop.set()
+    for watcher in watchers:
+        watcher.join()
+    assert wrong == []
+    assert [answer(learner, c) for c in range(8)] == [f"class {c}" for c in range(8)]
+    learner.close()
+
+
+def test_an_unknown_head_is_refused() -> None:
+    with pytest.raises(InputError, match="ridge"):
+        Learner(DIM, head="svm")
