@@ -83,7 +83,7 @@ def test_enrol_and_predict(shell: Shell, photos: Path) -> None:
 
 def test_a_store_knows_its_backbone(shell: Shell, photos: Path, tmp_path: Path) -> None:
     """Without `--backbone` the store's own is used, once its card is among the known."""
-    status, out, err = shell("models", "add", photos.parent / "nothing.onnx", backbone=None)
+    status, _, err = shell("models", "add", photos.parent / "nothing.onnx", backbone=None)
     assert status == 1
     assert "nothing.onnx" in err
 
@@ -128,7 +128,7 @@ def test_folder_import_skips_and_counts_what_is_unreadable(shell: Shell, photos:
 
 def test_exit_status_when_nothing_can_be_enrolled(shell: Shell, tmp_path: Path) -> None:
     (tmp_path / "a.png").touch()
-    status, out, err = shell("enroll", "a", tmp_path / "a.png", tmp_path / "b.png")
+    status, _, err = shell("enroll", "a", tmp_path / "a.png", tmp_path / "b.png")
     assert status == 1
     assert "nothing was enrolled" in err
     assert result(shell, "classes") == {"classes": []}
@@ -153,7 +153,7 @@ def test_manage_what_is_enrolled(shell: Shell, photos: Path) -> None:
     assert result(shell, "forget", "kind 0", "--purge") == {"removed": 5}
     assert result(shell, "purge") == {"removed": 1}
     log = result(shell, "log")["log"]
-    assert [entry["number"] for entry in log] == list(range(1, len(log) + 1))
+    assert [entry["number"] for entry in log] == list(range(len(log), 0, -1))
     assert len(result(shell, "log", "-n", "2")["log"]) == 2
 
 

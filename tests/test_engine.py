@@ -144,7 +144,9 @@ def test_forget_undo_and_rename(engine: Engine) -> None:
     assert engine.forget("kind 0", purge=True) == 3
     assert engine.undo(50)
     assert "kind 0" not in {c.label for c in engine.classes()}
-    assert [e.number for e in engine.log()] == sorted(e.number for e in engine.log())
+    assert [e.number for e in engine.log()] == sorted(
+        (e.number for e in engine.log()), reverse=True
+    )
 
 
 def test_after_forgetting_it_is_as_if_never_enrolled(tmp_path: Path, tiny_card: Path) -> None:

@@ -35,7 +35,7 @@ LEVELS = {
 LEVEL_OF = {room: level for level, rooms in LEVELS.items() for room in rooms}
 # Rooms of one level know nothing of each other, unless a line here says why.
 NEIGHBOURS = {
-    ("errors", "types"),
+    ("learner", "decision"),  # a ranking is what the one hands to the other
     ("demo", "draw"),  # the demo's result is an annotated picture
     ("demo", "parts"),  # of parts that it draws
     ("__main__", "cli"),

@@ -105,7 +105,7 @@ def undo_command(settings: Settings, n: int) -> None:
 @click.option("-n", type=click.IntRange(min=1), help="Only the last N entries.")
 @pass_settings
 def log_command(settings: Settings, n: int | None) -> None:
-    """Show what was done to the store, newest last."""
+    """Show what was done to the store, newest first."""
     with open_engine(settings) as engine:
         entries = engine.log(n)
     emit(

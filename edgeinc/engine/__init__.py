@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
-from edgeinc.engine.engine import DEFAULT_BACKBONE, Engine
+from edgeinc.engine.engine import Engine
+from edgeinc.engine.opening import DEFAULT_BACKBONE
 
 __all__ = ["DEFAULT_BACKBONE", "Engine"]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
@@ -17,15 +16,12 @@ from edgeinc.cards import ModelCard
 from edgeinc.decision import decide
 from edgeinc.engine.enrolment import enroll_folder, enroll_pictures, source_of
 from edgeinc.engine.memory import Memory
+from edgeinc.engine.opening import open_parts
 from edgeinc.images import Box, Picture, read_image
-from edgeinc.learner import Fitted, Learner
-from edgeinc.store import Store, peek
+from edgeinc.learner import Fitted
 from edgeinc.types import ClassInfo, EnrollReport, LogEntry, Match, Prediction, SampleInfo
-from edgeinc.weights import load_background
 
-__all__ = ["DEFAULT_BACKBONE", "Engine"]
-
-DEFAULT_BACKBONE = "pebble"
+__all__ = ["Engine"]
 
 
 class Engine:
@@ -37,12 +33,10 @@ class Engine:
     a picture file.
     """
 
-    def __init__(self, backbone: Backbone, store: Store, *, head: str = "auto") -> None:
-        """Joins an open backbone and an open store; `Engine.open` is the usual way."""
-        card = backbone.card
+    def __init__(self, backbone: Backbone, memory: Memory) -> None:
+        """Joins what `Engine.open` opened."""
         self._backbone = backbone
-        learner = Learner(card.dim, head=head, background=load_background(card))
-        self._memory = Memory(store, learner, nonnegative=card.nonnegative)
+        self._memory = memory
 
     @classmethod
     def open(
@@ -74,22 +68,10 @@ class Engine:
             DeviceError: `strict`, and the device is not here.
             InputError: There is no such head.
         """
-        if not isinstance(backbone, Backbone):
-            if backbone is None:
-                bound = peek(store)
-                backbone = DEFAULT_BACKBONE if bound is None else bound[0]
-            backbone = Backbone.open(backbone, device=device, strict=strict, threads=threads)
-        card = backbone.card
-        with ExitStack() as undo:
-            # What was opened is closed again if a later step fails.
-            undo.callback(backbone.close)
-            opened = Store.open(
-                store, backbone=card.name, fingerprint=card.fingerprint, dim=card.dim
-            )
-            undo.callback(opened.close)
-            engine = cls(backbone, opened, head=head)
-            undo.pop_all()
-        return engine
+        parts = open_parts(
+            store, backbone, head=head, device=device, strict=strict, threads=threads
+        )
+        return cls(*parts)
 
     @property
     def backbone(self) -> Backbone:
@@ -117,9 +99,7 @@ class Engine:
             ImageError: A picture cannot be read; nothing was enrolled.
             StoreError: The store refused; nothing was enrolled.
         """
-        one = isinstance(pictures, (str, Path, bytes, np.ndarray))
-        given = [pictures] if one else list(pictures)
-        labelled = [(label, picture) for picture in given]
+        labelled = [(label, picture) for picture in _several(pictures)]
         return enroll_pictures(
             self._backbone, self._memory, labelled, skip_unreadable=skip_unreadable
         )
@@ -154,9 +134,7 @@ class Engine:
             LabelNotFoundError: There is no such class.
             SampleNotFoundError: There is no example of the id `sample`.
         """
-        change = self._memory.change(
-            lambda store: store.forget(label, sample=sample, purge=purge)
-        )
+        change = self._memory.change(lambda store: store.forget(label, sample=sample, purge=purge))
         return len(change.ids)
 
     def purge(self) -> int:
@@ -172,9 +150,9 @@ class Engine:
         """
         return len(self._memory.change(lambda store: store.rename(old, new)).ids)
 
-    def undo(self, n: int = 1) -> int:
-        """Takes back the last n operations; returns how many there were to take back."""
-        return self._memory.change(lambda store: store.undo(n)).ids)
+    def undo(self, n: int = 1) -> tuple[LogEntry, ...]:
+        """Takes back the last n operations; returns those that were, newest first."""
+        return self._memory.change(lambda store: store.undo(n)).undone
 
     def predict(self, picture: Picture, *, roi: Box | None = None) -> Prediction:
         """Says what a picture shows; with nothing enrolled the answer is unknown.
@@ -187,8 +165,7 @@ class Engine:
             ImageError: The picture cannot be read.
         """
         start = time.perf_counter()
-        ranking = self._memory.rank(self._embedding(picture, roi))
-        decision = decide(ranking)
+        decision = decide(self._memory.rank(self._embedding(picture, roi)))
         return Prediction(
             label=decision.label,
             score=decision.score,
@@ -213,11 +190,7 @@ class Engine:
         Raises:
             ImageError: A picture cannot be read.
         """
-        one = isinstance(pictures, (str, Path, bytes, np.ndarray))
-        given = [pictures] if one else pictures
-        least = self._backbone.least
-        images = [read_image(picture, least=least) for picture in given]
-        return self._backbone.to_float(self._backbone.embed(images))
+        return self._backbone.to_float(self._backbone.embed(_several(pictures)))
 
     def classes(self) -> list[ClassInfo]:
         """Lists the enrolled classes, by label."""
@@ -229,7 +202,7 @@ class Engine:
         return self._memory.store.samples(label)
 
     def log(self, n: int | None = None) -> list[LogEntry]:
-        """Lists what was done to the store, newest last; only the last n when given."""
+        """Lists what was done to the store, newest first; only the last n when given."""
         return self._memory.store.log(n)
 
     def fitted(self) -> Fitted:
@@ -246,7 +219,6 @@ class Engine:
         self._backbone.close()
 
     def __enter__(self) -> Engine:
-        """Returns the engine itself."""
         return self
 
     def __exit__(
@@ -255,10 +227,20 @@ class Engine:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        """Closes it."""
         self.close()
 
     def _embedding(self, picture: Picture, roi: Box | None) -> NDArray[np.generic]:
         if roi is not None:
             picture = read_image(picture, roi=roi, least=self._backbone.least)
         return self._backbone.embed([picture])
+
+    def _embedding(self, picture: Picture, roi: Box | None) -> NDArray[np.generic]:
+        if roi is not None:
+            picture = read_image(picture, roi=roi, least=self._backbone.least)
+        return self._backbone.embed([picture])
+
+
+def _several(pictures: Picture | Sequence[Picture]) -> list[Picture]:
+    if isinstance(pictures, (str, Path, bytes, np.ndarray)):
+        return [pictures]
+    return list(pictures)
