@@ -5,6 +5,7 @@ from __future__ import annotations
 from bisect import bisect_left, insort
 from collections import Counter
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,6 +38,15 @@ class Examples:
         self._removed: list[bytes] = []
         self._latest: Gram | None = None
         self._taken = (0, 0)
+
+    def __getstate__(self) -> dict[str, object]:
+        """What a copy or a pickle takes along: the examples, not what was computed from them."""
+        return {"dim": self.dim, "blocks": dict(self._blocks)}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Start from what `__getstate__` gave."""
+        Examples.__init__(self, state["dim"])
+        self._blocks = state["blocks"]
 
     @property
     def labels(self) -> tuple[str, ...]:

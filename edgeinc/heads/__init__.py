@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from edgeinc.heads.base import Scorer
 from edgeinc.heads.choice import NAMES, fit
+from edgeinc.heads.head import Head
 from edgeinc.heads.knn import Knn
 from edgeinc.heads.lda import Lda
 from edgeinc.heads.proto import ClassSimilarity, Proto, class_similarity
@@ -15,6 +16,7 @@ from edgeinc.heads.ridge import Ridge
 __all__ = [
     "NAMES",
     "ClassSimilarity",
+    "Head",
     "Knn",
     "Lda",
     "Proto",
