@@ -215,6 +215,16 @@ def test_damaged_files_are_typed_errors(name: str) -> None:
             runtimes.inspect(bad, name)
 
 
+@pytest.mark.parametrize("bad", [(-0.5, 3), (0.5, 300), (float("nan"), 3)])
+def test_quantisation_that_would_crash_litert(bad: tuple[float, int]) -> None:
+    net = tiny.TfliteBuilder()
+    x = net.tensor("x", (1, 4), "uint8", quantization=bad)
+    y = net.tensor("y", (1, 4), "int8", quantization=(0.5, 0))
+    net.operator("QUANTIZE", [x], [y], net.schema.QuantizeOptionsT())
+    with pytest.raises(ModelFormatError, match="quantisation of tensor 'x'"):
+        open_session(net.build([x], [y]), "litert")
+
+
 @pytest.mark.parametrize("name", FILES)
 def test_open_sizes(name: str) -> None:
     if name == "onnx":

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from edgeinc.runtimes.onnx_graph import Graph, inferred, read, reads
+from edgeinc.runtimes.onnx_graph import Graph, inferred, read, reading, reads
 
 __all__ = ["METADATA", "cut"]
 
@@ -35,6 +35,12 @@ def cut(model: bytes, tensor: str) -> bytes:
         RuntimeUnavailableError: The package `onnx` is not installed.
     """
     graph = read(model)
+    with reading():
+        return _cut(graph, tensor)
+
+
+def _cut(graph: Graph, tensor: str) -> bytes:
+    """Cut a network that has been read."""
     target = graph.target(tensor)
     proto = graph.proto
     nodes = _needed(proto.graph, target)

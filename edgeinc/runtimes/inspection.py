@@ -40,20 +40,45 @@ def inspect_litert(model: bytes | Path) -> Inspection:
 def inspect_onnx(model: bytes | Path) -> Inspection:
     """List what is in an `.onnx` network; see `edgeinc.runtimes.inspect`."""
     graph = onnx_graph.read(model_bytes(model))
-    described = graph.described()
-    found: dict[str, TensorInfo] = {}
-    for name, node in graph.computed.items():
-        target = graph.target(name)
-        if node.op_type in onnx_graph.MOVING or target in found or target not in described:
+    with onnx_graph.reading():
+        described = _described(graph)
+        found: dict[str, TensorInfo] = {}
+        for name, node in graph.computed.items():
+            target = graph.target(name)
+            if node.op_type in onnx_graph.MOVING or target in found or target not in described:
+                continue
+            read = [described[n].shape for n in onnx_graph.reads(node) if n in described]
+            most = max((math.prod(shape) for shape in read), default=0)
+            found[target] = _candidate(described[target], node.op_type, most)
+        return Inspection(
+            tuple(_end(described, v.name) for v in graph.inputs),
+            tuple(_end(described, v.name) for v in graph.outputs),
+            _ordered(list(found.values())),
+        )
+
+
+def _described(graph: onnx_graph.Graph) -> dict[str, TensorSpec]:
+    """Return every tensor of known type and shape as a record; -1 for open axes."""
+    values = onnx_graph.inferred(graph.proto).graph
+    found: dict[str, TensorSpec] = {}
+    for value in (*values.input, *values.value_info, *values.output):
+        tensor = value.type.tensor_type
+        dtype = _dtypes().get(tensor.elem_type)
+        if dtype is None or not tensor.HasField("shape"):
             continue
-        read = [described[n].shape for n in onnx_graph.reads(node) if n in described]
-        most = max((math.prod(shape) for shape in read), default=0)
-        found[target] = _candidate(described[target], node.op_type, most)
-    return Inspection(
-        tuple(_end(described, v.name) for v in graph.inputs),
-        tuple(_end(described, v.name) for v in graph.outputs),
-        _ordered(list(found.values())),
-    )
+        shape = tuple(int(d.dim_value) if d.HasField("dim_value") else -1 for d in tensor.shape.dim)
+        integers = graph.integers(value.name) if "int" in dtype else None
+        scale, zero = (None, None) if integers is None else (integers.scale, integers.zero)
+        found[value.name] = TensorSpec(value.name, shape, dtype, scale, zero)
+    return found
+
+
+def _dtypes() -> dict[int, str]:
+    """Return the names that sessions use for ONNX's element types."""
+    import onnx
+
+    theirs = {"float32": "FLOAT", "float64": "DOUBLE"}
+    return {getattr(onnx.TensorProto, theirs.get(name, name.upper())): name for name in DTYPES}
 
 
 def _end(described: dict[str, TensorSpec], name: str) -> TensorSpec:

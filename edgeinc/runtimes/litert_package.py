@@ -40,6 +40,7 @@ NAME = "litert"
 ON_CPU = "CPU"
 PACKAGES = ("ai_edge_litert", "tflite_runtime")
 ERRORS = (ValueError, RuntimeError, TypeError)  # what the interpreter raises
+_LIMITS = {dtype: np.iinfo(dtype) for dtype in (np.uint8, np.int8, np.uint16, np.int16)}
 Step = tuple[str, list[dict[str, Any]], list[dict[str, Any]]]
 
 
@@ -73,7 +74,29 @@ def interpreter(content: bytes, **options: Any) -> Any:
     with reading(), warnings.catch_warnings():
         # `experimental_preserve_all_tensors` warns that it is meant for debugging.
         warnings.simplefilter("ignore", UserWarning)
-        return module.Interpreter(model_content=content, **options)
+        net = module.Interpreter(model_content=content, **options)
+        _check(net)
+    return net
+
+
+def _check(net: Any) -> None:
+    """Refuse quantisation that cannot be, on which LiteRT's kernels crash.
+
+    Raises:
+        ModelFormatError: A scale is negative or no number, or a zero point is out of range.
+    """
+    for detail in net.get_tensor_details():
+        limits = _LIMITS.get(detail["dtype"])
+        numbers = detail["quantization_parameters"]
+        scales, zeros = numbers["scales"], numbers["zero_points"]
+        if limits is None or len(scales) == 0:
+            continue
+        sound = scales.min() >= 0 and scales.max() < np.inf
+        if not sound or zeros.min() < limits.min or zeros.max() > limits.max:
+            raise ModelFormatError(
+                f"the quantisation of tensor {detail['name']!r} makes no sense; fetch the "
+                "network again"
+            )
 
 
 def delegate(library: str) -> Any:

@@ -8,6 +8,7 @@ three into one integer layer. So the integers that belong to a float tensor are 
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -15,11 +16,10 @@ from typing import Any
 
 import numpy as np
 
-from edgeinc.errors import ModelFormatError, RuntimeUnavailableError
-from edgeinc.runtimes.base import DTYPES, TensorSpec
-from edgeinc.runtimes.helpers import tensor_not_found
+from edgeinc.errors import EdgeincError, ModelFormatError, RuntimeUnavailableError
+from edgeinc.runtimes.helpers import first_line, tensor_not_found
 
-__all__ = ["MOVING", "Graph", "Integers", "inferred", "read", "reads"]
+__all__ = ["MOVING", "Graph", "Integers", "inferred", "read", "reading", "reads"]
 
 QUANTIZE = "QuantizeLinear"
 DEQUANTIZE = "DequantizeLinear"
@@ -56,16 +56,12 @@ def read(model: bytes) -> Graph:
     """
     try:
         import onnx
-
-        protobuf = importlib.import_module("google.protobuf.message")
     except ImportError as exc:
         raise RuntimeUnavailableError(
             "looking into an .onnx file needs the package onnx; pip install 'edgeinc[onnx]'"
         ) from exc
-    try:
+    with reading():
         proto = onnx.load_model_from_string(model)
-    except (protobuf.DecodeError, ValueError, TypeError) as exc:
-        raise ModelFormatError(f"this is no .onnx network ({exc}); fetch it again") from exc
     if not proto.graph.node:
         raise ModelFormatError("this .onnx file holds no network; fetch it again")
     if any(t.data_location == onnx.TensorProto.EXTERNAL for t in proto.graph.initializer):
@@ -73,6 +69,28 @@ def read(model: bytes) -> Graph:
             "this .onnx file keeps its weights in another file; save it as a single file"
         )
     return Graph(proto)
+
+
+@contextlib.contextmanager
+def reading() -> Iterator[None]:
+    """Turn what a damaged file makes the package raise into ModelFormatError."""
+    decode_error = importlib.import_module("google.protobuf.message").DecodeError
+    try:
+        yield
+    except EdgeincError:
+        raise
+    except (
+        decode_error,
+        ArithmeticError,
+        AttributeError,
+        LookupError,
+        RuntimeError,
+        TypeError,
+        ValueError,
+    ) as exc:
+        raise ModelFormatError(
+            f"this is no .onnx network that can be read ({first_line(exc)}); fetch it again"
+        ) from exc
 
 
 class Graph:
@@ -126,23 +144,6 @@ class Graph:
                 made = [name for name in node.output if name]
                 from_input.update(made)
                 found.update((name, node) for name in made)
-        return found
-
-    def described(self) -> dict[str, TensorSpec]:
-        """Return every tensor of known type and shape as a record; -1 for open axes."""
-        values = inferred(self.proto).graph
-        found: dict[str, TensorSpec] = {}
-        for value in (*values.input, *values.value_info, *values.output):
-            tensor = value.type.tensor_type
-            dtype = _dtypes().get(tensor.elem_type)
-            if dtype is None or not tensor.HasField("shape"):
-                continue
-            shape = tuple(
-                int(d.dim_value) if d.HasField("dim_value") else -1 for d in tensor.shape.dim
-            )
-            integers = self.integers(value.name) if "int" in dtype else None
-            scale, zero = (None, None) if integers is None else (integers.scale, integers.zero)
-            found[value.name] = TensorSpec(value.name, shape, dtype, scale, zero)
         return found
 
     def target(self, name: str) -> str:
@@ -223,11 +224,3 @@ def inferred(proto: Any) -> Any:
         return onnx.shape_inference.infer_shapes(proto)
     except (onnx.shape_inference.InferenceError, RuntimeError, ValueError):
         return proto  # ONNX Runtime infers once more when it opens the file
-
-
-def _dtypes() -> dict[int, str]:
-    """Return the names that sessions use for ONNX's element types."""
-    import onnx
-
-    theirs = {"float32": "FLOAT", "float64": "DOUBLE"}
-    return {getattr(onnx.TensorProto, theirs.get(name, name.upper())): name for name in DTYPES}
