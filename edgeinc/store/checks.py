@@ -1,0 +1,106 @@
+"""Is this file a store, a sound one, one of ours to open, and with this backbone?"""
+
+from __future__ import annotations
+
+import sqlite3
+
+from edgeinc.errors import BackboneMismatchError, StoreFormatError, StoreVersionError
+from edgeinc.store import schema
+from edgeinc.store.connection import Database
+from edgeinc.store.records import Identity
+from edgeinc.version import __version__
+
+__all__ = ["QUICK_CHECK_BYTES", "check", "identity", "is_blank", "match"]
+
+QUICK_CHECK_BYTES = 32 << 20
+"""Up to this size `quick_check` runs at every opening. It reads the whole file, so a larger
+store would open slowly; there, each example is checked against its digest when it is read."""
+
+
+def is_blank(conn: sqlite3.Connection) -> bool:
+    """True for a file that holds nothing yet, which is how an interrupted making leaves it."""
+    return not any(_marks(conn)) and not schema.found_objects(conn)
+
+
+def check(db: Database) -> None:
+    """Refuse what is no store, a newer one or a damaged one; upgrade an older one.
+
+    Raises:
+        StoreFormatError: No store, or a damaged one.
+        StoreVersionError: A newer edgeinc wrote it.
+        StoreReadOnlyError: It needs an upgrade and may not be written.
+    """
+    latest = len(schema.MIGRATIONS)
+    with db.reading() as conn:
+        application, version = _marks(conn)
+    if application != schema.APPLICATION_ID:
+        raise StoreFormatError(f"{db.path} is a database but not a store. Choose another file.")
+    if version > latest:
+        raise StoreVersionError(
+            f"{db.path} has format {version}; edgeinc {__version__} knows formats up to "
+            f"{latest}. Upgrade edgeinc."
+        )
+    for number in range(version + 1, latest + 1):
+        _upgrade(db, number)
+    with db.reading() as conn:
+        faults = _faults(conn)
+    if faults is not None:
+        raise StoreFormatError(
+            f"{db.path} is damaged ({faults}). Restore it from a copy, or run `edgeinc doctor`."
+        )
+
+
+def identity(db: Database) -> Identity:
+    """The backbone that a store is bound to.
+
+    Raises:
+        StoreFormatError: The store does not say.
+    """
+    with db.reading() as conn:
+        row = conn.execute("SELECT backbone, fingerprint, dim FROM store").fetchone()
+    if row is None:
+        raise StoreFormatError(f"{db.path} does not name its backbone. Restore it from a copy.")
+    return Identity(*row)
+
+
+def match(db: Database, wanted: Identity) -> None:
+    """Refuse a store that was made with another backbone.
+
+    Raises:
+        BackboneMismatchError: Its message names both backbones.
+    """
+    found = identity(db)
+    if (found.fingerprint, found.dim) == (wanted.fingerprint, wanted.dim):
+        return
+    raise BackboneMismatchError(
+        f"{db.path} was made with backbone {found.backbone!r} ({found.dim} dimensions, "
+        f"fingerprint {found.fingerprint[:12]}), not with {wanted.backbone!r} ({wanted.dim} "
+        f"dimensions, fingerprint {wanted.fingerprint[:12]}). Use that backbone or another store."
+    )
+
+
+def _marks(conn: sqlite3.Connection) -> tuple[int, int]:
+    (application,) = conn.execute("PRAGMA application_id").fetchone()
+    (version,) = conn.execute("PRAGMA user_version").fetchone()
+    return application, version
+
+
+def _upgrade(db: Database, number: int) -> None:
+    """Bring a store to version `number`, unless another process has just done it."""
+    with db.writing() as conn:
+        if _marks(conn)[1] == number - 1:
+            schema.apply_migration(conn, number)
+
+
+def _faults(conn: sqlite3.Connection) -> str | None:
+    """What is wrong with a store, or None."""
+    # A view or trigger in place of a table could run without end, or anything at all.
+    found = schema.found_objects(conn)
+    if not schema.expected_objects() <= found or any(kind == "trigger" for kind, *_ in found):
+        return "its tables are not those of a store"
+    (pages,) = conn.execute("PRAGMA page_count").fetchone()
+    (page_size,) = conn.execute("PRAGMA page_size").fetchone()
+    if pages * page_size > QUICK_CHECK_BYTES:
+        return None
+    (verdict,) = conn.execute("PRAGMA quick_check(1)").fetchone()
+    return None if verdict == "ok" else str(verdict).splitlines()[-1]

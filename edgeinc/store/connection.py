@@ -1,0 +1,244 @@
+"""One SQLite connection, guarded; the only place that handles errors of SQLite.
+
+Rollback journal (`DELETE`) with `synchronous=EXTRA`: when a transaction has returned it is on
+the disk, the folder's entry too, as far as the disk tells the truth about flushing. A
+write-ahead log would be quicker, but loses commits at a power cut under `NORMAL`, and SQLite
+before 3.51.3 may damage it when several connections are open.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sqlite3
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from edgeinc.errors import (
+    StoreBusyError,
+    StoreError,
+    StoreFormatError,
+    StoreReadOnlyError,
+    StoreWriteError,
+)
+
+__all__ = ["Database"]
+
+_ABANDONED: list[sqlite3.Connection] = []
+"""Connections that crossed a fork: closing one could undo what its first owner is writing."""
+
+
+class Database:
+    """A store file and the connection to it.
+
+    Threads may share it: each transaction holds a lock. A forked child may not use it, since
+    two processes behind one connection would damage the file; it gets an error instead.
+
+    Attributes:
+        path: The file that the person named; messages speak of it.
+        read_only: True where neither the file nor its folder may be written.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        *,
+        read_only: bool,
+        timeout: float,
+        copy: tuple[Path, TemporaryDirectory[str]] | None = None,
+    ) -> None:
+        """Connect; the file is made, empty, where there is none.
+
+        Args:
+            path: The store.
+            read_only: Refuse to write.
+            timeout: Longest wait for another process's lock, seconds.
+            copy: Open this private copy instead, and delete its folder when closed.
+
+        Raises:
+            StoreError: The file cannot be opened.
+        """
+        self.path = path
+        self.read_only = read_only
+        self._timeout = timeout
+        self._folder = copy[1] if copy else None
+        self._lock = threading.RLock()
+        self._pid = os.getpid()
+        self._closed = False
+        self._seen = 0
+        self._marks = 0
+        mode = "ro" if read_only and copy is None else "rwc"
+        target = copy[0] if copy else path
+        with self._translated():
+            self._conn = sqlite3.connect(
+                f"{target.as_uri()}?mode={mode}",
+                uri=True,
+                timeout=timeout,
+                isolation_level=None,
+                check_same_thread=False,
+            )
+            self._conn.execute("PRAGMA trusted_schema = OFF")
+            self._conn.execute("PRAGMA foreign_keys = ON")
+            self._conn.execute("PRAGMA secure_delete = ON")
+            self._conn.execute("PRAGMA synchronous = EXTRA")
+        self._inode = _inode(path)
+
+    def use_rollback_journal(self) -> None:
+        """Keep to a rollback journal, also in a file that was switched to another mode.
+
+        Raises:
+            StoreError: The file cannot be read, or another process has it in another mode.
+        """
+        with self._lock, self._translated():
+            self._usable().execute("PRAGMA journal_mode = DELETE")
+
+    @contextlib.contextmanager
+    def reading(self) -> Iterator[sqlite3.Connection]:
+        """A read transaction: one committed state, however many statements.
+
+        Raises:
+            StoreError: The file cannot be read, is damaged, or stayed locked for too long.
+        """
+        with self._lock, self._translated():
+            conn = self._usable()
+            conn.execute("BEGIN")
+            try:
+                yield conn
+            finally:
+                _end(conn)
+
+    @contextlib.contextmanager
+    def writing(self) -> Iterator[sqlite3.Connection]:
+        """A write transaction, durable when it has returned; after an error nothing is left.
+
+        Raises:
+            StoreReadOnlyError: The store may not be written.
+            StoreBusyError: Another process was writing, or reading, for too long.
+            StoreWriteError: The disk refused.
+            StoreFormatError: The file is damaged.
+        """
+        with self._lock, self._translated():
+            conn = self._usable()
+            if self.read_only:
+                raise StoreReadOnlyError(
+                    f"{self.path} can only be read. Make the file and its folder writable, "
+                    "or work on a copy."
+                )
+            conn.execute("BEGIN IMMEDIATE")
+            try:
+                yield conn
+                conn.execute("COMMIT")
+            finally:
+                _end(conn)
+
+    def rebuild(self) -> None:
+        """Write the whole file anew, without what deleted content left in its free space.
+
+        Raises:
+            StoreBusyError: Another process was reading or writing for too long.
+            StoreWriteError: The disk refused; it must hold the store twice over.
+        """
+        with self._lock, self._translated():
+            self._usable().execute("VACUUM")
+
+    def version(self) -> int:
+        """A number that changes when another connection has committed; it never waits.
+
+        While the file is locked, by the last moment of a commit, it is the number last seen.
+        """
+        if not self._lock.acquire(blocking=False):
+            return self._seen + self._marks
+        try:
+            with self._translated():
+                conn = self._usable()
+                conn.execute("PRAGMA busy_timeout = 0")
+                try:
+                    self._seen = int(conn.execute("PRAGMA data_version").fetchone()[0])
+                finally:
+                    conn.execute(f"PRAGMA busy_timeout = {int(self._timeout * 1000)}")
+        except StoreBusyError:
+            pass  # a commit is on its way; the next call will see it
+        finally:
+            self._lock.release()
+        return self._seen + self._marks
+
+    def mark_changed(self) -> None:
+        """Make `version` change although no other connection has committed."""
+        self._marks += 1
+
+    def close(self) -> None:
+        """Close the connection; closing again does nothing."""
+        with self._lock:
+            if self._closed:
+                return
+            self._closed = True
+            if self._pid != os.getpid():
+                _ABANDONED.append(self._conn)
+                return
+            self._conn.close()
+            if self._folder is not None:
+                self._folder.cleanup()
+
+    def _usable(self) -> sqlite3.Connection:
+        if self._closed:
+            raise StoreError(f"The store {self.path} has been closed. Open it again.")
+        if self._pid != os.getpid():
+            raise StoreError(
+                f"The store {self.path} was opened before this process was forked. "
+                "Open it again in each process."
+            )
+        return self._conn
+
+    @contextlib.contextmanager
+    def _translated(self) -> Iterator[None]:
+        try:
+            yield
+        except sqlite3.Error as exc:
+            raise self._translate(exc) from exc
+
+    def _translate(self, exc: sqlite3.Error) -> StoreError:
+        """The error of ours for one of SQLite's, told apart by SQLite's own fixed words.
+
+        Its error codes would be better, but Python passes them on from 3.11 only.
+        """
+        words = str(exc)
+        if "locked" in words:
+            return StoreBusyError(
+                f"Another process has held {self.path} for more than {self._timeout:g} s. "
+                "Try again when it is done."
+            )
+        if "readonly" in words:
+            if _inode(self.path) != self._inode:
+                return StoreWriteError(
+                    f"{self.path} was deleted or replaced while it was open. "
+                    "Nothing was written; open the store again."
+                )
+            return StoreReadOnlyError(
+                f"{self.path} can only be read. Make the file and its folder writable."
+            )
+        if "full" in words or "I/O" in words or "unable to open" in words:
+            return StoreWriteError(
+                f"The disk refused to serve {self.path} ({words}). Nothing was written; "
+                "check free space, the folder's permissions and the disk's health."
+            )
+        return StoreFormatError(
+            f"{self.path} is no store, or a damaged one ({words}). Restore it from a copy."
+        )
+
+
+def _end(conn: sqlite3.Connection) -> None:
+    """Leave a transaction that may already have ended."""
+    if conn.in_transaction:
+        # An error on the way out would hide the one that led here.
+        with contextlib.suppress(sqlite3.Error):
+            conn.execute("ROLLBACK")
+
+
+def _inode(path: Path) -> tuple[int, int] | None:
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino

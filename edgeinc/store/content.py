@@ -1,0 +1,65 @@
+"""Embedding integers as bytes, and back, and the digest that finds equal ones."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+
+import numpy as np
+
+from edgeinc.errors import InputError, StoreFormatError
+from edgeinc.store.records import Integers
+
+__all__ = ["digest", "pack", "unpack"]
+
+
+def pack(embedding: Integers, dim: int) -> bytes:
+    """Embedding integers in their one stored form, so that equal integers are equal bytes.
+
+    They are kept as uint8 where all fit, else as little-endian int16; the length tells which.
+
+    Args:
+        embedding: `(dim,)` uint8 or int16.
+        dim: The store's dimension.
+
+    Raises:
+        InputError: Another shape or type.
+
+    >>> pack(np.array([1, 255], np.int16), 2) == pack(np.array([1, 255], np.uint8), 2)
+    True
+    """
+    if embedding.shape != (dim,) or embedding.dtype not in (np.uint8, np.int16):
+        raise InputError(
+            f"An embedding is {embedding.dtype} of shape {embedding.shape}; "
+            f"this store takes uint8 or int16 of shape ({dim},). Embed with the store's backbone."
+        )
+    if embedding.dtype == np.uint8 or (embedding.min() >= 0 and embedding.max() <= 255):
+        return embedding.astype(np.uint8).tobytes()
+    return embedding.astype("<i2").tobytes()
+
+
+def unpack(blobs: Sequence[tuple[object, object]], dim: int) -> Integers:
+    """Stored bytes, each with its digest, as `(n, dim)` uint8, or int16 where a row needs it.
+
+    Raises:
+        StoreFormatError: Bytes of another length, or that no longer match their digest.
+    """
+    for blob, check in blobs:
+        sound = isinstance(blob, bytes) and len(blob) in (dim, 2 * dim) and digest(blob) == check
+        if not sound:
+            raise StoreFormatError(
+                "A stored example no longer matches its digest: the store is damaged. "
+                "Restore it from a copy, or run `edgeinc doctor`."
+            )
+    parts = [blob for blob, _ in blobs if isinstance(blob, bytes)]
+    if all(len(part) == dim for part in parts):
+        return np.frombuffer(b"".join(parts), np.uint8).reshape(len(parts), dim)
+    rows = np.empty((len(parts), dim), np.int16)
+    for row, part in zip(rows, parts, strict=True):
+        row[:] = np.frombuffer(part, np.uint8 if len(part) == dim else "<i2")
+    return rows
+
+
+def digest(blob: bytes) -> bytes:
+    """The 16 bytes (BLAKE2b) by which equal embeddings are found and damage is noticed."""
+    return hashlib.blake2b(blob, digest_size=16).digest()

@@ -1,0 +1,113 @@
+"""Putting examples in."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from edgeinc.store.connection import Database
+from edgeinc.store.content import digest, pack, unpack
+from edgeinc.store.journal import count_examples, last_row, record
+from edgeinc.store.labels import clean_label
+from edgeinc.store.records import Change, NewExample, Row
+from edgeinc.store.state import find_representative
+
+__all__ = ["enroll", "row_of_class"]
+
+
+@dataclass(frozen=True, slots=True)
+class _Checked:
+    """An example in its stored form."""
+
+    label: str
+    blob: bytes
+    digest: bytes
+    source: str | None
+    thumbnail: bytes | None
+
+
+def enroll(
+    db: Database, examples: Sequence[NewExample], *, dim: int, file: tuple[str, str], now: float
+) -> Change:
+    """Add examples in one transaction, but for those that their class has already.
+
+    Args:
+        db: The store.
+        examples: Any number, of any classes.
+        dim: The store's dimension.
+        file: Name and sha256 of the weight file that made the embeddings.
+        now: Unix time, seconds.
+
+    Raises:
+        LabelError: A label that may not be; nothing is added.
+        InputError: An embedding of another shape or type; nothing is added.
+        StoreError: As for every write; nothing is added.
+    """
+    checked = [_check(example, dim) for example in examples]
+    with db.writing() as conn:
+        fresh: list[_Checked] = []
+        seen: set[tuple[str, bytes]] = set()
+        for example in checked:
+            key = (example.label, example.digest)
+            if key not in seen and not _is_live(conn, *key):
+                fresh.append(example)
+            seen.add(key)
+        if not fresh:
+            return Change(skipped=len(checked))
+        detail = f"enrolled {count_examples(Counter(e.label for e in fresh))}"
+        operation, number = record(conn, "enroll", detail, now, _row_of_file(conn, *file))
+        rows = tuple(_insert(conn, example, operation, dim) for example in fresh)
+    skipped = len(checked) - len(fresh)
+    return Change(rows, (), skipped, tuple(row.id for row in rows), number)
+
+
+def row_of_class(conn: sqlite3.Connection, label: str) -> int:
+    """The row of a class, which is made where there is none."""
+    found = conn.execute("SELECT id FROM classes WHERE label = ?", (label,)).fetchone()
+    if found is not None:
+        return int(found[0])
+    conn.execute("INSERT INTO classes (label) VALUES (?)", (label,))
+    return last_row(conn)
+
+
+def _check(example: NewExample, dim: int) -> _Checked:
+    blob = pack(example.embedding, dim)
+    source = example.source
+    if source is not None:
+        # A file name may hold bytes that are no text; people read them as escapes.
+        source = source.encode("utf-8", "backslashreplace").decode()
+    return _Checked(clean_label(example.label), blob, digest(blob), source, example.thumbnail)
+
+
+def _is_live(conn: sqlite3.Connection, label: str, content: bytes) -> bool:
+    found = conn.execute("SELECT id FROM classes WHERE label = ?", (label,)).fetchone()
+    return found is not None and find_representative(conn, (found[0], content)) is not None
+
+
+def _row_of_file(conn: sqlite3.Connection, name: str, sha256: str) -> int:
+    query = "SELECT id FROM files WHERE sha256 = ? AND name = ?"
+    found = conn.execute(query, (sha256, name)).fetchone()
+    if found is not None:
+        return int(found[0])
+    conn.execute("INSERT INTO files (name, sha256) VALUES (?, ?)", (name, sha256))
+    return last_row(conn)
+
+
+def _insert(conn: sqlite3.Connection, example: _Checked, operation: int, dim: int) -> Row:
+    uid = os.urandom(16)
+    row = row_of_class(conn, example.label)
+    conn.execute(
+        "INSERT INTO samples (uid, live, class, origin, operation, digest, source, embedding)"
+        " VALUES (?, 1, ?, ?, ?, ?, ?, ?)",
+        (uid, row, row, operation, example.digest, example.source, example.blob),
+    )
+    if example.thumbnail is not None:
+        conn.execute(
+            "INSERT INTO thumbnails (sample, image) VALUES (?, ?)",
+            (last_row(conn), example.thumbnail),
+        )
+    integers = unpack([(example.blob, example.digest)], dim)[0]
+    return Row(uid.hex(), example.label, integers)

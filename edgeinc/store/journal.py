@@ -1,0 +1,67 @@
+"""The log of a store, which is also what undo goes by."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections.abc import Mapping
+
+from edgeinc.types import LogEntry
+from edgeinc.version import __version__
+
+__all__ = ["count_examples", "last_row", "log", "record"]
+
+
+def record(
+    conn: sqlite3.Connection, kind: str, detail: str, now: float, file: int | None = None
+) -> tuple[int, int]:
+    """Add an operation of this device, inside the caller's transaction.
+
+    Args:
+        conn: A connection in a write transaction.
+        kind: `enroll`, `forget`, `purge`, `rename` or `undo`.
+        detail: What it does, in words. No sources: a purge would have to find them.
+        now: Unix time, seconds. Nothing is ordered by it; the logical counter does that.
+        file: Row of the weight file that made the examples.
+
+    Returns:
+        Its row, and its number in the log.
+    """
+    conn.execute("UPDATE store SET counter = counter + 1, lines = lines + 1")
+    counter, number = conn.execute("SELECT counter, lines FROM store").fetchone()
+    conn.execute(
+        "INSERT INTO operations (uid, device, counter, number, kind, detail, time, tool, file)"
+        " VALUES (?, (SELECT device FROM store), ?, ?, ?, ?, ?, ?, ?)",
+        (os.urandom(16), counter, number, kind, detail, float(now), __version__, file),
+    )
+    return last_row(conn), number
+
+
+def last_row(conn: sqlite3.Connection) -> int:
+    """The row that the connection inserted last."""
+    return int(conn.execute("SELECT last_insert_rowid()").fetchone()[0])
+
+
+def log(conn: sqlite3.Connection, limit: int | None) -> list[LogEntry]:
+    """The latest `limit` operations of this store, newest first; all of them for None."""
+    rows = conn.execute(
+        "SELECT number, time, kind, detail, tool, undone FROM operations"
+        " WHERE number IS NOT NULL ORDER BY id DESC LIMIT ?",
+        (-1 if limit is None else limit,),
+    )
+    return [LogEntry(*facts, undone=bool(undone)) for *facts, undone in rows]
+
+
+def count_examples(counts: Mapping[str, int]) -> str:
+    """Words for so many examples of these classes.
+
+    >>> count_examples({"nut": 1}), count_examples({"nut": 2, "bolt": 3})
+    ("1 example of 'nut'", "5 examples of 2 classes: 'bolt', 'nut'")
+    """
+    total = sum(counts.values())
+    labels = sorted(counts)
+    names = ", ".join(f"'{label}'" for label in labels[:3])
+    if len(labels) > 3:
+        names += ", ..."
+    which = names if len(labels) == 1 else f"{len(labels)} classes: {names}"
+    return f"{total} example{'' if total == 1 else 's'} of {which}"

@@ -1,0 +1,203 @@
+"""From a path to an open store: finding, making, recovering, wiping."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import stat
+from contextlib import suppress
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from edgeinc.errors import (
+    StoreBusyError,
+    StoreError,
+    StoreFormatError,
+    StoreReadOnlyError,
+    StoreWriteError,
+)
+from edgeinc.store import schema
+from edgeinc.store.checks import check, identity, is_blank, match
+from edgeinc.store.connection import Database
+from edgeinc.store.records import Identity
+from edgeinc.version import __version__
+
+__all__ = ["open_store", "peek", "scrub"]
+
+
+def open_store(path: str | Path, wanted: Identity, *, timeout: float, now: float) -> Database:
+    """Open the store at `path`, or make a new one there.
+
+    Args:
+        path: The file.
+        wanted: The backbone that the store is, or is to be, bound to.
+        timeout: Longest wait for another process's lock, seconds.
+        now: Unix time, seconds, kept as the time of making.
+
+    Raises:
+        StoreError: Of every kind; see `Store.open`.
+    """
+    db = _attach(path, timeout)
+    try:
+        with db.reading() as conn:
+            blank = is_blank(conn)
+        if blank:
+            _create(db, wanted, now)
+        check(db)
+        match(db, wanted)
+        if not db.read_only:
+            db.use_rollback_journal()
+            # Another process's lock or a full disk may put the wiping off, not the opening.
+            with suppress(StoreBusyError, StoreWriteError):
+                scrub(db)
+    except BaseException:
+        db.close()
+        raise
+    return db
+
+
+def peek(path: str | Path, *, timeout: float = 5.0) -> tuple[str, str] | None:
+    """Name and fingerprint of the backbone that the store at `path` is bound to.
+
+    Args:
+        path: The file.
+        timeout: Longest wait for another process's lock, seconds.
+
+    Returns:
+        None where there is no store yet.
+
+    Raises:
+        StoreError: There is something, but no store that can be read.
+    """
+    if _status(_resolve(path)) is None:
+        return None
+    db = _attach(path, timeout)
+    try:
+        with db.reading() as conn:
+            if is_blank(conn):
+                return None
+        check(db)
+        found = identity(db)
+    finally:
+        db.close()
+    return found.backbone, found.fingerprint
+
+
+def scrub(db: Database) -> None:
+    """Finish a purge: wipe what it left in the file's free space, where that is still due.
+
+    Zeroing on deletion (`secure_delete`) is not enough: when SQLite moves rows between pages
+    it may leave a copy in a gap that no later deletion reaches. Writing the file anew is.
+
+    Raises:
+        StoreBusyError: Another process used the file for too long.
+        StoreWriteError: The disk refused; it must hold the store twice over.
+    """
+    with db.reading() as conn:
+        (due,) = conn.execute("SELECT scrub FROM store").fetchone()
+    if due:
+        db.rebuild()
+        with db.writing() as conn:
+            conn.execute("UPDATE store SET scrub = 0")
+
+
+def _resolve(path: str | Path) -> Path:
+    """The file behind any link: SQLite keeps its journal beside that one."""
+    try:
+        return Path(path).resolve()
+    except (OSError, RuntimeError, ValueError) as exc:
+        raise StoreError(f"{str(path)!r} is no usable path ({exc}). Choose another.") from exc
+
+
+def _status(file: Path) -> os.stat_result | None:
+    """The file's status, or None where there is no file."""
+    try:
+        return file.stat()
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError) as exc:
+        raise StoreError(f"{str(file)!r} cannot be opened ({exc}). Choose another.") from exc
+
+
+def _attach(path: str | Path, timeout: float) -> Database:
+    """Connect to whatever is at `path`, making an empty file where there is nothing."""
+    file = _resolve(path)
+    status = _status(file)
+    if status is not None and not stat.S_ISREG(status.st_mode):
+        kind = "a folder" if stat.S_ISDIR(status.st_mode) else "not an ordinary file"
+        raise StoreFormatError(f"{file} is {kind}. Give the name of a store file.")
+    if not file.parent.is_dir():
+        raise StoreWriteError(
+            f"The folder {file.parent} does not exist. Make it, or choose another place."
+        )
+    writable = _may(file.parent, os.W_OK) and (status is None or _may(file, os.W_OK))
+    if status is None and not writable:
+        raise StoreReadOnlyError(
+            f"No store can be made in {file.parent}, which may not be written. "
+            "Choose another place."
+        )
+    if status is not None and not _may(file, os.R_OK):
+        raise StoreError(f"{file} may not be read. Change its permissions.")
+    db = Database(file, read_only=not writable, timeout=timeout)
+    return db if writable else _readable(db, timeout)
+
+
+def _may(path: Path, what: int) -> bool:
+    return os.access(path, what, effective_ids=os.access in os.supports_effective_ids)
+
+
+def _readable(db: Database, timeout: float) -> Database:
+    """The same read-only store, or a private copy of it where a crash left it half written.
+
+    Its journal must be played back before anything can be read, and only a copy can take that.
+    """
+    try:
+        with db.reading() as conn:
+            conn.execute("PRAGMA schema_version").fetchone()
+    except StoreReadOnlyError:
+        db.close()
+    except BaseException:
+        db.close()
+        raise
+    else:
+        return db
+    file = db.path
+    journal = file.with_name(f"{file.name}-journal")
+    folder = TemporaryDirectory(prefix="edgeinc-")
+    copy = Path(folder.name) / "store"
+    try:
+        before = _stamp(journal), _stamp(file)
+        shutil.copyfile(file, copy)
+        shutil.copyfile(journal, f"{copy}-journal")
+        after = _stamp(journal), _stamp(file)
+    except OSError as exc:
+        folder.cleanup()
+        raise StoreReadOnlyError(
+            f"{file} was left half written by a crash and cannot be recovered here "
+            f"({exc.strerror}). Open it once with permission to write."
+        ) from exc
+    if before != after:
+        folder.cleanup()
+        raise StoreBusyError(f"Another process is recovering {file}. Try again in a moment.")
+    return Database(file, read_only=True, timeout=timeout, copy=(copy, folder))
+
+
+def _stamp(file: Path) -> tuple[int, int]:
+    status = file.stat()
+    return status.st_mtime_ns, status.st_size
+
+
+def _create(db: Database, wanted: Identity, now: float) -> None:
+    """Make the tables and the store's own row in one transaction: all of it or nothing."""
+    with db.writing() as conn:
+        if not is_blank(conn):
+            return  # another process was quicker
+        conn.execute(f"PRAGMA application_id = {schema.APPLICATION_ID}")
+        for number in range(1, len(schema.MIGRATIONS) + 1):
+            schema.apply_migration(conn, number)
+        conn.execute("INSERT INTO devices (id, uid) VALUES (1, ?)", (os.urandom(16),))
+        conn.execute(
+            "INSERT INTO store (id, device, backbone, fingerprint, dim, counter, lines, scrub,"
+            " created, tool) VALUES (1, 1, ?, ?, ?, 0, 0, 0, ?, ?)",
+            (wanted.backbone, wanted.fingerprint, wanted.dim, float(now), __version__),
+        )

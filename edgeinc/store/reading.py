@@ -1,0 +1,171 @@
+"""Questions to a store; none of them changes it."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable, Iterator
+
+from edgeinc.errors import LabelNotFoundError, SampleNotFoundError, StoreBusyError
+from edgeinc.store.connection import Database
+from edgeinc.store.content import unpack
+from edgeinc.store.labels import clean_label
+from edgeinc.store.records import Rows
+from edgeinc.types import ClassInfo, SampleInfo
+
+__all__ = [
+    "classes",
+    "is_enrolled",
+    "rows",
+    "sample",
+    "sample_key",
+    "samples",
+    "thumbnail",
+    "uids",
+]
+
+CLASSES = """
+SELECT c.label, (
+    SELECT count(*) FROM (
+        SELECT 1 FROM samples s WHERE s.class = c.id AND s.live = 1 GROUP BY s.digest
+    )
+) AS examples
+FROM classes c ORDER BY c.label
+"""
+
+SAMPLES = """
+SELECT s.uid, s.source, o.time FROM (
+    SELECT min(uid), id FROM samples
+    WHERE class = (SELECT id FROM classes WHERE label = ?) AND live = 1 GROUP BY digest
+) AS r
+JOIN samples s ON s.id = r.id JOIN operations o ON o.id = s.operation
+ORDER BY s.id
+"""
+
+# min(uid) also picks the row that the bare column `id` is taken from; SQLite documents that.
+CANONICAL = """
+SELECT c.label, s.id, min(s.uid) FROM classes c CROSS JOIN samples s ON s.class = c.id
+WHERE s.live = 1 GROUP BY c.label, s.digest
+"""
+
+
+def classes(conn: sqlite3.Connection) -> list[ClassInfo]:
+    """Every enrolled class with the number of its examples that count, by label."""
+    return [ClassInfo(label, n) for label, n in conn.execute(CLASSES) if n]
+
+
+def is_enrolled(conn: sqlite3.Connection, label: str) -> bool:
+    """True for a clean label that has a live example."""
+    query = (
+        "SELECT EXISTS (SELECT 1 FROM samples"
+        " WHERE class = (SELECT id FROM classes WHERE label = ?) AND live = 1)"
+    )
+    return bool(conn.execute(query, (label,)).fetchone()[0])
+
+
+def samples(conn: sqlite3.Connection, label: str) -> list[SampleInfo]:
+    """The examples of a class that count, in the order they came into this store.
+
+    Raises:
+        LabelError: `label` may not be a label.
+        LabelNotFoundError: No such class is enrolled.
+    """
+    name = clean_label(label)
+    found = conn.execute(SAMPLES, (name,)).fetchall()
+    if not found:
+        raise LabelNotFoundError(f"No class {name!r} is enrolled. See `edgeinc classes`.")
+    return [SampleInfo(uid.hex(), name, source, time) for uid, source, time in found]
+
+
+def sample(conn: sqlite3.Connection, id: str) -> SampleInfo:
+    """One live example.
+
+    Raises:
+        SampleNotFoundError: There is none of that id.
+    """
+    query = (
+        "SELECT c.label, s.source, o.time FROM samples s JOIN classes c ON c.id = s.class"
+        " JOIN operations o ON o.id = s.operation WHERE s.uid = ? AND s.live = 1"
+    )
+    found = conn.execute(query, (_uid(id),)).fetchone()
+    if found is None:
+        raise _unknown(id)
+    return SampleInfo(_uid(id).hex(), *found)
+
+
+def sample_key(conn: sqlite3.Connection, id: str) -> tuple[str, int, bytes]:
+    """Label, class and digest of an example, live or forgotten.
+
+    Raises:
+        SampleNotFoundError: There is none of that id, or it was purged.
+    """
+    query = (
+        "SELECT c.label, s.class, s.digest FROM samples s JOIN classes c ON c.id = s.class"
+        " WHERE s.uid = ?"
+    )
+    found = conn.execute(query, (_uid(id),)).fetchone()
+    if found is None:
+        raise _unknown(id)
+    label, row, content = found
+    return label, row, content
+
+
+def thumbnail(conn: sqlite3.Connection, id: str) -> bytes | None:
+    """The picture kept with an example, where one is."""
+    query = "SELECT image FROM thumbnails WHERE sample = (SELECT id FROM samples WHERE uid = ?)"
+    found = conn.execute(query, (_uid(id),)).fetchone()
+    return None if found is None else bytes(found[0])
+
+
+def uids(conn: sqlite3.Connection, rows: Iterable[int]) -> tuple[str, ...]:
+    """The ids of these rows, as people and callers see them."""
+    query = "SELECT uid FROM samples WHERE id = ?"
+    return tuple(conn.execute(query, (row,)).fetchone()[0].hex() for row in rows)
+
+
+def rows(db: Database, dim: int, batch: int) -> Iterator[Rows]:
+    """Every example that counts, in canonical order, all of one committed state.
+
+    The order depends on content only: labels by code point, then digests of the integers.
+    The list is taken first, in one transaction, and embeddings are then read a batch at a
+    time, so that no writer waits for whoever reads; that is sound because a stored embedding
+    never changes until it is purged.
+
+    Raises:
+        StoreBusyError: A purge came between; read again.
+        StoreError: As for every read.
+    """
+    with db.reading() as conn:
+        listing = conn.execute(CANONICAL).fetchall()
+    query = "SELECT embedding, digest FROM samples WHERE id = ?"
+    for start in range(0, len(listing), batch):
+        part = listing[start : start + batch]
+        with db.reading() as conn:
+            blobs = [conn.execute(query, (row,)).fetchone() for _, row, _ in part]
+        if any(blob is None for blob, _ in blobs):
+            raise StoreBusyError(f"A purge changed {db.path} as it was read. Read it again.")
+        yield Rows(
+            ids=tuple(uid.hex() for _, _, uid in part),
+            labels=tuple(label for label, _, _ in part),
+            embeddings=unpack(blobs, dim),
+        )
+
+
+def _uid(id: str) -> bytes:
+    """The bytes of an id.
+
+    Raises:
+        SampleNotFoundError: It is not 32 hexadecimal digits.
+    """
+    try:
+        uid = bytes.fromhex(id)
+    except ValueError as exc:
+        raise _unknown(id) from exc
+    if len(uid) != 16:
+        raise _unknown(id)
+    return uid
+
+
+def _unknown(id: str) -> SampleNotFoundError:
+    return SampleNotFoundError(
+        f"No example has the id {id!r}. See `edgeinc samples LABEL` for ids."
+    )

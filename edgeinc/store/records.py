@@ -1,0 +1,86 @@
+"""What goes into a store and what comes out of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgeinc.types import LogEntry
+
+__all__ = ["Change", "Identity", "Integers", "NewExample", "Row", "Rows"]
+
+Integers: TypeAlias = NDArray[np.integer[Any]]
+"""Embedding integers, uint8 or int16; their zero is the real zero."""
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """The backbone that a store is bound to: its name, fingerprint and embedding dimension."""
+
+    backbone: str
+    fingerprint: str
+    dim: int
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class NewExample:
+    """An example to enrol.
+
+    Attributes:
+        label: Its class; see `clean_label` for what a label may be.
+        embedding: `(d,)` uint8 or int16.
+        source: Where it came from, for people.
+        thumbnail: An encoded picture of it.
+    """
+
+    label: str
+    embedding: Integers
+    source: str | None = None
+    thumbnail: bytes | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Row:
+    """A stored example that counts: id (32 hexadecimal digits), class, `(d,)` integers."""
+
+    id: str
+    label: str
+    embedding: Integers
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Rows:
+    """Stored examples that count: n ids, n labels, `(n, d)` integers."""
+
+    ids: tuple[str, ...]
+    labels: tuple[str, ...]
+    embeddings: Integers
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What an operation did to the examples that count.
+
+    Examples with the same label and the same integers count once, under the least of their
+    ids; `added` and `removed` are exact differences of that set, ids included, so that sums
+    kept beside the store follow it without reading it again.
+
+    Attributes:
+        added: Rows that count now and did not before.
+        removed: Rows that counted before and do not now.
+        skipped: Examples not enrolled because their class has one just like them.
+        ids: Every example that the operation enrolled, took out, brought back, relabelled or
+            destroyed; for an enrolment, in the order given.
+        operation: Its number in the log; None when there was nothing to do.
+        undone: For an undo, the operations that it took back, latest first.
+    """
+
+    added: tuple[Row, ...] = ()
+    removed: tuple[Row, ...] = ()
+    skipped: int = 0
+    ids: tuple[str, ...] = ()
+    operation: int | None = None
+    undone: tuple[LogEntry, ...] = ()

@@ -1,0 +1,124 @@
+"""Taking examples out: for now (`forget`) or for good (`purge`)."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Sequence
+
+from edgeinc.errors import InputError, LabelNotFoundError, SampleNotFoundError, StoreError
+from edgeinc.store.connection import Database
+from edgeinc.store.journal import count_examples, record
+from edgeinc.store.labels import clean_label
+from edgeinc.store.opening import scrub
+from edgeinc.store.reading import sample_key, uids
+from edgeinc.store.records import Change
+from edgeinc.store.state import settle
+
+__all__ = ["forget", "purge"]
+
+_OF_CLASS = "SELECT id FROM samples WHERE class = (SELECT id FROM classes WHERE label = ?)"
+_ALIKE = "SELECT id FROM samples WHERE class = ? AND digest = ?"
+_LIVE = " AND live = 1"
+
+
+def forget(
+    db: Database, *, label: str | None, sample: str | None, purge: bool, dim: int, now: float
+) -> Change:
+    """Take a class or one example out of everything; with `purge` destroy it too.
+
+    An example goes together with those of its class that have the same integers, since they
+    count as one. With `purge`, what was forgotten earlier of the same class, or of the same
+    example, is destroyed with it.
+
+    Args:
+        db: The store.
+        label: The class to forget, or None.
+        sample: The id of the example to forget, or None; one of the two is given.
+        purge: Destroy beyond undo.
+        dim: The store's dimension.
+        now: Unix time, seconds.
+
+    Raises:
+        InputError: Both or neither of `label` and `sample`.
+        LabelNotFoundError: Nothing of that class can be forgotten.
+        SampleNotFoundError: No such example can be forgotten.
+        StoreError: As for every write.
+    """
+    if (label is None) == (sample is None):
+        raise InputError("Say what to forget: either a label or the id of an example.")
+    with db.writing() as conn:
+        if label is not None:
+            name = clean_label(label)
+            query, key = _OF_CLASS, (name,)
+        else:
+            name, *key = sample_key(conn, str(sample))
+            query = _ALIKE
+        targets = [row for (row,) in conn.execute(query if purge else query + _LIVE, key)]
+        if not targets and label is not None:
+            raise LabelNotFoundError(f"No class {name!r} is enrolled. See `edgeinc classes`.")
+        if not targets:
+            raise SampleNotFoundError(f"The example {sample} has been forgotten already.")
+        verb = "purged" if purge else "forgot"
+        detail = f"{verb} {count_examples({name: len(targets)})}"
+        operation, number = record(conn, "purge" if purge else "forget", detail, now)
+        conn.executemany(
+            "INSERT INTO removals (sample, operation) VALUES (?, ?)",
+            [(row, operation) for row in targets],
+        )
+        added, removed = settle(conn, targets, dim)
+        ids = uids(conn, targets)
+        if purge:
+            _wipe(conn, targets)
+    if purge:
+        _finish(db)
+    return Change(added, removed, 0, ids, number)
+
+
+def purge(db: Database, *, now: float) -> Change:
+    """Destroy everything that was forgotten, and what an undo took back, beyond undo.
+
+    Args:
+        db: The store.
+        now: Unix time, seconds.
+
+    Raises:
+        StoreError: As for every write.
+    """
+    with db.writing() as conn:
+        query = "SELECT id FROM samples WHERE live = 0 AND class IS NOT NULL"
+        targets = [row for (row,) in conn.execute(query)]
+        ids = uids(conn, targets)
+        number = None
+        if targets:
+            plural = "" if len(targets) == 1 else "s"
+            detail = f"purged {len(targets)} forgotten example{plural}"
+            _, number = record(conn, "purge", detail, now)
+            _wipe(conn, targets)
+    _finish(db)
+    return Change(ids=ids, operation=number)
+
+
+def _wipe(conn: sqlite3.Connection, samples: Sequence[int]) -> None:
+    """Leave nothing of these examples but their ids, and note that the file needs a scrub."""
+    rows = [(sample,) for sample in samples]
+    for table in ("thumbnails", "removals", "relabels"):
+        conn.executemany(f"DELETE FROM {table} WHERE sample = ?", rows)
+    conn.executemany(
+        "UPDATE samples SET live = 0, class = NULL, origin = NULL, operation = NULL,"
+        " digest = NULL, source = NULL, embedding = NULL WHERE id = ?",
+        rows,
+    )
+    conn.execute("UPDATE store SET scrub = 1")
+
+
+def _finish(db: Database) -> None:
+    """Wipe what a committed purge left behind."""
+    try:
+        scrub(db)
+    except StoreError as exc:
+        # The caller gets no Change, so whoever follows this store must read it anew.
+        db.mark_changed()
+        raise type(exc)(
+            f"{exc} What was to be purged is purged, but traces of it are still in free space of "
+            "the file; `edgeinc purge`, or opening the store again, wipes them."
+        ) from exc

@@ -1,0 +1,142 @@
+"""The tables of a store, as numbered migrations.
+
+What is shared between devices only ever grows, so that merging two stores is a union and its
+order does not matter:
+
+- `samples`: an example has a random id and never changes its embedding. Purged, it keeps the
+  id alone (every other column NULL, `live` 0), and a purged example wins over an unpurged one.
+- `operations`: each has a random id, its device and that device's logical (Lamport) counter.
+  `undone` is set once, by its own device, and never cleared.
+- `removals`, `relabels`: which operation took an example out, or gave it another class.
+
+What follows from these is kept in `samples.live` and `samples.class`, for speed (`state.py`):
+an example is live unless the operation that enrolled it is undone or a removal of it is not;
+its class is the one of its latest relabelling that is not undone, by logical counter and then
+device id, never by a clock, and else the one it was enrolled in.
+
+STRICT tables need SQLite 3.37; Raspberry Pi OS has 3.34 and 3.40. The CHECKs stand in for them.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from functools import cache
+
+__all__ = ["APPLICATION_ID", "MIGRATIONS", "apply_migration", "expected_objects", "found_objects"]
+
+APPLICATION_ID = 0x65646769
+"""`edgi`, at bytes 68 to 71 of the file; `file` and others tell stores by it."""
+
+_TABLES = (
+    """CREATE TABLE devices (
+        id INTEGER PRIMARY KEY,
+        uid BLOB NOT NULL UNIQUE CHECK (typeof(uid) = 'blob' AND length(uid) = 16)
+    )""",
+    """CREATE TABLE store (
+        id INTEGER PRIMARY KEY CHECK (id = 1),
+        device INTEGER NOT NULL REFERENCES devices,
+        backbone TEXT NOT NULL CHECK (typeof(backbone) = 'text'),
+        fingerprint TEXT NOT NULL CHECK (typeof(fingerprint) = 'text'),
+        dim INTEGER NOT NULL CHECK (typeof(dim) = 'integer' AND dim > 0),
+        counter INTEGER NOT NULL CHECK (typeof(counter) = 'integer'),
+        lines INTEGER NOT NULL CHECK (typeof(lines) = 'integer'),
+        scrub INTEGER NOT NULL CHECK (scrub IN (0, 1)),
+        created REAL NOT NULL CHECK (typeof(created) = 'real'),
+        tool TEXT NOT NULL CHECK (typeof(tool) = 'text')
+    )""",
+    """CREATE TABLE files (
+        id INTEGER PRIMARY KEY,
+        name TEXT NOT NULL CHECK (typeof(name) = 'text'),
+        sha256 TEXT NOT NULL CHECK (typeof(sha256) = 'text'),
+        UNIQUE (sha256, name)
+    )""",
+    """CREATE TABLE classes (
+        id INTEGER PRIMARY KEY,
+        label TEXT NOT NULL UNIQUE CHECK (typeof(label) = 'text')
+    )""",
+    # `number` is the line in this store's own log; operations that came by a merge have none.
+    """CREATE TABLE operations (
+        id INTEGER PRIMARY KEY,
+        uid BLOB NOT NULL UNIQUE CHECK (typeof(uid) = 'blob' AND length(uid) = 16),
+        device INTEGER NOT NULL REFERENCES devices,
+        counter INTEGER NOT NULL CHECK (typeof(counter) = 'integer'),
+        number INTEGER CHECK (typeof(number) IN ('integer', 'null')),
+        kind TEXT NOT NULL CHECK (typeof(kind) = 'text'),
+        detail TEXT NOT NULL CHECK (typeof(detail) = 'text'),
+        time REAL NOT NULL CHECK (typeof(time) = 'real'),
+        tool TEXT NOT NULL CHECK (typeof(tool) = 'text'),
+        file INTEGER REFERENCES files,
+        undone INTEGER NOT NULL DEFAULT 0 CHECK (undone IN (0, 1))
+    )""",
+    """CREATE TABLE samples (
+        id INTEGER PRIMARY KEY,
+        uid BLOB NOT NULL UNIQUE CHECK (typeof(uid) = 'blob' AND length(uid) = 16),
+        live INTEGER NOT NULL CHECK (live IN (0, 1)),
+        class INTEGER REFERENCES classes,
+        origin INTEGER REFERENCES classes,
+        operation INTEGER REFERENCES operations,
+        digest BLOB CHECK (typeof(digest) IN ('blob', 'null')),
+        source TEXT CHECK (typeof(source) IN ('text', 'null')),
+        embedding BLOB CHECK (typeof(embedding) IN ('blob', 'null')),
+        CHECK ((class IS NULL) = (embedding IS NULL) AND (live = 0 OR class IS NOT NULL))
+    )""",
+    # Apart from `samples`, so that rows stay small and reading embeddings skips pictures.
+    """CREATE TABLE thumbnails (
+        sample INTEGER PRIMARY KEY REFERENCES samples,
+        image BLOB NOT NULL CHECK (typeof(image) = 'blob')
+    )""",
+    """CREATE TABLE removals (
+        sample INTEGER NOT NULL REFERENCES samples,
+        operation INTEGER NOT NULL REFERENCES operations,
+        PRIMARY KEY (sample, operation)
+    ) WITHOUT ROWID""",
+    """CREATE TABLE relabels (
+        sample INTEGER NOT NULL REFERENCES samples,
+        operation INTEGER NOT NULL REFERENCES operations,
+        class INTEGER NOT NULL REFERENCES classes,
+        PRIMARY KEY (sample, operation)
+    ) WITHOUT ROWID""",
+)
+
+_INDEXES = (
+    # Duplicates, counts, canonical order and representatives all come from this one.
+    """CREATE INDEX samples_content ON samples (class, live, digest, uid)
+        WHERE class IS NOT NULL""",
+    """CREATE INDEX samples_operation ON samples (operation) WHERE operation IS NOT NULL""",
+    """CREATE INDEX removals_operation ON removals (operation)""",
+    """CREATE INDEX relabels_operation ON relabels (operation)""",
+)
+
+MIGRATIONS: tuple[tuple[str, ...], ...] = ((*_TABLES, *_INDEXES),)
+"""Migration k, counted from 1, brings a store of version k-1 to version k. Never edit one."""
+
+
+def apply_migration(conn: sqlite3.Connection, number: int) -> None:
+    """Bring a store from version `number - 1` to `number`, inside the caller's transaction."""
+    for statement in MIGRATIONS[number - 1]:
+        conn.execute(statement)
+    conn.execute(f"PRAGMA user_version = {number}")
+
+
+def found_objects(conn: sqlite3.Connection) -> frozenset[tuple[str, str, str | None]]:
+    """Type, name and text of everything in a database's schema."""
+    return frozenset(conn.execute("SELECT type, name, sql FROM sqlite_master"))
+
+
+def expected_objects() -> frozenset[tuple[str, str, str | None]]:
+    """Type, name and text of everything that this version's schema has."""
+    return _objects_after(MIGRATIONS)
+
+
+@cache
+def _objects_after(
+    migrations: tuple[tuple[str, ...], ...],
+) -> frozenset[tuple[str, str, str | None]]:
+    conn = sqlite3.connect(":memory:", isolation_level=None)
+    try:
+        for migration in migrations:
+            for statement in migration:
+                conn.execute(statement)
+        return found_objects(conn)
+    finally:
+        conn.close()

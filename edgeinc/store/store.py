@@ -1,0 +1,233 @@
+"""The store as the rest of edgeinc sees it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from types import TracebackType
+
+from edgeinc.store import enrolment, history, journal, reading, removal
+from edgeinc.store.connection import Database
+from edgeinc.store.opening import open_store
+from edgeinc.store.records import Change, Identity, NewExample, Rows
+from edgeinc.types import ClassInfo, LogEntry, SampleInfo
+
+__all__ = ["Store"]
+
+
+class Store:
+    """An open store; open one with `Store.open`.
+
+    Every method that changes something is one transaction: durable when it has returned, and
+    without a trace when it raised. They may raise `StoreReadOnlyError`, `StoreBusyError`
+    (another process wrote for longer than the time limit), `StoreWriteError` (the disk
+    refused) and `StoreFormatError` (the file is damaged); those that read, the last three.
+    Threads may share a store; a forked process opens its own.
+    """
+
+    def __init__(self, db: Database, identity: Identity, clock: Callable[[], float]) -> None:
+        self._db = db
+        self._identity = identity
+        self._clock = clock
+        with db.reading() as conn:
+            query = "SELECT uid FROM devices WHERE id = (SELECT device FROM store)"
+            self._device: str = conn.execute(query).fetchone()[0].hex()
+
+    @classmethod
+    def open(
+        cls,
+        path: str | Path,
+        *,
+        backbone: str,
+        fingerprint: str,
+        dim: int,
+        timeout: float = 5.0,
+        clock: Callable[[], float] = time.time,
+    ) -> Store:
+        """Open the store at `path`; make a new one where there is none, or an empty file.
+
+        Args:
+            path: The file.
+            backbone: Name of the backbone, for people.
+            fingerprint: What binds the store to the backbone; see `ModelCard.fingerprint`.
+            dim: Length of an embedding.
+            timeout: Longest wait for another process's lock, seconds.
+            clock: Unix time, seconds. It dates operations; nothing is ordered by it.
+
+        Raises:
+            BackboneMismatchError: The store was made with another backbone.
+            StoreFormatError: There is something, but no store, or a damaged one.
+            StoreVersionError: A newer edgeinc wrote it.
+            StoreReadOnlyError: It would have to be made, upgraded or recovered, and may not
+                be written. A sound store that may not be written opens for reading.
+            StoreBusyError: Another process held it for longer than `timeout`.
+            StoreWriteError: There is no such folder, or the disk refused.
+            StoreError: It may not be read.
+        """
+        identity = Identity(backbone, fingerprint, dim)
+        db = open_store(path, identity, timeout=timeout, now=clock())
+        try:
+            return cls(db, identity, clock)
+        except BaseException:
+            db.close()
+            raise
+
+    @property
+    def path(self) -> Path:
+        """The file, links followed."""
+        return self._db.path
+
+    @property
+    def read_only(self) -> bool:
+        """True where the file or its folder may not be written."""
+        return self._db.read_only
+
+    @property
+    def device_id(self) -> str:
+        """The random id of this store's side of a merge, 32 hexadecimal digits."""
+        return self._device
+
+    def enroll(self, examples: Sequence[NewExample], *, file: str, file_sha256: str) -> Change:
+        """Add examples of any number of classes, but for those that their class has already.
+
+        Args:
+            examples: What to add.
+            file: Name of the weight file that made the embeddings.
+            file_sha256: Its sha256, hexadecimal.
+
+        Raises:
+            LabelError: A label that may not be; see `clean_label`.
+            InputError: An embedding of another shape or type.
+        """
+        return enrolment.enroll(
+            self._db,
+            examples,
+            dim=self._identity.dim,
+            file=(file, file_sha256),
+            now=self._clock(),
+        )
+
+    def forget(
+        self, label: str | None = None, sample: str | None = None, *, purge: bool = False
+    ) -> Change:
+        """Take a class, or one example, out of everything.
+
+        An example goes together with those of its class that have the same integers, since
+        they count as one. Without `purge`, `undo` brings back what was taken out. With it,
+        embedding, thumbnail, source and digest are destroyed in the file, also of what was
+        forgotten of the same class, or of the same example, before; what stays is the random
+        id and the line in the log.
+
+        Args:
+            label: The class, or None.
+            sample: The id of an example, or None; one of the two is given.
+            purge: Destroy beyond undo.
+
+        Raises:
+            InputError: Both or neither of `label` and `sample`.
+            LabelNotFoundError: No such class is enrolled.
+            SampleNotFoundError: No such example is.
+        """
+        return removal.forget(
+            self._db,
+            label=label,
+            sample=sample,
+            purge=purge,
+            dim=self._identity.dim,
+            now=self._clock(),
+        )
+
+    def purge(self) -> Change:
+        """Destroy everything that was forgotten, and every enrolment that was undone."""
+        return removal.purge(self._db, now=self._clock())
+
+    def rename(self, old: str, new: str) -> Change:
+        """Give a class another label.
+
+        Raises:
+            LabelNotFoundError: No class `old` is enrolled.
+            LabelError: `new` may not be a label, or an enrolled class has it.
+        """
+        return history.rename(self._db, old, new, dim=self._identity.dim, now=self._clock())
+
+    def undo(self, n: int = 1) -> Change:
+        """Take back the last `n` enrolments, removals and renamings, or as many as there are.
+
+        Undoing, purging and merging cannot be undone and are passed over, and so are
+        operations whose every example has been purged. `Change.operation` is None where
+        there was nothing to undo.
+
+        Raises:
+            InputError: `n` is less than 1.
+        """
+        return history.undo(self._db, n, dim=self._identity.dim, now=self._clock())
+
+    def log(self, limit: int | None = None) -> list[LogEntry]:
+        """The latest `limit` operations of this store, newest first; all of them for None."""
+        with self._db.reading() as conn:
+            return journal.log(conn, limit)
+
+    def classes(self) -> list[ClassInfo]:
+        """Every enrolled class and how many of its examples count, by label."""
+        with self._db.reading() as conn:
+            return reading.classes(conn)
+
+    def samples(self, label: str) -> list[SampleInfo]:
+        """The examples of a class that count, in the order they came.
+
+        Raises:
+            LabelNotFoundError: No such class is enrolled.
+        """
+        with self._db.reading() as conn:
+            return reading.samples(conn, label)
+
+    def sample(self, id: str) -> SampleInfo:
+        """One live example.
+
+        Raises:
+            SampleNotFoundError: There is none of that id.
+        """
+        with self._db.reading() as conn:
+            return reading.sample(conn, id)
+
+    def thumbnail(self, id: str) -> bytes | None:
+        """The encoded picture that was enrolled with an example, where there was one.
+
+        Raises:
+            SampleNotFoundError: `id` is not 32 hexadecimal digits.
+        """
+        with self._db.reading() as conn:
+            return reading.thumbnail(conn, id)
+
+    def rows(self, batch: int = 4096) -> Iterator[Rows]:
+        """Every example that counts, a batch at a time, all of one committed state.
+
+        The order depends on content only: labels by code point, then a digest of the integers.
+
+        Raises:
+            StoreBusyError: A purge came between two batches; read again.
+        """
+        return reading.rows(self._db, self._identity.dim, batch)
+
+    def version(self) -> int:
+        """A number that changes when another connection has committed; asking never waits.
+
+        Changes made through this store do not count, since they come back as a `Change`.
+        """
+        return self._db.version()
+
+    def close(self) -> None:
+        """Close the file; closing again does nothing."""
+        self._db.close()
+
+    def __enter__(self) -> Store:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
