@@ -21,7 +21,7 @@ from edgeinc.engine import Engine
 from edgeinc.features import Examples, to_features
 from edgeinc.heads import fit
 from edgeinc.images import labelled_images
-from edgeinc.runtimes import physical_cores
+from edgeinc.runtimes.base import physical_cores
 from edgeinc.runtimes.cut_tflite import cut
 from edgeinc.weights import find_card, load_file
 

@@ -12,7 +12,8 @@ import numpy as np
 from edgeinc.backbone import Backbone
 from edgeinc.cards import ModelCard
 from edgeinc.errors import RuntimeUnavailableError
-from edgeinc.runtimes import available, physical_cores
+from edgeinc.runtimes import available
+from edgeinc.runtimes.base import physical_cores
 
 __all__ = ["BenchRow", "bench"]
 

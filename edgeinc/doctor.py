@@ -7,7 +7,8 @@ import platform
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 
-from edgeinc.runtimes import RuntimeInfo, available, physical_cores
+from edgeinc.runtimes import RuntimeInfo, available
+from edgeinc.runtimes.base import physical_cores
 from edgeinc.version import __version__
 from edgeinc.weights import cache_dir, is_installed, list_cards
 

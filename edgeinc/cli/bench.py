@@ -6,7 +6,7 @@ from dataclasses import asdict
 
 import click
 
-from edgeinc.cli.common import Settings, emit, pass_settings, progress, settings_card
+from edgeinc.cli.common import Settings, emit, find_backbone, pass_settings, progress
 
 __all__ = ["bench_command"]
 
@@ -30,7 +30,7 @@ def bench_command(settings: Settings, seconds: float) -> None:
 
     with progress("Measuring") as report_progress:
         rows = bench(
-            settings_card(settings),
+            find_backbone(settings),
             seconds=seconds,
             device=settings.device,
             strict=settings.strict,
@@ -39,7 +39,8 @@ def bench_command(settings: Settings, seconds: float) -> None:
         )
     lines = [f"{'runtime':8s} {'threads':>7s} {'p50 ms':>8s} {'p95 ms':>8s} {'1/s':>7s}  device"]
     lines += [
-        f"{r.runtime:8s} {r.threads:7d} {r.p50_ms:8.2f} {r.p95_ms:8.2f} {r.per_second:7.1f}  {r.device}"
+        f"{r.runtime:8s} {r.threads:7d} {r.p50_ms:8.2f} {r.p95_ms:8.2f} {r.per_second:7.1f}"
+        f"  {r.device}"
         for r in rows
     ]
     emit(

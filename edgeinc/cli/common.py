@@ -15,9 +15,20 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
+    from edgeinc.cards import ModelCard
     from edgeinc.engine import Engine
+    from edgeinc.store import Store
 
-__all__ = ["Settings", "emit", "note", "open_engine", "pass_settings", "progress"]
+__all__ = [
+    "Settings",
+    "emit",
+    "find_backbone",
+    "note",
+    "open_engine",
+    "open_store",
+    "pass_settings",
+    "progress",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +73,24 @@ def open_engine(settings: Settings) -> Engine:
         device=settings.device,
         strict=settings.strict,
         threads=settings.threads,
+    )
+
+
+def find_backbone(settings: Settings) -> ModelCard:
+    """The card that the options name: `--backbone`, else the store's, else the embedded one."""
+    from edgeinc.engine import choose_backbone
+    from edgeinc.weights import find_card
+
+    return find_card(settings.backbone or choose_backbone(settings.store))
+
+
+def open_store(settings: Settings) -> Store:
+    """Opens the store alone: what is stored can be managed without the backbone's weights."""
+    from edgeinc.store import Store
+
+    card = find_backbone(settings)
+    return Store.open(
+        settings.store, backbone=card.name, fingerprint=card.fingerprint, dim=card.dim
     )
 
 

@@ -1,4 +1,4 @@
-"""The commands that look at a store and change what is in it; none needs the backbone."""
+"""The commands that look at a store and change what is in it."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import asdict
 
 import click
 
-from edgeinc.cli.common import Settings, emit, open_engine, pass_settings
+from edgeinc.cli.common import Settings, emit, open_engine, open_store, pass_settings
 
 __all__ = [
     "classes_command",
@@ -38,8 +38,8 @@ def classes_command(settings: Settings) -> None:
 @pass_settings
 def samples_command(settings: Settings, label: str) -> None:
     """List the examples of a class."""
-    with open_engine(settings) as engine:
-        samples = engine.samples(label)
+    with open_store(settings) as store:
+        samples = store.samples(label)
     emit(
         settings,
         {"samples": [{"id": s.id, "source": s.source, "time": s.time} for s in samples]},
@@ -59,8 +59,8 @@ def forget_command(settings: Settings, label: str | None, sample: str | None, pu
     """
     if (label is None) == (sample is None):
         raise click.UsageError("Give either LABEL or --sample ID.")
-    with open_engine(settings) as engine:
-        removed = engine.forget(label, sample=sample, purge=purge)
+    with open_store(settings) as store:
+        removed = len(store.forget(label, sample, purge=purge).ids)
     emit(settings, {"removed": removed}, f"{removed} removed")
 
 
@@ -71,8 +71,8 @@ def purge_command(settings: Settings) -> None:
 
     Embedding, source and hashes are overwritten in the file; only the random id stays.
     """
-    with open_engine(settings) as engine:
-        removed = engine.purge()
+    with open_store(settings) as store:
+        removed = len(store.purge().ids)
     emit(settings, {"removed": removed}, f"{removed} destroyed")
 
 
@@ -82,8 +82,8 @@ def purge_command(settings: Settings) -> None:
 @pass_settings
 def rename_command(settings: Settings, old: str, new: str) -> None:
     """Give a class another name."""
-    with open_engine(settings) as engine:
-        moved = engine.rename(old, new)
+    with open_store(settings) as store:
+        moved = len(store.rename(old, new).ids)
     emit(settings, {"renamed": moved}, f"{moved} examples are now {new!r}")
 
 
@@ -92,13 +92,10 @@ def rename_command(settings: Settings, old: str, new: str) -> None:
 @pass_settings
 def undo_command(settings: Settings, n: int) -> None:
     """Take back the last operations."""
-    with open_engine(settings) as engine:
-        undone = engine.undo(n)
-    emit(
-        settings,
-        {"undone": [asdict(entry) for entry in undone]},
-        "\n".join(f"undone: {e.operation} {e.detail}" for e in undone) or "nothing to undo",
-    )
+    with open_store(settings) as store:
+        done = store.undo(n).operation is not None
+        words = store.log(1)[0].detail if done else None
+    emit(settings, {"undone": words}, words or "nothing to undo")
 
 
 @click.command("log")
@@ -106,8 +103,8 @@ def undo_command(settings: Settings, n: int) -> None:
 @pass_settings
 def log_command(settings: Settings, n: int | None) -> None:
     """Show what was done to the store, newest first."""
-    with open_engine(settings) as engine:
-        entries = engine.log(n)
+    with open_store(settings) as store:
+        entries = store.log(n)
     emit(
         settings,
         {"log": [asdict(entry) for entry in entries]},

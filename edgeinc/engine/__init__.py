@@ -3,6 +3,6 @@
 from __future__ import annotations
 
 from edgeinc.engine.engine import Engine
-from edgeinc.engine.opening import DEFAULT_BACKBONE
+from edgeinc.engine.opening import DEFAULT_BACKBONE, choose_backbone
 
-__all__ = ["DEFAULT_BACKBONE", "Engine"]
+__all__ = ["DEFAULT_BACKBONE", "Engine", "choose_backbone"]

@@ -12,9 +12,15 @@ from edgeinc.learner import Learner
 from edgeinc.store import Store, peek
 from edgeinc.weights import load_background
 
-__all__ = ["DEFAULT_BACKBONE", "open_parts"]
+__all__ = ["DEFAULT_BACKBONE", "choose_backbone", "open_parts"]
 
 DEFAULT_BACKBONE = "pebble"
+
+
+def choose_backbone(store: str | Path) -> str:
+    """The name of the backbone that a store is bound to; the embedded one's for a new store."""
+    bound = peek(store)
+    return DEFAULT_BACKBONE if bound is None else bound[0]
 
 
 def open_parts(
@@ -30,10 +36,8 @@ def open_parts(
     with ExitStack() as undo:
         # What was opened is closed again if a later step fails.
         if not isinstance(backbone, Backbone):
-            if backbone is None:
-                bound = peek(store)
-                backbone = DEFAULT_BACKBONE if bound is None else bound[0]
-            backbone = Backbone.open(backbone, device=device, strict=strict, threads=threads)
+            card = choose_backbone(store) if backbone is None else backbone
+            backbone = Backbone.open(card, device=device, strict=strict, threads=threads)
             undo.callback(backbone.close)
         card = backbone.card
         learner = Learner(card.dim, head=head, background=load_background(card))
