@@ -21,12 +21,15 @@ def volume(faces: Faces) -> float:
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("seed", range(4))
-def test_bodies_rest_on_the_bench_and_look_outwards(kind: str, seed: int) -> None:
+def test_bodies_are_closed_look_outwards_and_rest_on_the_bench(kind: str, seed: int) -> None:
     faces = body(kind, np.random.default_rng(seed))
     low, high = faces.min(axis=(0, 1)), faces.max(axis=(0, 1))
     assert low[2] == pytest.approx(0, abs=1e-9)
     assert low[:2] == pytest.approx(-high[:2])
     assert 0 < volume(faces) < np.prod(high - low)
+    # The areas of a closed surface, as vectors, add up to nothing.
+    areas = np.cross(faces[:, 2] - faces[:, 0], faces[:, 3] - faces[:, 1]) / 2
+    assert areas.sum(axis=0) == pytest.approx(np.zeros(3), abs=0.02)
 
 
 def test_the_volume_of_a_washer() -> None:

@@ -49,9 +49,11 @@ def _nut(rng: Rng) -> Faces:
         for i in range(11)
     ]
     loops = _hexagon(0, height, angle)
-    faces = loft([*loops, at(hole + 0.1, height, angle), *thread, at(hole + 0.1, 0, angle)])
+    faces = loft(
+        [*loops, at(hole + 0.1, height, angle), *thread, at(hole + 0.1, 0, angle), loops[0]]
+    )
     # Now and then a nut stands on one of its flats.
-    if rng.random() < 0.25:
+    if rng.random() < 0.15:
         faces = turn(turn(faces, "z", np.pi / 6), "x", np.pi / 2)
     return faces
 
@@ -90,6 +92,7 @@ def _washer(rng: Rng) -> Faces:
         (hole + bevel, height),
         (hole, height - bevel),
         (hole, 0),
+        (1 - bevel, 0),
     ]
     return loft([at(r, z, angle) for r, z in profile])
 
@@ -114,29 +117,26 @@ def _gear(rng: Rng) -> Faces:
         (hole + 0.03, top),
         (hole, top - 0.03),
         (hole, 0),
+        (outer * 0.985, 0),
     ]
     return loft([at(r, z, angle) for r, z in profile])
 
 
 def _spring(rng: Rng) -> Faces:
     turns, wire = rng.uniform(5, 9), rng.uniform(0.085, 0.15)
-    radius, sides = rng.uniform(0.42, 0.62), 8
+    radius = rng.uniform(0.42, 0.62)
     pitch = wire * rng.uniform(2.7, 4.4)
     angle = np.linspace(0, 2 * np.pi * turns, round(20 * turns))
     # The first and last turn lie close, as ground ends do.
     rise = np.clip(angle / (2 * np.pi), 0, 1) ** 2 * np.clip(turns - angle / (2 * np.pi), 0, 1)
     z = np.cumsum((2 * wire + (pitch - 2 * wire) * rise) * (angle[1] - angle[0]) / (2 * np.pi))
-    round_wire = angles(sides)
-    along = radius + wire * np.cos(round_wire)[:, np.newaxis]
-    grid = np.stack(
-        [
-            along * np.cos(angle),
-            along * np.sin(angle),
-            z + wire * np.sin(round_wire)[:, np.newaxis],
-        ],
-        axis=2,
-    )
-    faces = loft(list(grid))
+    around = angles(8)[::-1]
+    # Rings round the wire; one of no size at either end closes it.
+    rings = [
+        at(radius + size * np.cos(around), z[i] + size * np.sin(around), np.full(9, angle[i]))
+        for i, size in [(0, 0.0), *((i, wire) for i in range(len(angle))), (-1, 0.0)]
+    ]
+    faces = loft(rings)
     if rng.random() < 0.2:
         return faces
     return turn(faces, "y", np.pi / 2)
@@ -147,7 +147,7 @@ def _wing_nut(rng: Rng) -> Faces:
     angle = angles(36)
     profile = [(0.62, 0), (0.6, 0.15), (0.48, height), (hole + 0.05, height)]
     profile += [(hole * (0.92 if i % 2 else 1), height - 0.05 - i * 0.09) for i in range(6)]
-    hub = loft([at(r, z, angle) for r, z in [*profile, (hole, 0)]])
+    hub = loft([at(r, z, angle) for r, z in [*profile, (hole, 0), profile[0]]])
     reach, lift, thick = rng.uniform(0.95, 1.25), rng.uniform(0.45, 0.75), rng.uniform(0.11, 0.17)
     outline = angles(24)
     egg = 1 + 0.25 * np.cos(outline)

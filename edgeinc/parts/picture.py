@@ -80,11 +80,11 @@ def _roughness(rng: Rng, shape: tuple[int, ...], matte: float) -> Image:
 
 def _view(rng: Rng, faces: NDArray[np.float64], size: int) -> View:
     """A camera that has the whole part in its picture, more or less in the middle."""
-    tilt = rng.uniform(0.05, 0.9)
+    tilt = rng.uniform(0.05, 0.8)
     corners, _ = View(size, 1.0, (0.0, 0.0), tilt).project(faces)
     low, high = corners.min(axis=(0, 1)), corners.max(axis=(0, 1))
-    scale = float(size * rng.uniform(0.45, 0.75) / (high - low).max())
-    middle = size * rng.uniform(0.43, 0.57, 2) - scale * (low + high) / 2
+    scale = float(size * rng.uniform(0.55, 0.85) / (high - low).max())
+    middle = size * rng.uniform(0.45, 0.55, 2) - scale * (low + high) / 2
     return View(size, scale, (float(middle[0]), float(middle[1])), tilt)
 
 
@@ -126,7 +126,7 @@ def _camera(rng: Rng, light: Image) -> NDArray[np.uint8]:
     size = light.shape[0]
     balance = [rng.uniform(0.8, 1.15), 1.0, rng.uniform(0.85, 1.2)]
     exposure = np.array(balance, np.float32) * np.float32(rng.uniform(0.7, 1.6))
-    sharp = rng.choice([0.0, 0.5, 0.8, 1.4], p=[0.4, 0.3, 0.2, 0.1]) * size / 224
+    sharp = rng.choice([0.0, 0.5, 0.8, 1.4], p=[0.5, 0.3, 0.15, 0.05]) * size / 224
     if sharp > 0.3:
         light = cv2.GaussianBlur(light, (0, 0), sharp)
     light = np.maximum(light, 0) * exposure
