@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from edgeinc.errors import DeviceError, InferenceError
+from edgeinc.errors import DeviceError, InferenceError, ModelFormatError
 from edgeinc.runtimes import cut_tflite
 from edgeinc.runtimes.base import CPU, Array, Session, physical_cores
 from edgeinc.runtimes.helpers import (
@@ -129,12 +129,12 @@ def _delegated(content: bytes, options: dict[str, Any], library: str) -> Any:
     plugin = delegate(library)
     try:
         net = interpreter(content, experimental_delegates=[plugin], **options)
-        taken = [o for o in net._get_ops_details() if o["op_name"] == "DELEGATE"]
-    except ERRORS as exc:  # the file itself has been read without the delegate before
+    except ModelFormatError as exc:  # the file itself has been read without the delegate
         raise DeviceError(
-            f"the delegate {library} refused the network ({first_line(exc)}); use a network "
-            "that was made for it"
+            f"the delegate {library} refused the network ({first_line(exc.__cause__ or exc)}); "
+            "use a network that was made for it"
         ) from exc
+    taken = [o for o in net._get_ops_details() if o["op_name"] == "DELEGATE"]
     if not taken:
         raise DeviceError(
             f"the delegate {library} took no part of the network; use a network that was made "

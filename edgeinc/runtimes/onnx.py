@@ -157,10 +157,9 @@ def _accelerated(content: bytes, threads: int | None, device: str, strict: bool)
 
 def _cpu(content: bytes, threads: int | None) -> Any:
     """Return a session on the CPU provider."""
+    ort = _package()
     try:
-        return _package().InferenceSession(
-            content, _options(threads), [CPU_PROVIDER], enable_fallback=0
-        )
+        return ort.InferenceSession(content, _options(threads), [CPU_PROVIDER], enable_fallback=0)
     except _errors() as exc:
         raise ModelFormatError(
             f"ONNX Runtime cannot read this network ({first_line(exc)}); fetch it again"
