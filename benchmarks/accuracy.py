@@ -10,8 +10,9 @@ from __future__ import annotations
 import statistics
 import tempfile
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -90,7 +91,7 @@ def linear_models(draws: int = 10, shots: int = 60) -> Iterator[Figure]:
     from sklearn.linear_model import LogisticRegression
     from sklearn.svm import LinearSVC
 
-    rivals = {
+    rivals: dict[str, Callable[[], Any]] = {
         "scikit-learn linear SVM": lambda: LinearSVC(C=1.0, random_state=0),
         "scikit-learn logistic regression": lambda: LogisticRegression(C=10.0, max_iter=1000),
     }
@@ -99,7 +100,9 @@ def linear_models(draws: int = 10, shots: int = 60) -> Iterator[Figure]:
         masks = [pictures.draw(shots, seed) for seed in range(draws)]
         for head in ("auto", "proto", "ridge", "lda", "knn"):
             tops = [topk(pictures, mask, head)[0][0] for mask in masks]
-            yield Figure(f"Flowers-17, {shots} shots, {draws} draws, {backbone}, {head}", spread(tops))
+            yield Figure(
+                f"Flowers-17, {shots} shots, {draws} draws, {backbone}, {head}", spread(tops)
+            )
         for name, model in rivals.items():
             tops = []
             for mask in masks:
@@ -109,7 +112,9 @@ def linear_models(draws: int = 10, shots: int = 60) -> Iterator[Figure]:
                 right = fitted.predict(pictures.floats[~mask]) == pictures.labels[~mask]
                 truth = pictures.labels[~mask]
                 tops.append(float(np.mean([right[truth == c].mean() for c in np.unique(truth)])))
-            yield Figure(f"Flowers-17, {shots} shots, {draws} draws, {backbone}, {name}", spread(tops))
+            yield Figure(
+                f"Flowers-17, {shots} shots, {draws} draws, {backbone}, {name}", spread(tops)
+            )
 
 
 def imprinting() -> Iterator[Figure]:

@@ -150,4 +150,6 @@ def machine() -> str:
             if line.startswith(("model name", "Model")):
                 model = line.partition(":")[2].strip()
                 break
-    return f"{model}, {os.cpu_count()} cores, {platform.system()}, Python {platform.python_version()}"
+    return (
+        f"{model}, {os.cpu_count()} cores, {platform.system()}, Python {platform.python_version()}"
+    )

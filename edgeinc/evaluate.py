@@ -64,7 +64,7 @@ def evaluate_loo(engine: Engine) -> Evaluation:
     """
     fitted = engine.fitted()
     labels, counts, truth = fitted.snapshot.labels, fitted.snapshot.counts, fitted.snapshot.y
-    held = np.flatnonzero(counts[truth] > 1) if labels else []
+    held = np.flatnonzero(counts[truth] > 1)
     if not len(held):
         raise InputError("No class has two examples; enrol more before leave-one-out.")
     # Stable, so that equal scores keep the order of the labels, as predictions do.

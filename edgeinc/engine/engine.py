@@ -239,11 +239,6 @@ class Engine:
             picture = read_image(picture, roi=roi, least=self._backbone.least)
         return self._backbone.embed([picture])
 
-    def _embedding(self, picture: Picture, roi: Box | None) -> NDArray[np.generic]:
-        if roi is not None:
-            picture = read_image(picture, roi=roi, least=self._backbone.least)
-        return self._backbone.embed([picture])
-
 
 def _several(pictures: Picture | Sequence[Picture]) -> list[Picture]:
     if isinstance(pictures, (str, Path, bytes, np.ndarray)):

@@ -111,7 +111,7 @@ class Memory:
 
 def _runs(labels: Sequence[str], ids: Sequence[str], features: NDArray[np.int16]) -> list[Group]:
     """One group for each run of a label."""
-    groups = []
+    groups: list[Group] = []
     for label, run in groupby(range(len(labels)), key=labels.__getitem__):
         at = list(run)
         groups.append((label, features[at], [ids[i] for i in at]))
