@@ -14,6 +14,14 @@ DENSE = RNG.integers(-90, 90, (3, 4)).astype(np.int8)
 DENSE_BIAS = RNG.integers(-200, 200, 3).astype(np.int32)
 
 
+def make(kind: type, **fields: Any) -> Any:
+    """An object of the schema (older releases take no arguments)."""
+    made = kind()
+    for name, value in fields.items():
+        setattr(made, name, value)
+    return made
+
+
 class TfliteBuilder:
     """A `.tflite` file put together from the schema's classes."""
 
@@ -21,8 +29,11 @@ class TfliteBuilder:
         import ai_edge_litert.schema_py_generated as schema
 
         self.schema = schema
-        self.graph = schema.SubGraphT(tensors=[], inputs=[], outputs=[], operators=[], name=b"main")
-        self.model = schema.ModelT(
+        self.graph = make(
+            schema.SubGraphT, tensors=[], inputs=[], outputs=[], operators=[], name=b"main"
+        )
+        self.model = make(
+            schema.ModelT,
             version=3,
             operatorCodes=[],
             subgraphs=[self.graph],
@@ -32,7 +43,7 @@ class TfliteBuilder:
         )
 
     def buffer(self, data: bytes) -> int:
-        self.model.buffers.append(self.schema.BufferT(data=np.frombuffer(data, np.uint8)))
+        self.model.buffers.append(make(self.schema.BufferT, data=np.frombuffer(data, np.uint8)))
         return len(self.model.buffers) - 1
 
     def tensor(
@@ -45,7 +56,8 @@ class TfliteBuilder:
         data: np.ndarray | None = None,
         signature: Sequence[int] | None = None,
     ) -> int:
-        tensor = self.schema.TensorT(
+        tensor = make(
+            self.schema.TensorT,
             name=name.encode(),
             shape=np.array(shape, np.int32),
             type=getattr(self.schema.TensorType, dtype.upper()),
@@ -55,7 +67,8 @@ class TfliteBuilder:
         if signature is not None:
             tensor.shapeSignature = np.array(signature, np.int32)
         if quantization is not None:
-            tensor.quantization = self.schema.QuantizationParametersT(
+            tensor.quantization = make(
+                self.schema.QuantizationParametersT,
                 scale=np.array([quantization[0]], np.float32),
                 zeroPoint=np.array([quantization[1]], np.int64),
             )
@@ -72,11 +85,15 @@ class TfliteBuilder:
     ) -> None:
         code = getattr(self.schema.BuiltinOperator, name)
         self.model.operatorCodes.append(
-            self.schema.OperatorCodeT(
-                deprecatedBuiltinCode=min(code, 127), builtinCode=code, version=version
+            make(
+                self.schema.OperatorCodeT,
+                deprecatedBuiltinCode=min(code, 127),
+                builtinCode=code,
+                version=version,
             )
         )
-        operator = self.schema.OperatorT(
+        operator = make(
+            self.schema.OperatorT,
             opcodeIndex=len(self.model.operatorCodes) - 1,
             inputs=np.array(inputs, np.int32),
             outputs=np.array(outputs, np.int32),
@@ -112,26 +129,32 @@ def tflite_classifier() -> bytes:
     shift = net.tensor("shift", (3,), "int32", quantization=(0.0002, 0), data=DENSE_BIAS)
     logits = net.tensor("logits", (1, 3), "int8", quantization=(0.03, 5))
     net.operator("QUANTIZE", [picture], [first], schema.QuantizeOptionsT())
-    conv = schema.Conv2DOptionsT(
+    conv = make(
+        schema.Conv2DOptionsT,
         padding=schema.Padding.SAME,
         strideW=2,
         strideH=2,
         fusedActivationFunction=schema.ActivationFunctionType.RELU,
     )
     net.operator("CONV_2D", [first, kernel, bias], [layer], conv, version=3)
-    net.operator("MEAN", [layer, axes], [pool], schema.ReducerOptionsT(keepDims=True), version=2)
+    net.operator(
+        "MEAN", [layer, axes], [pool], make(schema.ReducerOptionsT, keepDims=True), version=2
+    )
     net.operator(
         "FULLY_CONNECTED", [pool, dense, shift], [logits], schema.FullyConnectedOptionsT(), 4
     )
     net.model.signatureDefs = [
-        schema.SignatureDefT(
-            inputs=[schema.TensorMapT(name=b"x", tensorIndex=picture)],
-            outputs=[schema.TensorMapT(name=b"y", tensorIndex=logits)],
+        make(
+            schema.SignatureDefT,
+            inputs=[make(schema.TensorMapT, name=b"x", tensorIndex=picture)],
+            outputs=[make(schema.TensorMapT, name=b"y", tensorIndex=logits)],
             signatureKey=b"serving_default",
         )
     ]
     for name in (b"TFLITE_METADATA", b"min_runtime_version"):
-        net.model.metadata.append(schema.MetadataT(name=name, buffer=net.buffer(b"1.14.0\0\0")))
+        net.model.metadata.append(
+            make(schema.MetadataT, name=name, buffer=net.buffer(b"1.14.0\0\0"))
+        )
     return net.build([picture], [logits])
 
 
@@ -181,15 +204,16 @@ def tflite_branching() -> bytes:
         "IF",
         [always, doubled],
         [chosen],
-        schema.IfOptionsT(thenSubgraphIndex=1, elseSubgraphIndex=2),
+        make(schema.IfOptionsT, thenSubgraphIndex=1, elseSubgraphIndex=2),
     )
     net.operator("ADD", [chosen, chosen], [answer], schema.AddOptionsT())
     for name in (b"then", b"else"):
         tensors = [
-            schema.TensorT(name=n, shape=np.array([1, 2], np.int32), hasRank=True)
+            make(schema.TensorT, name=n, shape=np.array([1, 2], np.int32), hasRank=True)
             for n in (b"in", b"out")
         ]
-        step = schema.OperatorT(
+        step = make(
+            schema.OperatorT,
             opcodeIndex=0,
             inputs=np.array([0, 0], np.int32),
             outputs=np.array([1], np.int32),
@@ -197,7 +221,8 @@ def tflite_branching() -> bytes:
             builtinOptions=schema.AddOptionsT(),
         )
         net.model.subgraphs.append(
-            schema.SubGraphT(
+            make(
+                schema.SubGraphT,
                 tensors=tensors,
                 inputs=np.array([0], np.int32),
                 outputs=np.array([1], np.int32),

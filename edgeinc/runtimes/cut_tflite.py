@@ -96,7 +96,7 @@ def _unpack(model: bytes) -> Any:
     network = schema.ModelT.InitFromObj(schema.Model.GetRootAs(bytearray(model), 0))
     if not network.subgraphs or not network.buffers:
         raise ModelFormatError("this .tflite file holds no network; fetch it again")
-    if network.externalBuffers or any(b.offset for b in network.buffers):
+    if getattr(network, "externalBuffers", None) or any(b.offset for b in network.buffers):
         raise ModelFormatError(
             "this .tflite file keeps weights outside its own structure, so that it cannot be "
             "cut; convert the network again into a file below 2 GB"
