@@ -1,6 +1,6 @@
 """Finding cards, and loading what they name: verified by sha256 at every load.
 
-Cards that ship with edgeinc come first, then those that the user added. Their files lie
+Cards that the user added come first, then those that ship with edgeinc. Their files lie
 beside the card when they travel with it, else in the cache, where `catalogue.pull` puts
 them. `$EDGEINC_CACHE` names one folder for all that edgeinc keeps besides stores; without it
 the system's folders for caches and for user data are taken.
@@ -11,6 +11,7 @@ from __future__ import annotations
 import difflib
 import hashlib
 import os
+import secrets
 import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -32,6 +33,7 @@ __all__ = [
     "load_background",
     "load_file",
     "load_labels",
+    "part_of",
     "user_models_dir",
     "weights_dir",
 ]
@@ -63,12 +65,12 @@ def weights_dir(card: ModelCard) -> Path:
 
 
 def card_folders() -> tuple[Path, ...]:
-    """Where cards are looked for, each in `<name>/<name>.yaml`: shipped first, then added."""
+    """Where cards are looked for, each in `<name>/<name>.yaml`: added first, then shipped."""
     shipped = Path(__file__).parent / "models"
     if not shipped.is_dir():
         # A source checkout keeps the folder beside the package.
         shipped = Path(__file__).parents[1] / "models"
-    return shipped, user_models_dir()
+    return user_models_dir(), shipped
 
 
 def list_cards() -> tuple[ModelCard, ...]:
@@ -136,6 +138,11 @@ def installed_path(card: ModelCard, asset: Asset) -> Path | None:
 def is_installed(card: ModelCard) -> bool:
     """True when at least one of the card's weight files is here; its content is not checked."""
     return any(installed_path(card, file) is not None for file in card.files)
+
+
+def part_of(path: Path) -> Path:
+    """A name beside `path` under which to write what is to appear there whole, or not at all."""
+    return path.with_name(f"{path.name}.{secrets.token_hex(4)}.part")
 
 
 def digest(content: bytes) -> str:

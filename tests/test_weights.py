@@ -88,7 +88,7 @@ def test_without_it_the_system_says_where(monkeypatch: pytest.MonkeyPatch, tmp_p
 def test_shipped_cards_are_found_by_name() -> None:
     found = find_card("mobilenet_v2_1.0_224_quant")
     assert found.dim == 1280
-    assert found.folder == card_folders()[0] / "mobilenet_v2_1.0_224_quant"
+    assert found.folder == card_folders()[1] / "mobilenet_v2_1.0_224_quant"
     assert found.name in {c.name for c in list_cards()}
 
 
@@ -97,6 +97,12 @@ def test_added_cards_are_found_by_name_path_and_folder() -> None:
     path = folder / "thing.yaml"
     assert find_card("thing") == find_card(path) == find_card(str(folder)) == card()
     assert "thing" in {c.name for c in list_cards()}
+
+
+def test_an_added_card_takes_the_place_of_a_shipped_one() -> None:
+    add(card("mobilenet_v2_1.0_224_quant"))
+    assert find_card("mobilenet_v2_1.0_224_quant").dim == 4
+    assert [c.dim for c in list_cards() if c.name == "mobilenet_v2_1.0_224_quant"] == [4]
 
 
 @pytest.mark.parametrize(

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import math
-import os
-import tempfile
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
@@ -18,7 +16,7 @@ from edgeinc.cards import DType, EmbeddingTensor, ModelCard, ModelFile, Quantiza
 from edgeinc.errors import CardError, ModelFormatError, ModelNotFoundError, RuntimeUnavailableError
 from edgeinc.runtimes import Session, TensorSpec, open_session, runtimes_for
 from edgeinc.version import __version__
-from edgeinc.weights import cache_dir, digest, load_file
+from edgeinc.weights import cache_dir, digest, load_file, part_of
 
 __all__ = ["check_session", "cut_network", "open_card", "own_tensor"]
 
@@ -120,15 +118,14 @@ def _read(path: Path) -> bytes | None:
 
 def _write(path: Path, content: bytes) -> None:
     """Puts a file into the cache, whole or not at all; a cache may fail without harm."""
+    part = part_of(path)
     with contextlib.suppress(OSError):
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=path.parent)
         try:
-            with os.fdopen(handle, "wb") as stream:
-                stream.write(digest(content).encode() + content)
-            Path(name).replace(path)
-        except OSError:
-            Path(name).unlink(missing_ok=True)
+            part.write_bytes(digest(content).encode() + content)
+            part.replace(path)
+        finally:
+            part.unlink(missing_ok=True)
 
 
 def own_tensor(

@@ -1,0 +1,23 @@
+"""The backbones that there are: listing, fetching, adding and checking them."""
+
+from __future__ import annotations
+
+from edgeinc.catalogue.adding import add, candidates
+from edgeinc.catalogue.listing import Listed, catalogue, describe
+from edgeinc.catalogue.pulling import Pulled, pull
+from edgeinc.catalogue.reading import Preprocessing
+from edgeinc.catalogue.verifying import Check, Verification, verify
+
+__all__ = [
+    "Check",
+    "Listed",
+    "Preprocessing",
+    "Pulled",
+    "Verification",
+    "add",
+    "candidates",
+    "catalogue",
+    "describe",
+    "pull",
+    "verify",
+]

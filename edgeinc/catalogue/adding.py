@@ -1,0 +1,161 @@
+"""Making a card from a network that lies on the disk."""
+
+from __future__ import annotations
+
+import math
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+from edgeinc.backbone import Backbone
+from edgeinc.cards import (
+    Asset,
+    ModelCard,
+    ModelFile,
+    RuntimeName,
+    dump_card,
+    parse_card,
+)
+from edgeinc.catalogue.reading import Preprocessing, ends, read_embedding, read_input
+from edgeinc.catalogue.verifying import sample_picture
+from edgeinc.errors import (
+    CardError,
+    ModelFormatError,
+    ModelNotFoundError,
+)
+from edgeinc.runtimes import Inspection, inspect
+from edgeinc.weights import digest, part_of, user_models_dir
+
+__all__ = ["add", "candidates"]
+
+RUNTIMES: dict[str, RuntimeName] = {".tflite": "litert", ".onnx": "onnx"}
+
+
+def candidates(path: str | Path) -> Inspection:
+    """What is in a `.tflite` or `.onnx` file: inputs, outputs, and every possible embedding.
+
+    Raises:
+        ModelNotFoundError: There is no such file.
+        ModelFormatError: It is no network that can be read.
+        RuntimeUnavailableError: A package is not installed; the message names the extra.
+    """
+    content, runtime = _read(Path(path))
+    return inspect(content, runtime)
+
+
+def add(
+    path: str | Path,
+    *,
+    embedding: str | None = None,
+    preprocessing: Preprocessing | None = None,
+    licence: str = "unknown",
+    title: str | None = None,
+    labels: str | Path | None = None,
+    nonnegative: bool = False,
+    overwrite: bool = False,
+) -> ModelCard:
+    """Makes a card of a network, tries it, and copies both to where cards are found.
+
+    Input and quantisation are read from the file. The card's name is the file's stem; it
+    takes the place of a shipped card of that name.
+
+    Args:
+        path: A `.tflite` or `.onnx` file.
+        embedding: The tensor that is the embedding; the deepest pooled one by default.
+        preprocessing: By default a quantised input gets the pixels as they are.
+        licence: Of the weights.
+        title: One line for people.
+        labels: A text file that names the classes of the network's own classifier, one a line.
+        nonnegative: No value of the embedding is ever below zero, as after ReLU and pooling;
+            quantised embeddings tell it themselves.
+        overwrite: Replace a model that was added under that name before.
+
+    Returns:
+        The card, with the folder where it lies now.
+
+    Raises:
+        ModelNotFoundError: There is no such file.
+        ModelFormatError: It is no network with one picture for its input.
+        TensorNotFoundError: There is no such tensor, or none that is pooled to propose.
+        CardError: The name was added before, a float input has no normalisation, or the card
+            cannot be written.
+        RuntimeUnavailableError: A package is not installed; the message names the extra.
+    """
+    path = Path(path)
+    content, runtime = _read(path)
+    target = user_models_dir() / path.stem
+    if target.exists() and not overwrite:
+        raise CardError(
+            f"A model named {path.stem} was added before; rename the file, or overwrite the model."
+        )
+    entry, end = ends(content, runtime, embedding)
+    spec, tensor = read_input(entry, preprocessing or Preprocessing())
+    meaning = read_embedding(end)
+    least = {"uint8": 0, "int8": -128}.get(meaning.dtype)
+    never = meaning.quantization is not None and meaning.quantization.zero_point == least
+    files = {path.name: content}
+    if labels is not None:
+        files[Path(labels).name] = _read_labels(Path(labels))
+    assets = [Asset(name, len(data), digest(data), None) for name, data in files.items()]
+    weights = assets[0]
+    card = ModelCard(
+        name=path.stem,
+        title=title or f"{path.name}, added from a file",
+        licence=licence,
+        homepage=None,
+        network=f"{path.stem}, sha256 {weights.sha256}",
+        input=spec,
+        layer=end.name,
+        dim=math.prod(end.shape),
+        nonnegative=nonnegative or never,
+        files=(
+            ModelFile(weights.name, weights.bytes, weights.sha256, None, runtime, tensor, meaning),
+        ),
+        labels=assets[1] if labels is not None else None,
+    )
+    # Reading it back holds it to every rule of the schema.
+    text = dump_card(card)
+    parse_card(text, origin=f"A card for {path.name}")
+    files[f"{card.name}.yaml"] = text.encode()
+    return _settle(card, files, target)
+
+
+def _read(path: Path) -> tuple[bytes, RuntimeName]:
+    runtime = RUNTIMES.get(path.suffix.lower())
+    if runtime is None:
+        raise ModelFormatError(f"{path} is neither .tflite nor .onnx; convert it to one of them.")
+    try:
+        return path.read_bytes(), runtime
+    except OSError as exc:
+        raise ModelNotFoundError(f"{path} cannot be read ({exc.strerror}); check it.") from exc
+
+
+def _read_labels(path: Path) -> bytes:
+    try:
+        return path.read_text(encoding="utf-8").encode()
+    except OSError as exc:
+        raise CardError(f"{path} cannot be read ({exc.strerror}); check it.") from exc
+    except UnicodeDecodeError as exc:
+        raise CardError(f"{path} is not UTF-8 text; save it as UTF-8.") from exc
+
+
+def _settle(card: ModelCard, files: dict[str, bytes], target: Path) -> ModelCard:
+    """Writes a card's files beside their place, tries them, and gives them their place."""
+    part = part_of(target)
+    try:
+        part.mkdir(parents=True)
+        for name, content in files.items():
+            (part / name).write_bytes(content)
+        with Backbone.open(replace(card, folder=part)) as backbone:
+            backbone.embed([sample_picture()])
+        if target.exists():
+            shutil.rmtree(target)
+        part.rename(target)
+    except OSError as exc:
+        raise CardError(
+            f"The card cannot be written to {target} ({exc.strerror}); make room, or name "
+            "another folder with EDGEINC_CACHE."
+        ) from exc
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+    return replace(card, folder=target)

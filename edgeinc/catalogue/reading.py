@@ -1,0 +1,153 @@
+"""What a network's file tells about its input and its embedding."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import get_args
+
+from edgeinc.cards import (
+    Color,
+    Crop,
+    DType,
+    EmbeddingTensor,
+    InputSpec,
+    InputTensor,
+    Layout,
+    Quantization,
+    RuntimeName,
+)
+from edgeinc.errors import CardError, ModelFormatError, TensorNotFoundError
+from edgeinc.runtimes import TensorSpec, inspect, open_session
+
+__all__ = ["Preprocessing", "ends", "read_embedding", "read_input"]
+
+
+@dataclass(frozen=True, slots=True)
+class Preprocessing:
+    """How pictures are brought to a network whose file does not tell.
+
+    Attributes:
+        mean: One number or three; None for a quantised input that gets the pixels as they are.
+        std: One number or three; given when `mean` is.
+        color: Order of the channels.
+        crop: `center` or `squash`.
+    """
+
+    mean: Sequence[float] | None = None
+    std: Sequence[float] | None = None
+    color: Color = "RGB"
+    crop: Crop = "center"
+
+
+def ends(
+    content: bytes, runtime: RuntimeName, embedding: str | None
+) -> tuple[TensorSpec, TensorSpec]:
+    """The network's input and its embedding, with their quantisation.
+
+    Args:
+        content: The file.
+        runtime: That reads it.
+        embedding: A tensor's name; None for the deepest pooled one.
+
+    Raises:
+        ModelFormatError: It is no network, or not one with a single input.
+        TensorNotFoundError: It has no such tensor, or none that is pooled.
+        RuntimeUnavailableError: A package is not installed; the message names the extra.
+    """
+    found = inspect(content, runtime)
+    if embedding is None:
+        if found.proposed is None:
+            listed = ", ".join(repr(c.spec.name) for c in found.candidates[:5])
+            raise TensorNotFoundError(
+                f"No layer of the network is pooled; name the embedding, for instance {listed}."
+            )
+        embedding = found.proposed.spec.name
+    with open_session(content, runtime, output=embedding, threads=1) as session:
+        both = session.input, session.output
+    # A session knows sizes that the file leaves open; the file knows scales that an uncut
+    # session does not tell.
+    known = {spec.name: spec for spec in (*found.inputs, *(c.spec for c in found.candidates))}
+    entry, end = (
+        replace(spec, scale=known[spec.name].scale, zero_point=known[spec.name].zero_point)
+        if spec.scale is None and spec.name in known
+        else spec
+        for spec in both
+    )
+    return entry, end
+
+
+def read_input(entry: TensorSpec, wanted: Preprocessing) -> tuple[InputSpec, InputTensor]:
+    """Preprocessing and input of a card, from the network's input and what the caller knows.
+
+    Raises:
+        ModelFormatError: The input is no picture, or of numbers that no card can name.
+        CardError: It does not tell its normalisation, and `wanted` does not either.
+    """
+    layout: Layout
+    match entry.shape:
+        case (1, height, width, 3):
+            layout = "NHWC"
+        case (1, 3, height, width):
+            layout = "NCHW"
+        case shape:
+            raise ModelFormatError(
+                f"The network takes {shape}, no picture of three channels; choose another one."
+            )
+    dtype = _dtype(entry)
+    quantization = _quantization(entry)
+    if quantization is None and dtype == "uint8":
+        quantization = Quantization(1.0, 0)
+    if (wanted.mean is None) != (wanted.std is None):
+        raise CardError("Half of a normalisation was given; give both mean and std.")
+    if wanted.mean is not None and wanted.std is not None:
+        mean, std = _three(wanted.mean, "mean"), _three(wanted.std, "std")
+    elif quantization is not None:
+        # The pixels as they are, moved to the type's range: what quantised networks expect.
+        least = 0 if dtype == "uint8" else -128
+        mean = (float(quantization.zero_point - least),) * 3
+        std = (1 / quantization.scale,) * 3
+    else:
+        raise CardError(
+            f"A network that takes {dtype} does not tell its normalisation; give mean and std "
+            "in units of the pixel, for instance 127.5 and 127.5, or 0 and 255."
+        )
+    spec = InputSpec(height, width, wanted.color, mean, std, wanted.crop)
+    return spec, InputTensor(layout, dtype, quantization)
+
+
+def read_embedding(end: TensorSpec) -> EmbeddingTensor:
+    """The embedding of a card, from the tensor at which the network was cut.
+
+    Raises:
+        ModelFormatError: Its numbers cannot be an embedding.
+    """
+    dtype, quantization = _dtype(end), _quantization(end)
+    if quantization is None and dtype != "float32":
+        raise ModelFormatError(
+            f"{end.name} holds {dtype} of unknown scale; name a quantised or float tensor."
+        )
+    return EmbeddingTensor(end.name, dtype, quantization)
+
+
+def _dtype(spec: TensorSpec) -> DType:
+    for dtype in get_args(DType):
+        if spec.dtype == dtype:
+            found: DType = dtype
+            return found
+    raise ModelFormatError(
+        f"{spec.name} holds {spec.dtype}; networks of uint8, int8 and float32 can be added."
+    )
+
+
+def _quantization(spec: TensorSpec) -> Quantization | None:
+    if spec.dtype == "float32" or spec.scale is None or spec.zero_point is None:
+        return None
+    return Quantization(spec.scale, spec.zero_point)
+
+
+def _three(values: Sequence[float], what: str) -> tuple[float, float, float]:
+    given = [float(value) for value in values]
+    if len(given) not in (1, 3):
+        raise CardError(f"{what} has {len(given)} numbers; give one, or one for each channel.")
+    return given[0], given[len(given) // 2], given[-1]

@@ -1,0 +1,114 @@
+"""Trying a card's files on this device."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgeinc.backbone import Backbone
+from edgeinc.cards import ModelCard, ModelFile
+from edgeinc.errors import EdgeincError, RuntimeUnavailableError
+from edgeinc.weights import (
+    find_card,
+    installed_path,
+    load_background,
+    load_file,
+    load_labels,
+)
+
+__all__ = ["Check", "Verification", "sample_picture", "verify"]
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """What was found out about one file.
+
+    Attributes:
+        name: The file.
+        ok: True when it can be used, False when it must not be, None when it cannot be
+            tried here: it is not installed, or its runtime is not.
+        message: In words.
+    """
+
+    name: str
+    ok: bool | None
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Verification:
+    """What was found out about a card; `ok` when weights can be used and nothing is wrong."""
+
+    card: ModelCard
+    checks: tuple[Check, ...]
+
+    @property
+    def ok(self) -> bool:
+        """True when at least one weight file runs, and no file is damaged."""
+        weights = {file.name for file in self.card.files}
+        runs = any(check.ok and check.name in weights for check in self.checks)
+        return runs and not any(check.ok is False for check in self.checks)
+
+
+def sample_picture() -> NDArray[np.uint8]:
+    """A picture of 320x240 pixels with colours and edges; always the same."""
+    y, x = np.mgrid[0:240, 0:320]
+    waves = [np.sin(x / 17.0 + y / 29.0), np.cos(x / 11.0), np.sin(x * y / 2500.0)]
+    picture: NDArray[np.uint8] = (127.5 + 120 * np.stack(waves, axis=2)).astype(np.uint8)
+    return picture
+
+
+def verify(card: ModelCard | str | Path) -> Verification:
+    """Checks every file of a card: sha256, then loading and running one picture.
+
+    Raises:
+        ModelNotFoundError: There is no such card.
+        CardError: There is one, and it breaks the schema.
+    """
+    if not isinstance(card, ModelCard):
+        card = find_card(card)
+    checks = [_check(card, file) for file in card.files]
+    return Verification(card, (*checks, *_check_assets(card)))
+
+
+def _check(card: ModelCard, file: ModelFile) -> Check:
+    if installed_path(card, file) is None:
+        return Check(file.name, None, "is not installed")
+    try:
+        load_file(card, file)
+        with Backbone.open(replace(card, files=(file,))) as backbone:
+            first = backbone.embed([sample_picture()])
+            start = time.perf_counter()
+            again = backbone.embed([sample_picture()])
+            ms = 1000 * (time.perf_counter() - start)
+            device = backbone.device
+    except RuntimeUnavailableError as exc:
+        return Check(file.name, None, f"has the right sha256 and cannot be tried: {exc}")
+    except EdgeincError as exc:
+        return Check(file.name, False, str(exc))
+    if not first.any() or not np.array_equal(first, again):
+        said = "gives only zeros" if not first.any() else "answers one picture in two ways"
+        return Check(file.name, False, f"has the right sha256 and {said}; do not use it")
+    values = f"{card.dim} values, {np.count_nonzero(first)} of them not zero"
+    words = f"has the right sha256, runs on {device} ({file.runtime}), gives {values}, {ms:.1f} ms"
+    return Check(file.name, True, words)
+
+
+def _check_assets(card: ModelCard) -> Iterator[Check]:
+    for asset, load in ((card.labels, load_labels), (card.background, load_background)):
+        if asset is None:
+            continue
+        if installed_path(card, asset) is None:
+            yield Check(asset.name, None, "is not installed")
+            continue
+        try:
+            load(card)
+        except EdgeincError as exc:
+            yield Check(asset.name, False, str(exc))
+        else:
+            yield Check(asset.name, True, "has the right sha256 and can be read")

@@ -1,0 +1,413 @@
+"""Listing, fetching, adding and checking models, with a real server and real small networks."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Iterator
+from dataclasses import replace
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from edgeinc.backbone import Backbone
+from edgeinc.cards import ModelCard, dump_card, read_card
+from edgeinc.catalogue import Preprocessing, add, candidates, catalogue, describe, pull, verify
+from edgeinc.cli import main
+from edgeinc.errors import (
+    CardError,
+    ChecksumError,
+    DownloadError,
+    ModelFormatError,
+    ModelNotFoundError,
+    TensorNotFoundError,
+)
+from edgeinc.weights import find_card, load_file, load_labels, user_models_dir, weights_dir
+from tests import tiny_networks as tiny
+
+
+class Server(ThreadingHTTPServer):
+    """Serves `files`; a name in `short` breaks off in the middle."""
+
+    files: dict[str, bytes]
+    short: set[str]
+    asked: list[str]
+
+    @property
+    def address(self) -> str:
+        return f"http://127.0.0.1:{self.server_address[1]}"
+
+
+class Handler(BaseHTTPRequestHandler):
+    server: Server
+
+    def do_GET(self) -> None:
+        name = self.path.lstrip("/")
+        self.server.asked.append(name)
+        content = self.server.files.get(name)
+        if content is None:
+            self.send_error(404)
+            return
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        self.wfile.write(content[: len(content) // 2] if name in self.server.short else content)
+
+    def log_message(self, format: str, *args: object) -> None:
+        """Keeps the test's output clean."""
+
+
+@pytest.fixture
+def server() -> Iterator[Server]:
+    with Server(("127.0.0.1", 0), Handler) as server:
+        server.files, server.short, server.asked = {}, set(), []
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        yield server
+        server.shutdown()
+        thread.join()
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("EDGEINC_CACHE", str(tmp_path / "cache"))
+    monkeypatch.delenv("EDGEINC_MODELS", raising=False)
+    return tmp_path / "cache"
+
+
+@pytest.fixture
+def net(tmp_path: Path) -> Path:
+    path = tmp_path / "net.tflite"
+    path.write_bytes(tiny.tflite_classifier())
+    return path
+
+
+@pytest.fixture
+def remote(net: Path, server: Server) -> ModelCard:
+    """A card, by the name of `net`, whose weights and labels are on the server only."""
+    labels = net.with_name("names.txt")
+    labels.write_text("nut\nbolt\nwasher\n", encoding="utf-8")
+    card = add(net, labels=labels)
+    folder = card.folder
+    assert folder is not None
+    assert card.labels is not None
+    for name in ("net.tflite", "names.txt"):
+        server.files[name] = (folder / name).read_bytes()
+        (folder / name).unlink()
+    card = replace(
+        card,
+        files=tuple(replace(f, source=f"{server.address}/{f.name}") for f in card.files),
+        labels=replace(card.labels, source=f"{server.address}/names.txt"),
+    )
+    (folder / "net.yaml").write_text(dump_card(card), encoding="utf-8")
+    return card
+
+
+def parts(folder: Path) -> list[Path]:
+    return [path for path in folder.rglob("*") if ".part" in path.name]
+
+
+# -- pull ----------------------------------------------------------------------------
+
+
+def test_pull_fetches_checks_and_reports(remote: ModelCard, server: Server, cache: Path) -> None:
+    seen: list[tuple[int, int]] = []
+    pulled = pull("net", progress=lambda done, total: seen.append((done, total)))
+    assert pulled.fetched == ("net.tflite", "names.txt")
+    assert load_file(remote, remote.files[0]) == server.files["net.tflite"]
+    assert load_labels(remote) == ("nut", "bolt", "washer")
+    total = sum(asset.bytes for asset in remote.assets)
+    assert seen[-1] == (total, total)
+    assert seen == sorted(seen)
+    assert not parts(cache)
+    assert Backbone.open("net").dim == 4
+
+    server.asked.clear()
+    again = pull("net")
+    assert (again.fetched, again.present) == ((), ("net.tflite", "names.txt"))
+    assert server.asked == []
+
+
+def test_pull_mends_what_is_damaged(remote: ModelCard) -> None:
+    pull(remote)
+    path = weights_dir(remote) / "net.tflite"
+    path.write_bytes(path.read_bytes()[:-1] + b"?")
+    assert pull(remote).fetched == ("net.tflite",)
+    assert load_file(remote, remote.files[0])
+
+
+def test_pull_tries_the_models_folder_first(
+    remote: ModelCard, server: Server, net: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("EDGEINC_MODELS", str(net.parent))
+    assert set(pull(remote).fetched) == {"net.tflite", "names.txt"}
+    assert server.asked == []
+
+
+def test_pull_tries_the_base_address_first(
+    remote: ModelCard, server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server.files["mirror/net.tflite"] = server.files["net.tflite"]
+    monkeypatch.setenv("EDGEINC_MODELS", f"{server.address}/mirror/")
+    assert set(pull(remote).fetched) == {"net.tflite", "names.txt"}
+    assert server.asked == ["mirror/net.tflite", "mirror/names.txt", "names.txt"]
+
+
+def test_a_wrong_file_in_the_models_folder_is_passed_over(
+    remote: ModelCard, net: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    net.write_bytes(b"x" * remote.files[0].bytes)
+    monkeypatch.setenv("EDGEINC_MODELS", str(net.parent))
+    assert "net.tflite" in pull(remote).fetched
+    assert load_file(remote, remote.files[0])
+
+
+@pytest.mark.parametrize("wrong", [b"", b"?", b"longer"])
+def test_what_is_not_the_cards_file_is_not_kept(
+    remote: ModelCard, server: Server, cache: Path, wrong: bytes
+) -> None:
+    sound = server.files["net.tflite"]
+    # Same length with the last byte changed, cut short, and too long.
+    server.files["net.tflite"] = {b"": sound[:-3], b"?": sound[:-1] + b"?"}.get(
+        wrong, sound + wrong
+    )
+    with pytest.raises(DownloadError if wrong == b"" else ChecksumError) as caught:
+        pull(remote)
+    assert server.address in str(caught.value)
+    assert not (weights_dir(remote) / "net.tflite").exists()
+    assert (weights_dir(remote) / "names.txt").exists()
+    assert not parts(cache)
+
+
+def test_a_transfer_that_breaks_off(remote: ModelCard, server: Server, cache: Path) -> None:
+    server.short.add("net.tflite")
+    with pytest.raises(DownloadError, match=r"net\.tflite"):
+        pull(remote)
+    assert not parts(cache)
+
+
+def test_no_network_and_no_such_file(remote: ModelCard, server: Server) -> None:
+    del server.files["net.tflite"]
+    with pytest.raises(DownloadError, match=r"Not Found.*EDGEINC_MODELS"):
+        pull(remote)
+    server.server_close()
+    with pytest.raises(DownloadError, match="check the network"):
+        pull(remote)
+
+
+def test_a_cache_that_cannot_be_written(
+    remote: ModelCard, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").write_bytes(b"")
+    monkeypatch.setenv("EDGEINC_CACHE", str(tmp_path / "file"))
+    with pytest.raises(DownloadError, match="EDGEINC_CACHE"):
+        pull(remote)
+
+
+def test_files_without_a_source_are_told_and_may_be_missing(remote: ModelCard) -> None:
+    second = replace(remote.files[0], name="net.onnx", source=None)
+    card = replace(remote, files=(remote.files[0], second))
+    assert pull(card).missing == ("net.onnx",)
+    with pytest.raises(DownloadError, match="EDGEINC_MODELS"):
+        pull(replace(remote, files=(second,), labels=None))
+
+
+# -- add -----------------------------------------------------------------------------
+
+
+def test_add_finds_input_quantisation_and_embedding(net: Path) -> None:
+    card = add(net, licence="MIT", title="Tiny")
+    assert card == find_card("net")
+    assert (card.name, card.dim, card.layer, card.licence) == ("net", 4, "pool", "MIT")
+    assert (card.input.height, card.input.width, card.input.crop) == (8, 8, "center")
+    assert card.input.mean == (128.0, 128.0, 128.0)
+    assert card.nonnegative
+    with Backbone.open("net") as backbone:
+        assert backbone.embed([np.full((20, 20, 3), 200, np.uint8)]).shape == (1, 4)
+    net.unlink()
+    assert verify("net").ok
+
+
+def test_add_another_tensor(net: Path) -> None:
+    card = add(net, embedding="logits")
+    assert (card.dim, card.nonnegative) == (3, False)
+    with pytest.raises(TensorNotFoundError, match="logits"):
+        add(net, embedding="logit", overwrite=True)
+    assert find_card("net") == card
+
+
+def test_add_onnx_with_integers_inside(tmp_path: Path) -> None:
+    path = tmp_path / "qdq.onnx"
+    path.write_bytes(tiny.onnx_classifier())
+    card = add(path)
+    file = card.files[0]
+    assert (card.dim, file.runtime, file.embedding.dtype) == (4, "onnx", "uint8")
+    assert file.input.quantization is not None
+    assert file.input.quantization.zero_point == 128
+    assert verify("qdq").ok
+
+
+def test_add_a_float_network_wants_its_normalisation(tmp_path: Path) -> None:
+    path = tmp_path / "float.onnx"
+    path.write_bytes(tiny.onnx_float())
+    with pytest.raises(CardError, match="give mean and std"):
+        add(path)
+    with pytest.raises(CardError, match="give both"):
+        add(path, preprocessing=Preprocessing(mean=[1]))
+    with pytest.raises(CardError, match="2 numbers"):
+        add(path, preprocessing=Preprocessing(mean=[1, 2], std=[1]))
+    with pytest.raises(CardError, match="above zero"):
+        add(path, preprocessing=Preprocessing(mean=[1], std=[0]))
+    assert not user_models_dir().exists()
+    given = Preprocessing(mean=[127.5], std=[50, 60, 70], color="BGR", crop="squash")
+    card = add(path, preprocessing=given, nonnegative=True)
+    assert (card.input.mean, card.input.std) == ((127.5,) * 3, (50.0, 60.0, 70.0))
+    assert (card.input.color, card.input.crop, card.files[0].input.layout) == (
+        "BGR",
+        "squash",
+        "NCHW",
+    )
+    assert card.nonnegative
+
+
+def test_add_the_same_name_again(net: Path) -> None:
+    first = add(net)
+    with pytest.raises(CardError, match="added before"):
+        add(net)
+    second = add(net, embedding="logits", overwrite=True)
+    assert find_card("net") == second
+    assert first.fingerprint != second.fingerprint
+
+
+@pytest.mark.parametrize(
+    ("content", "name", "error"),
+    [
+        (b"", "net.tflite", ModelFormatError),
+        (b"nothing at all", "net.onnx", ModelFormatError),
+        (b"nothing at all", "net.pb", ModelFormatError),
+        (tiny.tflite_gather(), "net.tflite", TensorNotFoundError),
+        (tiny.onnx_two(2, 1), "two.onnx", TensorNotFoundError),
+        (None, "net.tflite", ModelNotFoundError),
+    ],
+)
+def test_what_cannot_be_added(
+    tmp_path: Path, content: bytes | None, name: str, error: type[Exception]
+) -> None:
+    if content is not None:
+        (tmp_path / name).write_bytes(content)
+    with pytest.raises(error):
+        add(tmp_path / name)
+    assert not user_models_dir().exists()
+
+
+def test_inputs_that_are_no_picture(tmp_path: Path) -> None:
+    path = tmp_path / "flat.tflite"
+    path.write_bytes(tiny.tflite_gather())
+    with pytest.raises(ModelFormatError, match="no picture"):
+        add(path, embedding="y")
+
+
+def test_candidates_propose_the_pooled_layer(net: Path) -> None:
+    proposed = candidates(net).proposed
+    assert proposed is not None
+    assert proposed.spec.name == "pool"
+
+
+# -- list, verify --------------------------------------------------------------------
+
+
+def test_listing(remote: ModelCard) -> None:
+    names = [one.card.name for one in catalogue()]
+    assert names == sorted(names)
+    assert "net" in names
+    assert not describe(remote).installed
+    pull(remote)
+    assert describe(remote).installed
+    assert describe(remote).runtime == "litert"
+
+
+def test_verify_tells_what_is_wrong(remote: ModelCard) -> None:
+    assert not verify(remote).ok
+    assert [check.ok for check in verify(remote).checks] == [None, None]
+    pull(remote)
+    found = verify(remote)
+    assert found.ok
+    assert [check.ok for check in found.checks] == [True, True]
+    path = weights_dir(remote) / "net.tflite"
+    path.write_bytes(path.read_bytes()[:-1] + b"?")
+    found = verify(remote)
+    assert not found.ok
+    assert "sha256" in found.checks[0].message
+
+
+def test_verify_tries_the_network_itself(net: Path) -> None:
+    card = add(net)
+    assert verify(replace(card, dim=5)).checks[0].ok is False
+
+
+# -- shell ---------------------------------------------------------------------------
+
+
+def shell(capsys: pytest.CaptureFixture[str], *words: str) -> tuple[int, dict[str, Any], str]:
+    status = main(["--json", "models", *words])
+    out, err = capsys.readouterr()
+    lines = out.splitlines()
+    assert len(lines) <= 1
+    return status, json.loads(lines[0]) if lines else {}, err
+
+
+def test_shell(
+    remote: ModelCard, net: Path, server: Server, capsys: pytest.CaptureFixture[str]
+) -> None:
+    status, found, _ = shell(capsys, "list")
+    listed = {one["name"]: one for one in found["models"]}
+    assert status == 0
+    assert set(listed["net"]) == {"name", "runtime", "dim", "installed"}
+    assert listed["net"]["installed"] is False
+
+    status, _, err = shell(capsys, "verify", "net")
+    assert status == 1
+    assert "models pull" in err
+
+    status, found, _ = shell(capsys, "pull", "net")
+    assert status == 0
+    assert found["models"][0]["fetched"] == ["net.tflite", "names.txt"]
+
+    status, found, _ = shell(capsys, "verify", "net")
+    assert (status, found["ok"]) == (0, True)
+
+    status, found, _ = shell(capsys, "show", "net")
+    assert found["fingerprint"] == remote.fingerprint
+
+    status, found, err = shell(capsys, "pull", "nut")
+    assert (status, found) == (1, {})
+    assert "net" in err
+
+
+def test_shell_adds(net: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    status, found, err = shell(capsys, "add", str(net), "--licence", "MIT")
+    assert (status, found["name"], found["licence"]) == (0, "net", "MIT")
+    assert "* pool" in err
+    assert "logits" in err
+    status, _, err = shell(capsys, "add", str(net))
+    assert status == 1
+    assert "added before" in err
+    status, found, err = shell(
+        capsys,
+        "add",
+        str(net),
+        "--embedding",
+        "logits",
+        "--overwrite",
+        "--mean",
+        "1,2,3",
+        "--std",
+        "9",
+    )
+    assert (status, found["dim"]) == (0, 3)
+    assert read_card(Path(str(found["folder"])) / "net.yaml").input.mean == (1.0, 2.0, 3.0)
+    assert shell(capsys, "add", str(net), "--mean", "x")[0] == 2
+    assert shell(capsys, "add", str(net.with_name("absent.onnx")))[0] == 1
