@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import shutil
+import subprocess
 import sys
 import threading
 from collections.abc import Callable
@@ -201,6 +203,45 @@ def test_a_library_that_is_no_delegate() -> None:
     model = tiny.tflite_classifier()
     with pytest.raises(DeviceError, match="no LiteRT delegate"):
         open_session(model, "litert", device="libm.so.6", strict=True)
+
+
+DELEGATE = """
+#include <stddef.h>
+#include <stdlib.h>
+typedef struct { void *data; int (*prepare)(void *, void *); void *rest[5]; } Delegate;
+static int prepare(void *context, void *delegate) { return PREPARE; }
+void *tflite_plugin_create_delegate(char **keys, char **values, size_t n,
+                                    void (*report)(const char *)) {
+    if (PREPARE < 0) { report("no chip found"); return NULL; }
+    Delegate *delegate = calloc(1, sizeof(Delegate));
+    delegate->prepare = prepare;
+    return delegate;
+}
+void tflite_plugin_destroy_delegate(void *delegate) { free(delegate); }
+"""
+
+
+@pytest.mark.parametrize(
+    ("prepare", "says"),
+    [(0, "took no part"), (1, "refused the network"), (-1, "does not start.*no chip found")],
+)
+def test_a_delegate_that_does_not_run_the_network(prepare: int, says: str, tmp_path: Path) -> None:
+    compiler = shutil.which("cc")
+    if compiler is None:
+        pytest.skip("there is no C compiler to build a delegate with")
+    source, library = tmp_path / "delegate.c", tmp_path / "libdelegate.so"
+    source.write_text(DELEGATE)
+    command = [compiler, "-shared", "-fPIC", f"-DPREPARE={prepare}", source, "-o", library]
+    subprocess.run(command, check=True)
+    model = tiny.tflite_classifier()
+    with pytest.raises(DeviceError, match=says):
+        open_session(model, "litert", device=str(library), strict=True)
+    with pytest.warns(RuntimeWarning, match=says):
+        session = open_session(model, "litert", output="pool", device=str(library))
+    assert session.device == "CPU"
+    with session, open_session(model, "litert", output="pool") as plain:
+        x = np.arange(192, dtype=np.uint8).reshape(1, 8, 8, 3)
+        np.testing.assert_array_equal(session.run(x), plain.run(x))
 
 
 @pytest.mark.parametrize("name", FILES)

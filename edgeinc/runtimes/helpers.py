@@ -38,7 +38,7 @@ def fall_back(error: DeviceError, *, strict: bool) -> None:
     """
     if strict:
         raise error
-    warnings.warn(f"{error} (the CPU is used instead)", RuntimeWarning, stacklevel=5)
+    warnings.warn(f"{error} (the CPU is used instead)", RuntimeWarning, stacklevel=4)
 
 
 def near(name: str, names: Iterable[str], most: int = 5) -> tuple[str, ...]:

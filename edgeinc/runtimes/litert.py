@@ -45,17 +45,19 @@ def open_litert(
     """
     content = model_bytes(model)
     options: dict[str, Any] = {"num_threads": threads or physical_cores()}
-    inner = None
-    if output is not None:
-        net = interpreter(content)
-        with reading():
-            done = [d["name"] for d in net.get_output_details()] == [output]
-        if not done and cut_tflite.can_cut():
+    net, inner, ran = interpreter(content, **options), None, ON_CPU
+    if output is not None and not _ends_at(net, output):
+        if cut_tflite.can_cut():
             content = cut_tflite.cut(content, output)
-        elif not done:
+        else:
             inner = _index(net, output)
             options["experimental_preserve_all_tensors"] = True
-    net, ran = _load(content, options, device, strict)
+        net = interpreter(content, **options)
+    if device not in CPU:
+        try:
+            net, ran = _delegated(content, options, device), device
+        except DeviceError as exc:
+            fall_back(exc, strict=strict)
     return LiteRtSession(net, ran, inner)
 
 
@@ -103,6 +105,12 @@ class LiteRtSession(Session):
         self._net = None
 
 
+def _ends_at(net: Any, output: str) -> bool:
+    """Return whether the network's only output is the one asked for."""
+    with reading():
+        return [d["name"] for d in net.get_output_details()] == [output]
+
+
 def _index(net: Any, name: str) -> int:
     """Return the index of a tensor that the network computes from its input."""
     with reading():
@@ -110,18 +118,6 @@ def _index(net: Any, name: str) -> int:
     if name not in made:
         raise tensor_not_found(name, reversed(made))
     return int(made[name])
-
-
-def _load(content: bytes, options: dict[str, Any], device: str, strict: bool) -> tuple[Any, str]:
-    """Return an interpreter, and what runs it."""
-    net = interpreter(content, **options)
-    if device in CPU:
-        return net, ON_CPU
-    try:
-        return _delegated(content, options, device), device
-    except DeviceError as exc:
-        fall_back(exc, strict=strict)
-        return net, ON_CPU
 
 
 def _delegated(content: bytes, options: dict[str, Any], library: str) -> Any:
