@@ -129,6 +129,11 @@ class Learner:
         assert self._fitted is not None
         return self._fitted
 
+    def counts(self) -> dict[str, int]:
+        """Examples of each class, by label."""
+        with self._lock:
+            return {label: self._examples.count(label) for label in self._examples.labels}
+
     def flush(self) -> None:
         """Waits until the head has caught up; raises what the background fit raised."""
         refit = self._refit

@@ -74,7 +74,8 @@ class Memory:
 
     def counts(self) -> dict[str, int]:
         """Examples of each enrolled class."""
-        return {c.label: c.examples for c in self.store.classes()}
+        # Not from the store, which would count every row again for each shot.
+        return self._learner.counts()
 
     def flush(self) -> None:
         """Waits until the head has caught up."""
