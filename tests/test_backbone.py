@@ -216,6 +216,8 @@ def test_many_pictures_at_once_are_the_same_integers(
         assert np.array_equal(np.array(rows), backbone.embed(paths))
         with pytest.raises(ImageError, match=r"missing\.png"):
             backbone.embed_many([*paths, tmp_path / "missing.png"])
+    with pytest.raises(InferenceError, match="closed"):
+        backbone.embed_many(paths)
 
 
 def test_the_cut_network_is_cached_and_checked(install: Callable[[str], Path], cache: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
@@ -89,6 +90,7 @@ class Backbone:
         self._quantization = quantization
         self._another = another if session.device in CPUS else None
         self._workers = threads or physical_cores()
+        self._opening = threading.Lock()
         self._pool: Pool | None = None
 
     @classmethod
@@ -204,10 +206,10 @@ class Backbone:
         if len(pictures) < MANY or self._workers == 1 or self._another is None:
             results: list[Any] = [one(self._session, picture) for picture in pictures]
         else:
-            if self._pool is None:
-                from edgeinc.backbone.many import Pool
+            from edgeinc.backbone.many import Pool
 
-                self._pool = Pool(self._another, self._workers)
+            with self._opening:
+                self._pool = self._pool or Pool(self._another, self._workers)
             results = self._pool.map(one, pictures)
         rows = [None if isinstance(result, ImageError) else result for result in results]
         return rows, [str(result) for result in results if isinstance(result, ImageError)]
@@ -237,6 +239,7 @@ class Backbone:
         if self._pool is not None:
             self._pool.close()
             self._pool = None
+        self._another = None
         self._session.close()
 
     def __enter__(self) -> Backbone:
