@@ -28,6 +28,7 @@ from edgeinc.images import (
     read_image,
     shrink,
 )
+from edgeinc.images.sizes import read_header
 
 Array = NDArray[np.uint8]
 SPEC = InputSpec(96, 96, "RGB", (0.0, 0.0, 0.0), (1.0, 1.0, 1.0), "center")
@@ -231,6 +232,63 @@ def test_mutated_files_end_in_a_picture_or_an_image_error(data: st.DataObject) -
     assert image.dtype == np.uint8
     assert image.ndim == 3
     assert min(image.shape[:2]) >= LEAST_SIDE
+
+
+@pytest.mark.parametrize(
+    ("suffix", "options"),
+    [
+        (".jpg", []),
+        (".jpg", [cv2.IMWRITE_JPEG_PROGRESSIVE, 1]),
+        (".png", []),
+        (".webp", [cv2.IMWRITE_WEBP_QUALITY, 80]),
+        (".webp", [cv2.IMWRITE_WEBP_QUALITY, 101]),
+        (".bmp", []),
+        (".tif", []),
+        (".pnm", []),
+    ],
+)
+@pytest.mark.parametrize("channels", [1, 3, 4])
+def test_the_header_tells_what_the_decoder_finds(
+    suffix: str, options: list[int], channels: int
+) -> None:
+    for height, width in [(8, 300), (301, 11), (64, 64)]:
+        shape = (height, width, min(channels, 3) if suffix == ".pnm" else channels)
+        image = np.random.default_rng(0).integers(0, 255, shape, np.uint8)
+        data = bytes(cv2.imencode(suffix, image, options)[1])
+        header = read_header(data)
+        assert header is not None
+        assert (header.height, header.width) == (height, width)
+        assert read_image(data).shape == (height, width, 3)
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+def test_a_tiff_may_be_of_either_byte_order(order: str) -> None:
+    image = scene(10, 12)
+    tags = [
+        (256, 3, 1, 12),
+        (257, 4, 1, 10),
+        (258, 3, 1, 8),
+        (259, 3, 1, 1),
+        (262, 3, 1, 1),
+        (273, 4, 1, 8),
+        (277, 3, 1, 1),
+        (278, 3, 1, 10),
+        (279, 4, 1, 120),
+    ]
+    entries = b"".join(
+        struct.pack(f"{order}HHI", *tag[:3])
+        + (
+            struct.pack(f"{order}HH", tag[3], 0)
+            if tag[1] == 3
+            else struct.pack(f"{order}I", tag[3])
+        )
+        for tag in tags
+    )
+    start = {"<": b"II*\0", ">": b"MM\0*"}[order] + struct.pack(f"{order}I", 8 + 120)
+    data = (
+        start + image[..., 0].tobytes() + struct.pack(f"{order}H", len(tags)) + entries + bytes(4)
+    )
+    assert np.array_equal(read_image(data)[..., 1], image[..., 0])
 
 
 def test_size_is_judged_by_the_header() -> None:

@@ -118,7 +118,7 @@ def _read_file(path: Path) -> bytes:
 def _decode(data: bytes, name: str, roi: Box | None, least: int | None) -> NDArray[np.uint8]:
     import cv2
 
-    kind, width, height = check_header(data, name)
+    kind, width, height, _ = check_header(data, name)
     fraction = 1
     if kind == "jpeg" and least is not None:
         shorter = min(roi[2:]) if roi is not None else min(width, height)
