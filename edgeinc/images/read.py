@@ -32,7 +32,8 @@ def read_image(
 
     Files are JPEG, PNG, WebP, BMP, TIFF, PGM or PPM, of at most `MAX_BYTES` and
     `MAX_PIXELS`; their EXIF orientation is applied. Size and wholeness are checked before
-    anything is decoded.
+    anything is decoded. A JPEG that is whole but has wrong bytes within comes out as far as
+    its decoder makes sense of it, which says so on stderr.
 
     Grey pictures get three equal channels. Alpha is dropped, as `cv2.imread` drops it, so
     the colour that lies under it shows. Of 16-bit pictures the upper 8 bits are taken: a
