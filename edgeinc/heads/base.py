@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgeinc.features import UNIT, Snapshot
-from edgeinc.heads.temperature import from_held_out
+from edgeinc.heads.temperature import best_factor
 
 HELD_OUT = 2000
 """Rows that are held out to choose a head and a temperature; no more where there are more."""
@@ -56,13 +56,15 @@ class Base(ABC):
 
     Attributes:
         name: The head's.
-        default: Temperature where examples are too few to tell.
+        default: Temperature at one shot, as measured on pictures that are used for nothing else.
+        decay: How it falls with the shots: `default * shots**-decay`.
         labels: C labels in canonical order, the columns of the scores.
         snapshot: The examples that it is fitted to.
     """
 
     name: ClassVar[str]
     default: ClassVar[float]
+    decay: ClassVar[float]
 
     def __init__(self, snapshot: Snapshot) -> None:
         """Remember the examples."""
@@ -97,24 +99,44 @@ class Base(ABC):
         return self.held_out(np.arange(self.snapshot.total))
 
     @cached_property
-    def sample(self) -> NDArray[np.float32]:
-        """`loo` at the rows of `sample_rows(snapshot)`."""
-        rows = sample_rows(self.snapshot)
-        return self.loo if len(rows) == self.snapshot.total else self.held_out(rows)
+    def evidence(self) -> NDArray[np.float32]:
+        """`loo` `(m, C)` at the rows of `evidence_rows(snapshot)`."""
+        rows = evidence_rows(self.snapshot)
+        whole = len(rows) == self.snapshot.total or "loo" in self.__dict__
+        return self.loo[rows] if whole else self.held_out(rows)
 
     @cached_property
     def temperature(self) -> float:
-        """See `Scorer`."""
-        rows = sample_rows(self.snapshot)
-        counts = self.snapshot.counts[self.snapshot.y[rows]]
-        return from_held_out(self.sample, self.snapshot.y[rows], counts, self.default)
+        """See `Scorer`: the default for so many shots, and what held-out rows say against it."""
+        if not len(self.labels):
+            return self.default
+        shots = self.shots
+        rows = evidence_rows(self.snapshot)
+        if not len(rows):
+            return self.default * float(shots**-self.decay)
+        y = self.snapshot.y[rows]
+        weights = 1.0 / self.snapshot.counts[y]
+        # Held-out rows were scored with one example less.
+        before = self.default * float(max(shots - 1, 1.0) ** -self.decay)
+        factor = best_factor(self.evidence, y, weights, before)
+        return self.default * float(shots**-self.decay) * factor
+
+    @cached_property
+    def shots(self) -> float:
+        """Harmonic mean of the class sizes: what the scatter of a class mean goes by."""
+        return len(self.labels) / float((1.0 / self.snapshot.counts).sum())
 
 
-def sample_rows(snapshot: Snapshot) -> NDArray[np.intp]:
-    """Rows `(m,)` that stand for all in leave-one-out: all, or evenly spaced in canonical order."""
-    most = max(1, min(HELD_OUT, CELLS // max(len(snapshot.labels), 1)))
-    step = -(-snapshot.total // most)
-    return np.arange(0, snapshot.total, max(step, 1))
+def evidence_rows(snapshot: Snapshot) -> NDArray[np.intp]:
+    """Rows `(m,)` by which heads are judged: those that can be held out, or some of them.
+
+    Where they are very many, evenly spaced ones in canonical order; none for a single class.
+    """
+    if len(snapshot.labels) < 2:
+        return np.zeros(0, np.intp)
+    rows = np.flatnonzero(snapshot.counts[snapshot.y] > 1)
+    most = max(1, min(HELD_OUT, CELLS // len(snapshot.labels)))
+    return rows[:: max(1, -(-len(rows) // most))]
 
 
 def product(weights: NDArray[np.float32], rows: NDArray[np.float32]) -> NDArray[np.float32]:

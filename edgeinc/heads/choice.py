@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from edgeinc.errors import InputError
 from edgeinc.features import Background, Snapshot
-from edgeinc.heads.base import Scorer
+from edgeinc.heads.base import Base, Scorer, evidence_rows
 from edgeinc.heads.knn import Knn
 from edgeinc.heads.lda import Lda
 from edgeinc.heads.proto import Proto
 from edgeinc.heads.ridge import Ridge
+from edgeinc.heads.scatter import Space
+from edgeinc.heads.temperature import losses
 
 NAMES = ("auto", "proto", "ridge", "lda", "knn")
 
-HEADS: dict[str, type[Proto] | type[Ridge] | type[Lda] | type[Knn]] = {
-    "proto": Proto,
-    "ridge": Ridge,
-    "lda": Lda,
-    "knn": Knn,
-}
+LARGE = 20_000
+"""Examples beyond which `auto` takes `ridge` without a choice."""
 
 
 def fit(name: str, snapshot: Snapshot, background: Background | None = None) -> Scorer:
@@ -32,8 +32,43 @@ def fit(name: str, snapshot: Snapshot, background: Background | None = None) -> 
     Raises:
         InputError: No head has that name.
     """
-    if name not in NAMES:
-        raise InputError(f"There is no head {name!r}; choose one of {', '.join(NAMES)}.")
     if name == "auto":
-        return Ridge(snapshot, background)
-    return HEADS[name](snapshot, background)
+        return choose(snapshot, background)
+    if name == "proto":
+        return Proto(snapshot, background)
+    if name == "ridge":
+        return Ridge(snapshot)
+    if name == "lda":
+        return Lda(snapshot)
+    if name == "knn":
+        return Knn(snapshot)
+    raise InputError(f"There is no head {name!r}; choose one of {', '.join(NAMES)}.")
+
+
+def choose(snapshot: Snapshot, background: Background | None = None) -> Scorer:
+    """`ridge`, unless another head makes held-out examples clearly more probable.
+
+    Compared is the log-likelihood of the true class over examples left out in turn, each head
+    at its own temperature and each class counting the same. Another head is taken when it gains
+    more than one standard error of the paired difference over `ridge` (the rule of one standard
+    error, Breiman et al. 1984); of several, the one that gains most. With no class of two
+    examples there is nothing to hold out, and with more than `LARGE` examples no need.
+    """
+    space = Space(snapshot)
+    first = Ridge(snapshot, space=space)
+    rows = evidence_rows(snapshot)
+    if not len(rows) or snapshot.total > LARGE:
+        return first
+    y = snapshot.y[rows]
+    shares = 1.0 / snapshot.counts[y]
+    shares /= shares.sum()
+    reference = losses(first.evidence, y, first.temperature)
+    best: Base = first
+    most = 0.0
+    for head in (Lda(snapshot, space=space), Proto(snapshot, background), Knn(snapshot)):
+        gains = reference - losses(head.evidence, y, head.temperature)
+        gain = float(shares @ gains)
+        error = float(np.sqrt(np.square(shares) @ np.square(gains - gain)))
+        if gain - error > most:
+            best, most = head, gain - error
+    return best

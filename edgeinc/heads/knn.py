@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from edgeinc.features import UNIT, Background, Snapshot
+from edgeinc.features import UNIT, Snapshot
 from edgeinc.heads.base import Base, product
 
 
@@ -16,10 +16,11 @@ class Knn(Base):
     """
 
     name = "knn"
-    default = 0.03
+    default = 0.035
+    decay = 0.35
 
-    def __init__(self, snapshot: Snapshot, background: Background | None = None) -> None:
-        """Keep the snapshot's rows; a background makes no difference to this head."""
+    def __init__(self, snapshot: Snapshot) -> None:
+        """Keep the snapshot's rows."""
         super().__init__(snapshot)
         self._rows = snapshot.rows.astype(np.float32)
         self._rows /= UNIT

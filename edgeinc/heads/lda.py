@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from edgeinc.features import UNIT, Background, Snapshot
+from edgeinc.features import UNIT, Snapshot
 from edgeinc.heads.base import Base, product
 from edgeinc.heads.scatter import Inverse, Space
 
@@ -29,17 +29,17 @@ class Lda(Base):
     """
 
     name = "lda"
-    default = 0.1
+    default = 0.12
+    decay = 0.8
 
     def __init__(
         self,
         snapshot: Snapshot,
-        background: Background | None = None,
         *,
         space: Space | None = None,
         strength: float = STRENGTH,
     ) -> None:
-        """Fit to a snapshot; a background makes no difference to this head."""
+        """Fit to a snapshot; `space`, where given, is the snapshot's."""
         super().__init__(snapshot)
         space = Space(snapshot) if space is None else space
         self.strength = strength * space.variance

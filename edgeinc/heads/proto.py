@@ -24,7 +24,8 @@ class Proto(Base):
     """
 
     name = "proto"
-    default = 0.05
+    default = 0.035
+    decay = 0.35
 
     def __init__(self, snapshot: Snapshot, background: Background | None = None) -> None:
         """Fit to a snapshot; `background.mean` has the snapshot's d."""

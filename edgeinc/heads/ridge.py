@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from edgeinc.features import UNIT, Background, Snapshot
+from edgeinc.features import UNIT, Snapshot
 from edgeinc.heads.base import Base, product
 from edgeinc.heads.scatter import Inverse, Matrix, Space
 
@@ -36,17 +36,17 @@ class Ridge(Base):
     """
 
     name = "ridge"
-    default = 0.05
+    default = 0.06
+    decay = 0.42
 
     def __init__(
         self,
         snapshot: Snapshot,
-        background: Background | None = None,
         *,
         space: Space | None = None,
         strength: float = STRENGTH,
     ) -> None:
-        """Fit to a snapshot; `space` is the snapshot's, a background makes no difference."""
+        """Fit to a snapshot; `space`, where given, is the snapshot's."""
         super().__init__(snapshot)
         space = Space(snapshot) if space is None else space
         self.strength = strength * space.variance

@@ -1,4 +1,4 @@
-"""A softmax temperature from leave-one-out scores."""
+"""How probable held-out rows make the truth, and the softmax temperature that suits them."""
 
 from __future__ import annotations
 
@@ -9,38 +9,43 @@ GRID = np.exp2(np.arange(-16, 17) / 4.0)
 """Factors tried on the default: quarter octaves from 1/16 to 16."""
 
 STRENGTH = 20.0
-"""Held-out examples that the default counts for."""
+"""Held-out rows that the default counts for."""
 
 
-def from_held_out(
+def losses(
+    scores: NDArray[np.float32], y: NDArray[np.intp], temperature: float
+) -> NDArray[np.float64]:
+    """`-log softmax(scores / temperature)` at the true column, `(m,)` nats, never NaN."""
+    logits = scores.astype(np.float64)
+    logits -= logits.max(axis=1, keepdims=True)
+    logits /= temperature
+    own = logits[np.arange(len(y)), y]
+    return np.asarray(np.log(np.exp(logits).sum(axis=1)) - own)
+
+
+def best_factor(
     scores: NDArray[np.float32],
     y: NDArray[np.intp],
-    counts: NDArray[np.int64],
+    weights: NDArray[np.float64],
     default: float,
 ) -> float:
-    """The temperature at which held-out probabilities fit best, drawn towards `default`.
+    """The factor on the default temperature at which held-out probabilities fit best.
 
-    Maximises the log-likelihood of the true class over the rows that can be held out, each class
-    counting the same, plus a log-normal prior on the factor: one octave from the default costs
-    half a nat for each of `STRENGTH` rows.
+    Maximises the log-likelihood of the true class plus a log-normal prior on the factor: one
+    octave from the default costs half a nat for each of `STRENGTH` rows.
 
     Args:
-        scores: `(m, C)` held-out scores.
+        scores: `(m, C)` held-out scores of rows that are not the only one of their class, m >= 1.
         y: `(m,)` true columns.
-        counts: `(m,)` examples of the row's class; a row that is the only one is left out.
-        default: The temperature to fall back to.
+        weights: `(m,)` what each row counts for.
+        default: A good temperature for scores held out of as many examples.
     """
-    held = counts > 1
-    if scores.shape[1] < 2 or not held.any():
-        return default
-    true, weights = y[held], 1.0 / counts[held]
-    weights *= len(true) / weights.sum()
-    logits = scores[held].astype(np.float64)
-    logits -= logits.max(axis=1, keepdims=True)
-    own = logits[np.arange(len(true)), true]
-    costs = []
-    for factor in GRID.tolist():
-        t = default * factor
-        loss = np.log(np.exp(logits / t).sum(axis=1)) - own / t
-        costs.append(float(weights @ loss) + 0.5 * STRENGTH * float(np.log2(factor)) ** 2)
-    return default * float(GRID[int(np.argmin(costs))])
+    # As many rows as weights that differ are worth.
+    worth = weights.sum() ** 2 / np.square(weights).sum()
+    shares = weights / weights.sum()
+    costs = [
+        worth * float(shares @ losses(scores, y, default * factor))
+        + 0.5 * STRENGTH * float(np.log2(factor)) ** 2
+        for factor in GRID.tolist()
+    ]
+    return float(GRID[int(np.argmin(costs))])
