@@ -148,20 +148,13 @@ class Database:
 
         While the file is locked, by the last moment of a commit, it is the number last seen.
         """
-        if not self._lock.acquire(blocking=False):
-            return self._seen + self._marks
-        try:
-            with self._translated():
-                conn = self._usable()
-                conn.execute("PRAGMA busy_timeout = 0")
-                try:
-                    self._seen = int(conn.execute("PRAGMA data_version").fetchone()[0])
-                finally:
-                    conn.execute(f"PRAGMA busy_timeout = {int(self._timeout * 1000)}")
-        except StoreBusyError:
-            pass  # a commit is on its way; the next call will see it
-        finally:
-            self._lock.release()
+        if self._lock.acquire(blocking=False):
+            try:
+                # Locked: a commit is on its way, and the next call will see it.
+                with contextlib.suppress(StoreBusyError), self._translated():
+                    self._look()
+            finally:
+                self._lock.release()
         return self._seen + self._marks
 
     def mark_changed(self) -> None:
@@ -180,6 +173,14 @@ class Database:
             self._conn.close()
             if self._folder is not None:
                 self._folder.cleanup()
+
+    def _look(self) -> None:
+        conn = self._usable()
+        conn.execute("PRAGMA busy_timeout = 0")
+        try:
+            self._seen = int(conn.execute("PRAGMA data_version").fetchone()[0])
+        finally:
+            conn.execute(f"PRAGMA busy_timeout = {int(self._timeout * 1000)}")
 
     def _usable(self) -> sqlite3.Connection:
         if self._closed:

@@ -95,7 +95,10 @@ def undo(db: Database, n: int, *, dim: int, now: float) -> Change:
         for operation, *_ in found:
             targets.update(row for (row,) in conn.execute(_TOUCHED, {"o": operation}))
             conn.execute("UPDATE operations SET undone = 1 WHERE id = ?", (operation,))
-        undone = tuple(LogEntry(*facts, undone=True) for _, *facts in found)
+        undone = tuple(
+            LogEntry(number, time, kind, detail, tool, True)
+            for _, number, time, kind, detail, tool in found
+        )
         words = "; ".join(f"{entry.number} ({entry.detail})" for entry in undone)
         _, number = record(conn, "undo", f"undid {words}", now)
         order = sorted(targets)

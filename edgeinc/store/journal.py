@@ -49,7 +49,10 @@ def log(conn: sqlite3.Connection, limit: int | None) -> list[LogEntry]:
         " WHERE number IS NOT NULL ORDER BY id DESC LIMIT ?",
         (-1 if limit is None else limit,),
     )
-    return [LogEntry(*facts, undone=bool(undone)) for *facts, undone in rows]
+    return [
+        LogEntry(number, time, kind, detail, tool, bool(undone))
+        for number, time, kind, detail, tool, undone in rows
+    ]
 
 
 def count_examples(counts: Mapping[str, int]) -> str:

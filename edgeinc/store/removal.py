@@ -17,7 +17,7 @@ from edgeinc.store.state import settle
 __all__ = ["forget", "purge"]
 
 _OF_CLASS = "SELECT id FROM samples WHERE class = (SELECT id FROM classes WHERE label = ?)"
-_ALIKE = "SELECT id FROM samples WHERE class = ? AND digest = ?"
+_ALIKE = "SELECT id FROM samples WHERE class = ? AND digest = ? AND live IN (0, 1)"
 _LIVE = " AND live = 1"
 
 
@@ -46,10 +46,11 @@ def forget(
     """
     if (label is None) == (sample is None):
         raise InputError("Say what to forget: either a label or the id of an example.")
+    key: list[object]
     with db.writing() as conn:
         if label is not None:
             name = clean_label(label)
-            query, key = _OF_CLASS, (name,)
+            query, key = _OF_CLASS, [name]
         else:
             name, *key = sample_key(conn, str(sample))
             query = _ALIKE

@@ -10,7 +10,7 @@ from edgeinc.store.records import Row
 
 __all__ = ["find_representative", "settle"]
 
-_DERIVE = """
+DERIVE = """
 SELECT s.class, s.live, s.digest,
     coalesce((
         SELECT r.class FROM relabels r
@@ -26,7 +26,7 @@ FROM samples s JOIN operations e ON e.id = s.operation
 WHERE s.id = ?
 """
 
-_REPRESENTATIVE = """
+REPRESENTATIVE = """
 SELECT id FROM samples WHERE class = ? AND live = 1 AND digest = ? ORDER BY uid LIMIT 1
 """
 
@@ -36,7 +36,7 @@ _Key = tuple[int, bytes]
 
 def find_representative(conn: sqlite3.Connection, key: _Key) -> int | None:
     """The row under which the live examples of one class and content count, if there are any."""
-    found = conn.execute(_REPRESENTATIVE, key).fetchone()
+    found = conn.execute(REPRESENTATIVE, key).fetchone()
     return None if found is None else int(found[0])
 
 
@@ -57,7 +57,7 @@ def settle(
     moves: list[tuple[int, int, int]] = []
     keys: dict[_Key, None] = {}
     for sample in samples:
-        found = conn.execute(_DERIVE, (sample,)).fetchone()
+        found = conn.execute(DERIVE, (sample,)).fetchone()
         if found is None:
             continue
         old_class, was_live, content, new_class, is_live = found
