@@ -233,9 +233,11 @@ def test_read_card_knows_its_folder_and_names_itself(tmp_path: Path) -> None:
 
 
 def test_every_shipped_card_is_in_its_folder_and_round_trips() -> None:
-    paths = sorted((ROOT / "models").glob("*/*.yaml"))
+    # Other YAML beside a card belongs to the recipe that made its weights.
+    paths = sorted(p for p in (ROOT / "models").glob("*/*.yaml") if p.stem == p.parent.name)
+    assert len(paths) >= 7
     for path in paths:
         card = read_card(path)
-        assert path.stem == path.parent.name == card.name
+        assert path.parent.name == card.name
         assert parse_card(dump_card(card)) == card
     assert len({read_card(path).fingerprint for path in paths}) == len(paths)

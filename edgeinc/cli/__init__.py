@@ -21,7 +21,7 @@ __all__ = ["main"]
 # Where each command lives, in the order of `edgeinc --help`, with its one line there.
 COMMANDS = {
     "enroll": ("enroll", "Learn a class from pictures."),
-    "predict": ("predict", "Say what pictures show."),
+    "predict": ("predict", "Say what pictures show, one line a picture."),
     "search": ("search", "Find the enrolled examples nearest to a picture."),
     "classes": ("manage", "List what is enrolled."),
     "samples": ("manage", "List the examples of a class."),
@@ -29,14 +29,14 @@ COMMANDS = {
     "purge": ("manage", "Destroy what was forgotten, beyond undo."),
     "rename": ("manage", "Give a class another name."),
     "undo": ("manage", "Take back the last operations."),
-    "log": ("manage", "Show what was done to the store."),
+    "log": ("manage", "Show what was done to the store, newest first."),
     "eval": ("evaluate", "Measure accuracy."),
     "embed": ("features", "Write the features of a folder to HDF5."),
     "export": ("features", "Write the enrolled features to HDF5."),
     "models": ("models", "List, fetch, add and check backbones."),
     "bench": ("bench", "Measure speed on this device."),
-    "doctor": ("doctor", "Show what this device has."),
-    "demo": ("demo", "Learn and recognise drawn parts."),
+    "doctor": ("doctor", "Show what this device has, and how to install what is missing."),
+    "demo": ("demo", "Learn and recognise parts that are drawn on the spot."),
 }
 
 EXIT_INTERRUPTED = 130

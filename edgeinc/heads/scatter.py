@@ -143,7 +143,7 @@ class Inverse:
 
 def centred(products: Matrix, sizes: NDArray[np.int64]) -> Matrix:
     """Inner products `(n, n)` of rows, each taken off the mean of its (contiguous) group."""
-    if not len(sizes):
+    if not len(products):
         return products.copy()
     starts = np.concatenate([[0], np.cumsum(sizes)[:-1]])
     means = np.add.reduceat(products, starts, axis=0) / sizes[:, np.newaxis]
