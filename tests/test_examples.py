@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import ast
-import os
-import subprocess
+import runpy
 import sys
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
@@ -30,17 +31,38 @@ def parts(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def run(name: str, folder: Path, *words: str | Path) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, str(EXAMPLES / f"{name}.py"), *map(str, words)]
-    return subprocess.run(
-        command,
-        cwd=folder,
-        env={**os.environ, "PYTHONPATH": str(EXAMPLES.parent)},
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+@dataclass(frozen=True)
+class Done:
+    """How an example ended."""
+
+    status: int
+    out: list[str]
+    err: list[str]
+
+
+Run = Callable[..., Done]
+
+
+@pytest.fixture
+def run(
+    tmp_path: Path,
+    tiny_card: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> Run:
+    """Runs an example as `python examples/NAME.py` would, with the tiny network."""
+    monkeypatch.setenv("EDGEINC_CACHE", str(tmp_path / "cache"))
+    monkeypatch.chdir(tmp_path)
+
+    def run_example(name: str, *words: str | Path) -> Done:
+        path = str(EXAMPLES / f"{name}.py")
+        monkeypatch.setattr(sys, "argv", [path, *map(str, words), "--backbone", str(tiny_card)])
+        with pytest.raises(SystemExit) as end:
+            runpy.run_path(path, run_name="__main__")
+        out, err = capsys.readouterr()
+        return Done(end.value.code or 0, out.splitlines(), err.splitlines())
+
+    return run_example
 
 
 @pytest.mark.parametrize("path", sorted(EXAMPLES.glob("*.py")), ids=lambda p: p.stem)
@@ -50,58 +72,51 @@ def test_each_example_says_how_to_run_it(path: Path) -> None:
     assert f"python examples/{path.name} " in text
 
 
-def test_enroll_folder(tmp_path: Path, parts: Path, tiny_card: Path) -> None:
+def test_enroll_folder(run: Run, parts: Path) -> None:
     query = parts / "bolt" / "0.png"
-    words = ("enroll_folder", tmp_path, parts, query, "--backbone", tiny_card)
-    first = run(*words)
-    assert first.returncode == 0, first.stderr
-    assert first.stdout.splitlines()[:3] == ["12 added, 0 skipped", "  bolt: 6", "  washer: 6"]
-    assert first.stdout.splitlines()[3].startswith(f"{query}: ")
-    assert run(*words).stdout.startswith("0 added, 12 skipped")
+    first = run("enroll_folder", parts, query)
+    assert first.status == 0, first.err
+    assert first.out[:3] == ["12 added, 0 skipped", "  bolt: 6", "  washer: 6"]
+    assert first.out[3].startswith(f"{query}: ")
+    assert run("enroll_folder", parts, query).out[0] == "0 added, 12 skipped"
 
 
-def test_lookup_finds_the_picture_itself_first(
-    tmp_path: Path, parts: Path, tiny_card: Path
-) -> None:
+def test_lookup_finds_the_picture_itself_first(run: Run, parts: Path, tmp_path: Path) -> None:
     query = parts / "washer" / "3.png"
-    words = (parts, query, "-k", "4", "--sheet", "sheet.png", "--backbone", tiny_card)
-    done = run("lookup", tmp_path, *words)
-    assert done.returncode == 0, done.stderr
-    lines = done.stdout.splitlines()
-    assert len(lines) == 4
-    assert lines[0].split(maxsplit=2) == ["1.000", "washer", str(query)]
+    done = run("lookup", parts, query, "-k", "4", "--sheet", "sheet.png")
+    assert done.status == 0, done.err
+    assert len(done.out) == 4
+    assert done.out[0].split(maxsplit=2) == ["1.000", "washer", str(query)]
     assert read_image(tmp_path / "sheet.png").shape[1] > 4 * 160
 
 
-def test_sklearn_features(tmp_path: Path, parts: Path, tiny_card: Path) -> None:
+def test_sklearn_features(run: Run, parts: Path) -> None:
     pytest.importorskip("sklearn", reason="the example needs scikit-learn")
     pytest.importorskip("h5py", reason="the example needs h5py")
-    done = run("sklearn_features", tmp_path, parts, "--backbone", tiny_card)
-    assert done.returncode == 0, done.stderr
-    lines = done.stdout.splitlines()
-    assert lines[0] == "12 pictures, 64 features each"
-    assert [line.split(":")[0] for line in lines[1:]] == ["LinearSVC", "LogisticRegression"]
-    assert all(line.endswith("of 6 right") for line in lines[1:])
+    done = run("sklearn_features", parts)
+    assert done.status == 0, done.err
+    assert done.out[0] == "12 pictures, 64 features each"
+    assert [line.split(":")[0] for line in done.out[1:]] == ["LinearSVC", "LogisticRegression"]
+    assert all(line.endswith("of 6 right") for line in done.out[1:])
 
 
-def test_camera_loop_learns_from_a_video_and_goes_on(tmp_path: Path, tiny_card: Path) -> None:
-    writer = cv2.VideoWriter(
-        str(tmp_path / "clip.avi"), cv2.VideoWriter.fourcc(*"MJPG"), 25, (96, 96)
-    )
+def test_camera_loop_learns_from_a_video_and_goes_on(run: Run, tmp_path: Path) -> None:
+    code = cv2.VideoWriter.fourcc(*"MJPG")
+    writer = cv2.VideoWriter(str(tmp_path / "clip.avi"), code, 25, (96, 96))
     for seed in range(14):
         writer.write(draw_part("gear", np.random.default_rng(seed), 96))
     writer.release()
-    options = ("--learn", "gear", "--shots", "2", "--save", "last.png", "--backbone", tiny_card)
-    done = run("camera_loop", tmp_path, "clip.avi", *options)
-    assert done.returncode == 0, done.stderr
-    lines = done.stdout.splitlines()
-    assert lines[0] == "learned gear: 2 added, 0 skipped"
-    assert len(lines) > 1
+    words = ("clip.avi", "--learn", "gear", "--shots", "2", "--save", "last.png")
+    done = run("camera_loop", *words)
+    assert done.status == 0, done.err
+    assert done.out[0] == "learned gear: 2 added, 0 skipped"
+    assert len(done.out) > 1
     assert read_image(tmp_path / "last.png").shape == (96, 96, 3)
 
 
-def test_bad_input_ends_in_one_line(tmp_path: Path, tiny_card: Path) -> None:
+def test_bad_input_ends_in_one_line(run: Run, tmp_path: Path) -> None:
+    missing = tmp_path / "none"
     for name in ("enroll_folder", "sklearn_features"):
-        done = run(name, tmp_path, tmp_path / "none", "--backbone", tiny_card)
-        assert done.returncode == 1
-        assert done.stderr.splitlines() == [f"{tmp_path / 'none'} does not exist; check the path."]
+        done = run(name, missing)
+        assert done.status == 1
+        assert done.err == [f"{missing} does not exist; check the path."]
