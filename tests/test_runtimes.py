@@ -23,6 +23,7 @@ from edgeinc.errors import (
 )
 from edgeinc.runtimes import FunctionSession, Session, open_session
 from edgeinc.runtimes.base import physical_cores
+from edgeinc.runtimes.chatter import without_chatter
 from edgeinc.runtimes.onnx import OnnxSession
 from tests import tiny_networks as tiny
 
@@ -372,3 +373,15 @@ def test_threads_do_not_spin() -> None:
         assert options.intra_op_num_threads == 2
         for pool in ("intra_op", "inter_op"):
             assert options.get_session_config_entry(f"session.{pool}.allow_spinning") == "0"
+
+
+def test_small_talk_is_left_out_and_warnings_are_not(capfd: pytest.CaptureFixture[str]) -> None:
+    with without_chatter():
+        os.write(2, b"INFO: Created a delegate.\nWARNING: it is slow\n")
+    os.write(2, b"INFO: not ours\n")
+    assert capfd.readouterr().err == "WARNING: it is slow\nINFO: not ours\n"
+
+
+def test_opening_a_network_says_nothing(capfd: pytest.CaptureFixture[str]) -> None:
+    with open_session(tiny.tflite_classifier(), "litert"):
+        assert capfd.readouterr().err == ""

@@ -8,6 +8,7 @@ from typing import Any
 from edgeinc.errors import DeviceError, InferenceError, ModelFormatError
 from edgeinc.runtimes import cut_tflite
 from edgeinc.runtimes.base import CPU, Array, Session, physical_cores
+from edgeinc.runtimes.chatter import without_chatter
 from edgeinc.runtimes.helpers import (
     fall_back,
     first_line,
@@ -75,7 +76,7 @@ class LiteRtSession(Session):
             device: What runs it.
             inner: Index of the tensor to read where the network could not be cut at it.
         """
-        with reading():
+        with without_chatter(), reading():
             entry = one_of(net.get_input_details(), "inputs")
             start = fixed_shape(spec(entry, entry["shape_signature"]))
             net.allocate_tensors()

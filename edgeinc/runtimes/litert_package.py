@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import importlib
-import importlib.metadata
 import importlib.util
 import struct
 import warnings
@@ -20,6 +19,7 @@ import numpy as np
 
 from edgeinc.errors import DeviceError, EdgeincError, ModelFormatError, RuntimeUnavailableError
 from edgeinc.runtimes.base import DTYPES, RuntimeInfo, TensorSpec
+from edgeinc.runtimes.chatter import without_chatter
 from edgeinc.runtimes.helpers import first_line
 
 __all__ = [
@@ -55,6 +55,9 @@ def info() -> RuntimeInfo:
     Raises:
         RuntimeUnavailableError: No package is installed, or it cannot work.
     """
+    # Here, because it takes longer to import than a network to open.
+    import importlib.metadata
+
     package = _module().__name__.split(".")[0].replace("_", "-")
     return RuntimeInfo(NAME, f"{package} {importlib.metadata.version(package)}", (ON_CPU,))
 
@@ -71,7 +74,7 @@ def interpreter(content: bytes, **options: Any) -> Any:
         RuntimeUnavailableError: As `info`.
     """
     module = _module()
-    with reading(), warnings.catch_warnings():
+    with without_chatter(), reading(), warnings.catch_warnings():
         # `experimental_preserve_all_tensors` warns that it is meant for debugging.
         warnings.simplefilter("ignore", UserWarning)
         net = module.Interpreter(model_content=content, **options)
