@@ -7,6 +7,7 @@ that work on them are held to the contract already.
 from __future__ import annotations
 
 import os
+import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -63,7 +64,7 @@ class Foreigner:
             conn.execute("INSERT INTO relabels VALUES (?, ?, ?)", row)
             settle(conn, [sample], DIM)
 
-    def _operation(self, conn, counter: int) -> int:
+    def _operation(self, conn: sqlite3.Connection, counter: int) -> int:
         conn.execute(
             "INSERT INTO operations (uid, device, counter, kind, detail, time, tool)"
             " VALUES (?, ?, ?, 'enroll', '', 0.0, '')",
@@ -71,11 +72,11 @@ class Foreigner:
         )
         return conn.execute("SELECT last_insert_rowid()").fetchone()[0]
 
-    def _class(self, conn, label: str) -> int:
+    def _class(self, conn: sqlite3.Connection, label: str) -> int:
         conn.execute("INSERT OR IGNORE INTO classes (label) VALUES (?)", (label,))
         return conn.execute("SELECT id FROM classes WHERE label = ?", (label,)).fetchone()[0]
 
-    def _sample(self, conn, id: str) -> int:
+    def _sample(self, conn: sqlite3.Connection, id: str) -> int:
         uid = bytes.fromhex(id)
         return conn.execute("SELECT id FROM samples WHERE uid = ?", (uid,)).fetchone()[0]
 
@@ -134,9 +135,7 @@ def test_the_relabelling_with_the_higher_counter_wins(
 
 
 @pytest.mark.parametrize(("device", "label"), [(bytes(16), "bolt"), (b"\xff" * 16, "screw")])
-def test_equal_counters_are_decided_by_the_device(
-    store: Store, device: bytes, label: str
-) -> None:
+def test_equal_counters_are_decided_by_the_device(store: Store, device: bytes, label: str) -> None:
     (mine,) = enroll(store, "nut", 1).ids
     store.rename("nut", "bolt")
     Foreigner(store, device).relabel(mine, "screw", 2)

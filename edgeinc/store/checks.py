@@ -8,6 +8,7 @@ from edgeinc.errors import BackboneMismatchError, StoreFormatError, StoreVersion
 from edgeinc.store import schema
 from edgeinc.store.connection import Database
 from edgeinc.store.records import Identity
+from edgeinc.store.trust import expect, one_row
 from edgeinc.version import __version__
 
 __all__ = ["QUICK_CHECK_BYTES", "check", "identity", "is_blank", "match"]
@@ -57,10 +58,9 @@ def identity(db: Database) -> Identity:
         StoreFormatError: The store does not say.
     """
     with db.reading() as conn:
-        row = conn.execute("SELECT backbone, fingerprint, dim FROM store").fetchone()
-    if row is None:
-        raise StoreFormatError(f"{db.path} does not name its backbone. Restore it from a copy.")
-    return Identity(*row)
+        query = "SELECT backbone, fingerprint, dim FROM store"
+        backbone, fingerprint, dim = one_row(conn.execute(query))
+    return Identity(expect(str, backbone), expect(str, fingerprint), expect(int, dim))
 
 
 def match(db: Database, wanted: Identity) -> None:

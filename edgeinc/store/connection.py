@@ -1,4 +1,4 @@
-"""One SQLite connection, guarded; the only place that handles errors of SQLite.
+"""One SQLite connection, guarded.
 
 Rollback journal (`DELETE`) with `synchronous=EXTRA`: when a transaction has returned it is on
 the disk, the folder's entry too, as far as the disk tells the truth about flushing. A
@@ -16,13 +16,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from edgeinc.errors import (
-    StoreBusyError,
-    StoreError,
-    StoreFormatError,
-    StoreReadOnlyError,
-    StoreWriteError,
-)
+from edgeinc.errors import StoreBusyError, StoreError, StoreReadOnlyError
+from edgeinc.store.translation import Opened, inode
 
 __all__ = ["Database"]
 
@@ -62,7 +57,7 @@ class Database:
         """
         self.path = path
         self.read_only = read_only
-        self._timeout = timeout
+        self._file = Opened(path, timeout, inode(path))
         self._folder = copy[1] if copy else None
         self._lock = threading.RLock()
         self._pid = os.getpid()
@@ -71,7 +66,7 @@ class Database:
         self._marks = 0
         mode = "ro" if read_only and copy is None else "rwc"
         target = copy[0] if copy else path
-        with self._translated():
+        with self._file.translated():
             self._conn = sqlite3.connect(
                 f"{target.as_uri()}?mode={mode}",
                 uri=True,
@@ -79,11 +74,11 @@ class Database:
                 isolation_level=None,
                 check_same_thread=False,
             )
-            self._conn.execute("PRAGMA trusted_schema = OFF")
-            self._conn.execute("PRAGMA foreign_keys = ON")
-            self._conn.execute("PRAGMA secure_delete = ON")
-            self._conn.execute("PRAGMA synchronous = EXTRA")
-        self._inode = _inode(path)
+        try:
+            self._configure()
+        except StoreError:
+            self.close()
+            raise
 
     def use_rollback_journal(self) -> None:
         """Keep to a rollback journal, also in a file that was switched to another mode.
@@ -91,7 +86,7 @@ class Database:
         Raises:
             StoreError: The file cannot be read, or another process has it in another mode.
         """
-        with self._lock, self._translated():
+        with self._lock, self._file.translated():
             self._usable().execute("PRAGMA journal_mode = DELETE")
 
     @contextlib.contextmanager
@@ -101,7 +96,7 @@ class Database:
         Raises:
             StoreError: The file cannot be read, is damaged, or stayed locked for too long.
         """
-        with self._lock, self._translated():
+        with self._lock, self._file.translated():
             conn = self._usable()
             conn.execute("BEGIN")
             try:
@@ -119,7 +114,7 @@ class Database:
             StoreWriteError: The disk refused.
             StoreFormatError: The file is damaged.
         """
-        with self._lock, self._translated():
+        with self._lock, self._file.translated():
             conn = self._usable()
             if self.read_only:
                 raise StoreReadOnlyError(
@@ -140,7 +135,7 @@ class Database:
             StoreBusyError: Another process was reading or writing for too long.
             StoreWriteError: The disk refused; it must hold the store twice over.
         """
-        with self._lock, self._translated():
+        with self._lock, self._file.translated():
             self._usable().execute("VACUUM")
 
     def version(self) -> int:
@@ -151,7 +146,7 @@ class Database:
         if self._lock.acquire(blocking=False):
             try:
                 # Locked: a commit is on its way, and the next call will see it.
-                with contextlib.suppress(StoreBusyError), self._translated():
+                with contextlib.suppress(StoreBusyError), self._file.translated():
                     self._look()
             finally:
                 self._lock.release()
@@ -174,13 +169,23 @@ class Database:
             if self._folder is not None:
                 self._folder.cleanup()
 
+    def _configure(self) -> None:
+        with self._file.translated():
+            self._conn.execute("PRAGMA trusted_schema = OFF")
+            self._conn.execute("PRAGMA foreign_keys = ON")
+            self._conn.execute("PRAGMA secure_delete = ON")
+            if not self.read_only:
+                # This one reads the file.
+                self._conn.execute("PRAGMA synchronous = EXTRA")
+                self._file.inode = inode(self.path)
+
     def _look(self) -> None:
         conn = self._usable()
         conn.execute("PRAGMA busy_timeout = 0")
         try:
             self._seen = int(conn.execute("PRAGMA data_version").fetchone()[0])
         finally:
-            conn.execute(f"PRAGMA busy_timeout = {int(self._timeout * 1000)}")
+            conn.execute(f"PRAGMA busy_timeout = {int(self._file.timeout * 1000)}")
 
     def _usable(self) -> sqlite3.Connection:
         if self._closed:
@@ -192,54 +197,10 @@ class Database:
             )
         return self._conn
 
-    @contextlib.contextmanager
-    def _translated(self) -> Iterator[None]:
-        try:
-            yield
-        except sqlite3.Error as exc:
-            raise self._translate(exc) from exc
-
-    def _translate(self, exc: sqlite3.Error) -> StoreError:
-        """The error of ours for one of SQLite's, told apart by SQLite's own fixed words.
-
-        Its error codes would be better, but Python passes them on from 3.11 only.
-        """
-        words = str(exc)
-        if "locked" in words:
-            return StoreBusyError(
-                f"Another process has held {self.path} for more than {self._timeout:g} s. "
-                "Try again when it is done."
-            )
-        if "readonly" in words:
-            if _inode(self.path) != self._inode:
-                return StoreWriteError(
-                    f"{self.path} was deleted or replaced while it was open. "
-                    "Nothing was written; open the store again."
-                )
-            return StoreReadOnlyError(
-                f"{self.path} can only be read. Make the file and its folder writable."
-            )
-        if "full" in words or "I/O" in words or "unable to open" in words:
-            return StoreWriteError(
-                f"The disk refused to serve {self.path} ({words}). Nothing was written; "
-                "check free space, the folder's permissions and the disk's health."
-            )
-        return StoreFormatError(
-            f"{self.path} is no store, or a damaged one ({words}). Restore it from a copy."
-        )
-
 
 def _end(conn: sqlite3.Connection) -> None:
     """Leave a transaction that may already have ended."""
     if conn.in_transaction:
         # An error on the way out would hide the one that led here.
-        with contextlib.suppress(sqlite3.Error):
+        with contextlib.suppress(sqlite3.Error, UnicodeDecodeError):
             conn.execute("ROLLBACK")
-
-
-def _inode(path: Path) -> tuple[int, int] | None:
-    try:
-        status = path.stat()
-    except OSError:
-        return None
-    return status.st_dev, status.st_ino

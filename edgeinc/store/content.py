@@ -7,8 +7,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from edgeinc.errors import InputError, StoreFormatError
+from edgeinc.errors import InputError
 from edgeinc.store.records import Integers
+from edgeinc.store.trust import damaged
 
 __all__ = ["digest", "pack", "unpack"]
 
@@ -47,10 +48,7 @@ def unpack(blobs: Sequence[tuple[object, object]], dim: int) -> Integers:
     for blob, check in blobs:
         sound = isinstance(blob, bytes) and len(blob) in (dim, 2 * dim) and digest(blob) == check
         if not sound:
-            raise StoreFormatError(
-                "A stored example no longer matches its digest: the store is damaged. "
-                "Restore it from a copy, or run `edgeinc doctor`."
-            )
+            raise damaged("an example no longer matches its digest")
     parts = [blob for blob, _ in blobs if isinstance(blob, bytes)]
     if all(len(part) == dim for part in parts):
         return np.frombuffer(b"".join(parts), np.uint8).reshape(len(parts), dim)

@@ -91,9 +91,9 @@ def undo(db: Database, n: int, *, dim: int, now: float) -> Change:
         found = conn.execute(_UNDOABLE, (n,)).fetchall()
         if not found:
             return Change()
-        targets: set[int] = set()
+        targets: dict[int, None] = {}
         for operation, *_ in found:
-            targets.update(row for (row,) in conn.execute(_TOUCHED, {"o": operation}))
+            targets.update((row, None) for (row,) in conn.execute(_TOUCHED, {"o": operation}))
             conn.execute("UPDATE operations SET undone = 1 WHERE id = ?", (operation,))
         undone = tuple(
             LogEntry(number, time, kind, detail, tool, True)
@@ -101,7 +101,6 @@ def undo(db: Database, n: int, *, dim: int, now: float) -> Change:
         )
         words = "; ".join(f"{entry.number} ({entry.detail})" for entry in undone)
         _, number = record(conn, "undo", f"undid {words}", now)
-        order = sorted(targets)
-        added, removed = settle(conn, order, dim)
-        ids = uids(conn, order)
+        added, removed = settle(conn, targets, dim)
+        ids = uids(conn, targets)
     return Change(added, removed, 0, ids, number, undone)

@@ -6,6 +6,7 @@ import os
 import sqlite3
 from collections.abc import Mapping
 
+from edgeinc.store.trust import one_row
 from edgeinc.types import LogEntry
 from edgeinc.version import __version__
 
@@ -28,7 +29,7 @@ def record(
         Its row, and its number in the log.
     """
     conn.execute("UPDATE store SET counter = counter + 1, lines = lines + 1")
-    counter, number = conn.execute("SELECT counter, lines FROM store").fetchone()
+    counter, number = one_row(conn.execute("SELECT counter, lines FROM store"))
     conn.execute(
         "INSERT INTO operations (uid, device, counter, number, kind, detail, time, tool, file)"
         " VALUES (?, (SELECT device FROM store), ?, ?, ?, ?, ?, ?, ?)",

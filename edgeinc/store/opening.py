@@ -20,6 +20,7 @@ from edgeinc.store import schema
 from edgeinc.store.checks import check, identity, is_blank, match
 from edgeinc.store.connection import Database
 from edgeinc.store.records import Identity
+from edgeinc.store.trust import one_row
 from edgeinc.version import __version__
 
 __all__ = ["open_store", "peek", "scrub"]
@@ -94,7 +95,7 @@ def scrub(db: Database) -> None:
         StoreWriteError: The disk refused; it must hold the store twice over.
     """
     with db.reading() as conn:
-        (due,) = conn.execute("SELECT scrub FROM store").fetchone()
+        (due,) = one_row(conn.execute("SELECT scrub FROM store"))
     if due:
         db.rebuild()
         with db.writing() as conn:

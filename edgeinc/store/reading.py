@@ -10,6 +10,7 @@ from edgeinc.store.connection import Database
 from edgeinc.store.content import unpack
 from edgeinc.store.labels import clean_label
 from edgeinc.store.records import Rows
+from edgeinc.store.trust import expect, one_row
 from edgeinc.types import ClassInfo, SampleInfo
 
 __all__ = [
@@ -50,7 +51,7 @@ WHERE s.live = 1 GROUP BY c.label, s.digest
 
 def classes(conn: sqlite3.Connection) -> list[ClassInfo]:
     """Every enrolled class with the number of its examples that count, by label."""
-    return [ClassInfo(label, n) for label, n in conn.execute(CLASSES) if n]
+    return [ClassInfo(expect(str, label), n) for label, n in conn.execute(CLASSES) if n]
 
 
 def is_enrolled(conn: sqlite3.Connection, label: str) -> bool:
@@ -73,7 +74,7 @@ def samples(conn: sqlite3.Connection, label: str) -> list[SampleInfo]:
     found = conn.execute(SAMPLES, (name,)).fetchall()
     if not found:
         raise LabelNotFoundError(f"No class {name!r} is enrolled. See `edgeinc classes`.")
-    return [SampleInfo(uid.hex(), name, source, time) for uid, source, time in found]
+    return [SampleInfo(expect(bytes, uid).hex(), name, source, time) for uid, source, time in found]
 
 
 def sample(conn: sqlite3.Connection, id: str) -> SampleInfo:
@@ -119,7 +120,8 @@ def thumbnail(conn: sqlite3.Connection, id: str) -> bytes | None:
 def uids(conn: sqlite3.Connection, rows: Iterable[int]) -> tuple[str, ...]:
     """The ids of these rows, as people and callers see them."""
     query = "SELECT uid FROM samples WHERE id = ?"
-    return tuple(conn.execute(query, (row,)).fetchone()[0].hex() for row in rows)
+    found = (one_row(conn.execute(query, (row,)))[0] for row in rows)
+    return tuple(expect(bytes, uid).hex() for uid in found)
 
 
 def rows(db: Database, dim: int, batch: int) -> Iterator[Rows]:
@@ -140,12 +142,12 @@ def rows(db: Database, dim: int, batch: int) -> Iterator[Rows]:
     for start in range(0, len(listing), batch):
         part = listing[start : start + batch]
         with db.reading() as conn:
-            blobs = [conn.execute(query, (row,)).fetchone() for _, row, _ in part]
+            blobs = [one_row(conn.execute(query, (row,))) for _, row, _ in part]
         if any(blob is None for blob, _ in blobs):
             raise StoreBusyError(f"A purge changed {db.path} as it was read. Read it again.")
         yield Rows(
-            ids=tuple(uid.hex() for _, _, uid in part),
-            labels=tuple(label for label, _, _ in part),
+            ids=tuple(expect(bytes, uid).hex() for _, _, uid in part),
+            labels=tuple(expect(str, label) for label, _, _ in part),
             embeddings=unpack(blobs, dim),
         )
 

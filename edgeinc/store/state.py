@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from edgeinc.store.content import unpack
 from edgeinc.store.records import Row
+from edgeinc.store.trust import expect, one_row
 
 __all__ = ["find_representative", "settle"]
 
@@ -89,8 +90,8 @@ def _rows(
             continue
         if key[0] not in labels:
             query = "SELECT label FROM classes WHERE id = ?"
-            (labels[key[0]],) = conn.execute(query, key[:1]).fetchone()
+            labels[key[0]] = expect(str, one_row(conn.execute(query, key[:1]))[0])
         query = "SELECT uid, embedding, digest FROM samples WHERE id = ?"
-        uid, blob, check = conn.execute(query, (sample,)).fetchone()
-        rows.append(Row(uid.hex(), labels[key[0]], unpack([(blob, check)], dim)[0]))
+        uid, blob, check = one_row(conn.execute(query, (sample,)))
+        rows.append(Row(expect(bytes, uid).hex(), labels[key[0]], unpack([(blob, check)], dim)[0]))
     return tuple(rows)

@@ -11,6 +11,7 @@ from edgeinc.store import enrolment, history, journal, reading, removal
 from edgeinc.store.connection import Database
 from edgeinc.store.opening import open_store
 from edgeinc.store.records import Change, Identity, NewExample, Rows
+from edgeinc.store.trust import expect, one_row
 from edgeinc.types import ClassInfo, LogEntry, SampleInfo
 
 __all__ = ["Store"]
@@ -32,7 +33,7 @@ class Store:
         self._clock = clock
         with db.reading() as conn:
             query = "SELECT uid FROM devices WHERE id = (SELECT device FROM store)"
-            self._device: str = conn.execute(query).fetchone()[0].hex()
+            self._device = expect(bytes, one_row(conn.execute(query))[0]).hex()
 
     @classmethod
     def open(

@@ -1,0 +1,84 @@
+"""SQLite's errors as edgeinc's; nothing else in edgeinc handles them."""
+
+from __future__ import annotations
+
+import contextlib
+import sqlite3
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from edgeinc.errors import (
+    StoreBusyError,
+    StoreError,
+    StoreFormatError,
+    StoreReadOnlyError,
+    StoreWriteError,
+)
+
+__all__ = ["Opened", "inode"]
+
+
+def inode(path: Path) -> tuple[int, int] | None:
+    """What tells a file from another that has taken its name; None where there is none."""
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino
+
+
+@dataclass(slots=True)
+class Opened:
+    """What an error message about an open file needs to know.
+
+    Attributes:
+        path: The file.
+        timeout: How long another process's lock is waited for, seconds.
+        inode: The file's when it was opened.
+    """
+
+    path: Path
+    timeout: float
+    inode: tuple[int, int] | None
+
+    @contextlib.contextmanager
+    def translated(self) -> Iterator[None]:
+        """Raise errors of SQLite in the block as ours.
+
+        Raises:
+            StoreError: The one that fits.
+        """
+        try:
+            yield
+        except (sqlite3.Error, UnicodeDecodeError) as exc:
+            # A message that quotes a damaged schema may not even be text.
+            raise self._error(str(exc)) from exc
+
+    def _error(self, words: str) -> StoreError:
+        """Ours for SQLite's, told apart by SQLite's own fixed words.
+
+        Its error codes would be better, but Python passes them on from 3.11 only.
+        """
+        if "locked" in words:
+            return StoreBusyError(
+                f"Another process has held {self.path} for more than {self.timeout:g} s. "
+                "Try again when it is done."
+            )
+        if "readonly" in words:
+            if inode(self.path) != self.inode:
+                return StoreWriteError(
+                    f"{self.path} was deleted or replaced while it was open. "
+                    "Nothing was written; open the store again."
+                )
+            return StoreReadOnlyError(
+                f"{self.path} can only be read. Make the file and its folder writable."
+            )
+        if "full" in words or "I/O" in words or "unable to open" in words:
+            return StoreWriteError(
+                f"The disk refused to serve {self.path} ({words}). Nothing was written; "
+                "check free space, the folder's permissions and the disk's health."
+            )
+        return StoreFormatError(
+            f"{self.path} is no store, or a damaged one ({words}). Restore it from a copy."
+        )
