@@ -4,9 +4,11 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-# Other Pythons that the project supports, tried where they are at hand.
-OTHERS := $(foreach v,3.10 3.13,$(firstword $(shell command -v python$(v) 2>/dev/null) \
-          $(wildcard $(HOME)/.pyenv/versions/$(v).*/bin/python$(v))))
+# Other Pythons that the project supports, tried where they are at hand. A name on the path
+# may be a version manager's that does not run, so each is asked.
+OTHERS := $(foreach v,3.10 3.13,$(firstword $(foreach p,python$(v) \
+          $(wildcard $(HOME)/.pyenv/versions/$(v).*/bin/python$(v)),\
+          $(if $(shell $(p) -c 'print(1)' 2>/dev/null),$(p)))))
 PIP_OPTIONS := --quiet --disable-pip-version-check
 
 .PHONY: demo test check test-others benchmarks clean
