@@ -10,11 +10,14 @@ from edgeinc.heads.base import Base, Scorer, evidence_rows
 from edgeinc.heads.knn import Knn
 from edgeinc.heads.lda import Lda
 from edgeinc.heads.proto import Proto
-from edgeinc.heads.ridge import Ridge
-from edgeinc.heads.scatter import Space
+from edgeinc.heads.ridge import Cubic, Ridge
+from edgeinc.heads.space import Space
 from edgeinc.heads.temperature import losses
 
 NAMES = ("auto", "proto", "ridge", "lda", "knn")
+
+MANY = 2_000
+"""Examples beyond which `auto` does not try `cubic`, whose cost is their cube."""
 
 LARGE = 20_000
 """Examples beyond which `auto` takes `ridge` without a choice."""
@@ -24,8 +27,9 @@ def fit(name: str, snapshot: Snapshot, background: Background | None = None) -> 
     """Fit a head.
 
     Args:
-        name: `proto`, `ridge`, `lda`, `knn`, or `auto` for the one that does best on its own
-            examples, each left out in turn; the result's `name` tells which.
+        name: `proto`, `ridge`, `lda`, `knn`, or `auto` for what does best on its own examples,
+            each left out in turn; the result's `name` tells what: `ridge`, `cubic` (ridge on
+            products of features), `knn` or `proto`.
         snapshot: The examples; none and a single class are fine.
         background: The backbone's, where it has one.
 
@@ -51,8 +55,11 @@ def choose(snapshot: Snapshot, background: Background | None = None) -> Scorer:
     Compared is the log-likelihood of the true class over examples left out in turn, each head
     at its own temperature and each class counting the same. Another head is taken when it gains
     more than one standard error of the paired difference over `ridge` (the rule of one standard
-    error, Breiman et al. 1984); of several, the one that gains most. With no class of two
-    examples there is nothing to hold out, and with more than `LARGE` examples no need.
+    error, Breiman et al. 1984); of several, the one that gains most beyond it. With no class of
+    two examples there is nothing to hold out, and with more than `LARGE` examples no need.
+
+    Tried besides are `cubic`, which wins from a dozen examples a class, `knn`, and `proto` where
+    there is a background; `lda` never won where these had not.
     """
     space = Space(snapshot)
     first = Ridge(snapshot, space=space)
@@ -65,7 +72,12 @@ def choose(snapshot: Snapshot, background: Background | None = None) -> Scorer:
     reference = losses(first.evidence, y, first.temperature)
     best: Base = first
     most = 0.0
-    for head in (Lda(snapshot, space=space), Proto(snapshot, background), Knn(snapshot)):
+    others: list[Base] = [Knn(snapshot, space=space)]
+    if snapshot.total <= MANY:
+        others.append(Cubic(snapshot, space=space))
+    if background is not None:
+        others.append(Proto(snapshot, background))
+    for head in others:
         gains = reference - losses(head.evidence, y, head.temperature)
         gain = float(shares @ gains)
         error = float(np.sqrt(np.square(shares) @ np.square(gains - gain)))

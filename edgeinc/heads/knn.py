@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from edgeinc.features import UNIT, Snapshot
 from edgeinc.heads.base import Base, product
+from edgeinc.heads.space import Space
 
 
 class Knn(Base):
@@ -19,9 +20,10 @@ class Knn(Base):
     default = 0.035
     decay = 0.35
 
-    def __init__(self, snapshot: Snapshot) -> None:
-        """Keep the snapshot's rows."""
+    def __init__(self, snapshot: Snapshot, *, space: Space | None = None) -> None:
+        """Keep the snapshot's rows; `space`, where given, is the snapshot's."""
         super().__init__(snapshot)
+        self._space = space
         self._rows = snapshot.rows.astype(np.float32)
         self._rows /= UNIT
         self._starts = np.concatenate([[0], np.cumsum(snapshot.counts)])[:-1].astype(np.intp)
@@ -59,6 +61,9 @@ class Knn(Base):
         return np.asarray(np.maximum.reduceat(cosines, self._starts, axis=1))
 
     def _without(self, index: NDArray[np.intp]) -> NDArray[np.float64]:
-        cosines = self._cosines(self.snapshot.rows[index])
+        if self._space is not None and self._space.dual():
+            cosines = self._space.between[index].astype(np.float32)
+        else:
+            cosines = self._cosines(self.snapshot.rows[index])
         cosines[np.arange(len(index)), index] = -1.0
         return self._nearest_of_class(cosines).astype(np.float64)

@@ -7,10 +7,14 @@ from numpy.typing import NDArray
 
 from edgeinc.features import UNIT, Snapshot
 from edgeinc.heads.base import Base, product
-from edgeinc.heads.scatter import Inverse, Matrix, Space
+from edgeinc.heads.scatter import Dual, Scatter, scatter
+from edgeinc.heads.space import Matrix, Space
 
 STRENGTH = 1.0
 """The ridge, as a multiple of the mean squared distance of an example to the mean."""
+
+CUBIC_STRENGTH = 0.5
+"""The same for products of features, which are taken where there are more examples."""
 
 TINY = 1e-12
 """Squared length, over the ridge, below which a class's direction is rounding."""
@@ -22,11 +26,11 @@ class Ridge(Base):
     With m_c the class means, S the scatter of all examples about their mean and
     `P = (S + strength * I)^-1`, ridge regression to one-hot targets, each divided by the size of
     its class, has the weights `P (m_c - mean)`. Three things keep big and small classes level:
-    the centre c is the mean of the class means; each weight vector has unit length in the metric
-    of P; and what the scatter of a mean of n_c examples adds to `(x - c)' P (m_c - c)` on
+    the centre z is the mean of the class means; each weight vector has unit length in the metric
+    of P; and what the scatter of a mean of n_c examples adds to `(x - z)' P (m_c - z)` on
     average, `-t / (C n_c)`, is put right, with `t = trace(P S_within) / (n - C)`:
 
-        score_c(x) = ((x - c)' P (m_c - c) + b_c) / sqrt((m_c - c)' P (m_c - c))
+        score_c(x) = ((x - z)' P (m_c - z) + b_c) / sqrt((m_c - z)' P (m_c - z))
         b_c = t / C * (1 / n_c - mean over classes of 1 / n)
 
     One pooled scatter serves however many the classes. Leave-one-out is exact for the strength
@@ -38,34 +42,19 @@ class Ridge(Base):
     name = "ridge"
     default = 0.06
     decay = 0.42
+    degree = 1
 
     def __init__(
-        self,
-        snapshot: Snapshot,
-        *,
-        space: Space | None = None,
-        strength: float = STRENGTH,
+        self, snapshot: Snapshot, *, space: Space | None = None, strength: float = STRENGTH
     ) -> None:
         """Fit to a snapshot; `space`, where given, is the snapshot's."""
         super().__init__(snapshot)
         space = Space(snapshot) if space is None else space
-        self.strength = strength * space.variance
-        self._inverse = Inverse(space, np.array([snapshot.total]), self.strength)
-        classes = max(len(self.labels), 1)
-        self._centre = space.means.sum(axis=0) / classes
-        self._shift = space.mean - self._centre
-        self._axes = space.means - self._centre
-        self._solved = self._inverse.apply(self._axes)
-        self._lengths = np.einsum("ij,ij->i", self._axes, self._solved)
-        self._shifted = self._inverse.apply(self._shift[np.newaxis])[0]
-        between = snapshot.counts @ self._lengths - snapshot.total * (self._shift @ self._shifted)
-        freedom = max(snapshot.total - len(self.labels), 1)
-        noise = self._noise(self._inverse.trace, float(between), freedom)
-        shares = 1.0 / np.maximum(snapshot.counts, 1)
-        level = noise / classes * (shares - shares.sum() / classes)
-        scale = self._scale(self._lengths)
-        self._weights = (self._solved * scale[:, np.newaxis] / UNIT).astype(np.float32)
-        self._bias = ((level - self._solved @ self._centre) * scale).astype(np.float32)
+        self.strength = strength * space.variance(self.degree)
+        self._scatter = self._metric(space)
+        # The mean of all examples, off the centre, as a sum of class means off the centre.
+        self._mean = snapshot.counts / max(snapshot.total, 1)
+        self._take(space, self._scale(self._scatter.lengths))
 
     def scores(self, features: NDArray[np.int16]) -> NDArray[np.float32]:
         """Scores `(n, C)` float32 of `(n, d)` int16 features."""
@@ -73,12 +62,24 @@ class Ridge(Base):
         scores += self._bias
         return scores
 
-    def _noise(
-        self, trace: Matrix | float, between: Matrix | float, freedom: int | Matrix
-    ) -> Matrix:
-        """t: `trace(P S_within) / (n - C)` from the traces of P and of `P S_between`."""
-        within = self.snapshot.dim - self.strength * np.asarray(trace) - between
-        return np.asarray(np.maximum(within, 0.0) / freedom)
+    def _metric(self, space: Space) -> Scatter:
+        """The metric of P."""
+        return scatter(space, np.array([space.snapshot.total]), self.strength)
+
+    def _take(self, space: Space, scale: Matrix) -> None:
+        """Keep what `scores` needs."""
+        weights, centre = self._scatter.axes()
+        self._weights = (weights * scale[:, np.newaxis] / UNIT).astype(np.float32)
+        self._bias = ((self._level() - centre) * scale).astype(np.float32)
+
+    def _level(self) -> Matrix:
+        """b_c `(C,)`."""
+        counts, n, classes = self.snapshot.counts, self.snapshot.total, len(self.labels)
+        spread = counts @ self._scatter.lengths - n * self._mean @ self._scatter.mixed(self._mean)
+        noise = max(self._scatter.filled - float(spread), 0.0) / max(n - classes, 1)
+        level: Matrix = noise / max(classes, 1) / counts
+        level -= level.sum() / max(classes, 1)
+        return level
 
     def _scale(self, lengths: Matrix) -> Matrix:
         """`1 / sqrt(lengths)`, and 0 where that is rounding."""
@@ -86,42 +87,39 @@ class Ridge(Base):
         return np.where(lengths > least, 1.0 / np.sqrt(np.maximum(lengths, least)), 0.0)
 
     def _without(self, index: NDArray[np.intp]) -> Matrix:
-        snapshot, n = self.snapshot, self.snapshot.total
-        each, y = np.arange(len(index)), snapshot.y[index]
-        counts = snapshot.counts[y].astype(np.float64)
+        all_counts, n = self.snapshot.counts, self.snapshot.total
+        each, y = np.arange(len(index)), self.snapshot.y[index]
+        counts = all_counts[y].astype(np.float64)
         only = counts == 1
         rest = np.maximum(counts - 1, 1)
         left = (len(self.labels) - only).astype(np.float64)
         # Inner products in the metric of P of: v the row off the mean, s the mean, a the row,
         # g a class mean and o the row's own class mean, all off the centre.
-        vg = self._inverse.rows(index) @ self._solved.T
-        vv = self._inverse.leverage(index)
-        vs = vg @ (snapshot.counts / n)
-        ss = float(self._shift @ self._shifted)
-        va, aa = vv + vs, vv + 2 * vs + ss
-        ag = vg + self._axes @ self._shifted
-        og = self._axes[y] @ self._solved.T
+        vg, og, gg = self._scatter.crossed(index), self._scatter.paired(y), self._scatter.lengths
+        vv, vs, gs = self._scatter.leverage(index), vg @ self._mean, self._scatter.mixed(self._mean)
+        ss = np.full(len(index), gs @ self._mean)
+        va, aa, ag = vv + vs, vv + 2 * vs + ss, vg + gs
         # The same without the row, which takes P to P + gain * P v v' P.
         gain = n / (n - 1.0) / (1.0 - n / (n - 1.0) * vv)
         og += (gain * vg[each, y])[:, np.newaxis] * vg
         ag += (gain * va)[:, np.newaxis] * vg
-        gg = self._lengths + gain[:, np.newaxis] * vg**2
+        gg = gg + gain[:, np.newaxis] * vg**2
         aa += gain * va**2
+        ss += gain * vs**2
+        vs, vv = vs * (1.0 + gain * vv), vv * (1.0 + gain * vv)
         ao, oo = ag[each, y], gg[each, y]
-        grown = 1.0 + gain * vv
         # The own class mean moves by k (a - o), the centre by p a + q o, the mean by -v / (n - 1).
         k = -1.0 / rest
         p = np.where(only, 0.0, k / left)
         q = np.where(only, k / np.maximum(left, 1), -k / left)
         own = k**2 * aa + 2 * k * (1 - k) * ao + (1 - k) ** 2 * oo
-        middle = ss + gain * vs**2 - grown * (2 * vs - vv / (n - 1)) / (n - 1)
-        between = gg @ snapshot.counts - counts * oo + (counts - 1) * own - (n - 1) * middle
-        trace = self._inverse.trace + gain * self._inverse.squared(index)
-        noise = self._noise(trace, between, np.maximum(n - 1 - left, 1))
-        # Class counts, and by them what levels the scores.
-        shares = np.broadcast_to(1.0 / snapshot.counts, gg.shape).copy()
-        shares[each, y] = np.where(only, 0.0, 1.0 / rest)
-        level = shares - (shares.sum(axis=1) / left)[:, np.newaxis]
+        mean = ss - (2 * vs - vv / (n - 1)) / (n - 1)
+        spread = gg @ all_counts - counts * oo + (counts - 1) * own - (n - 1) * mean
+        filled = self._scatter.filled - self.strength * gain * self._scatter.squared(index)
+        noise = np.maximum(filled - spread, 0.0) / np.maximum(n - 1 - left, 1)
+        level = np.broadcast_to(1.0 / all_counts, gg.shape).copy()
+        level[each, y] = np.where(only, 0.0, 1.0 / rest)
+        level -= (level.sum(axis=1) / left)[:, np.newaxis]
         level *= (noise / left)[:, np.newaxis]
         moved = p * p * aa + 2 * p * q * ao + q * q * oo
         along = p[:, np.newaxis] * ag + q[:, np.newaxis] * og
@@ -133,3 +131,39 @@ class Ridge(Base):
         scores += level
         scores *= self._scale(lengths)
         return scores
+
+
+class Cubic(Ridge):
+    """The same on all products of three features at once, through the kernel `(x'y)**3`.
+
+    It bends round many-sided classes when there are examples enough, and answers from all
+    examples: n d + n C products a picture, 4 n (d + C) bytes.
+    """
+
+    name = "cubic"
+    degree = 3
+
+    def __init__(
+        self, snapshot: Snapshot, *, space: Space | None = None, strength: float = CUBIC_STRENGTH
+    ) -> None:
+        """Fit to a snapshot; `space`, where given, is the snapshot's."""
+        super().__init__(snapshot, space=space, strength=strength)
+
+    def scores(self, features: NDArray[np.int16]) -> NDArray[np.float32]:
+        """Scores `(n, C)` float32 of `(n, d)` int16 features."""
+        kernel = product(self._rows, features.astype(np.float32))
+        kernel *= kernel * kernel
+        scores = product(self._weights, kernel)
+        scores += self._bias
+        return scores
+
+    def _metric(self, space: Space) -> Dual:
+        self._dual = Dual(space, np.array([space.snapshot.total]), self.strength, self.degree)
+        return self._dual
+
+    def _take(self, space: Space, scale: Matrix) -> None:
+        weights, centre = self._dual.coefficients()
+        self._weights = (weights * scale[:, np.newaxis]).astype(np.float32)
+        self._bias = ((self._level() - centre) * scale).astype(np.float32)
+        self._rows = self.snapshot.rows.astype(np.float32)
+        self._rows /= UNIT**2

@@ -1,177 +1,190 @@
-"""Inverses of regularised scatter matrices, by the cheaper of two routes, and what they give.
+"""Inner products in the metric of an inverse scatter matrix, by the cheaper of two routes.
 
-For rows V `(n, d)`, each taken off the mean of its group, `P = (V'V + strength * I)^-1`. With
-n < d only an n x n matrix is inverted: `P = (I - V'BV) / strength`, `B = (VV' + strength * I)^-1`
-(the push-through identity). All else needs no rows but only the exact Gram matrix.
+For rows V, each an example off the mean of its group, `P = (V'V + strength * I)^-1`. Heads need
+`<a, b> = a'Pb` between rows v of V and the class means g, taken off the mean c of the class
+means. With fewer examples than dimensions, or with a kernel in place of the inner product, only
+an n x n matrix is inverted: `P = (I - V'BV) / strength`, `B = (VV' + strength * I)^-1`
+(push-through identity). Otherwise it is d x d and no row is needed but those held out.
 """
 
 from __future__ import annotations
 
-from functools import cached_property
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from edgeinc.features import UNIT, Snapshot
-
-Matrix = NDArray[np.float64]
+from edgeinc.heads.space import Matrix, Sizes, Space, averages, inverse, off_average
 
 CHUNK = 2048
 """Rows that are widened to float64 at a time where there may be very many."""
 
-SMALLEST = 1e-3
-"""Least variance of an example, on the scale where a feature has length 1."""
 
-BLOCK = 128
-"""Size below which LAPACK inverts a matrix as fast as it is divided."""
-
-
-class Space:
-    """A snapshot's rows and their inner products, made once and shared by heads.
+class Scatter(Protocol):
+    """What both routes answer.
 
     Attributes:
-        snapshot: The examples.
-        dual: True when there are fewer examples than dimensions.
-        mean: `(d,)` mean of all rows, zeros when there is none.
-        means: `(C, d)` class means.
-        variance: Mean squared distance of an example to `mean`; at least `SMALLEST`.
+        strength: The ridge, in the unit of a squared feature.
+        lengths: `(C,)` `<g, g>` of each class.
+        filled: `trace(P V'V)`, the degrees of freedom that the data fill.
     """
 
-    def __init__(self, snapshot: Snapshot) -> None:
-        """Take the examples to be worked on."""
-        self.snapshot = snapshot
-        self.dual = snapshot.total < snapshot.dim
-        total = max(snapshot.total, 1)
-        self.mean: Matrix = snapshot.sums.sum(axis=0) / (UNIT * total)
-        self.means: Matrix = snapshot.sums / (UNIT * snapshot.counts[:, np.newaxis])
-        spread = self.squares / total - float(self.mean @ self.mean)
-        self.variance = max(spread, SMALLEST)
+    strength: float
+    lengths: Matrix
+    filled: float
 
-    def rows(self, index: NDArray[np.intp]) -> Matrix:
-        """Rows `(m, d)` float64 on the scale where a feature has length 1."""
-        return self.snapshot.rows[index].astype(np.float64) / UNIT
+    def crossed(self, index: NDArray[np.intp]) -> Matrix:
+        """`<v, g>` `(m, C)` of some rows of V and all classes."""
+        ...
 
-    @cached_property
-    def all_rows(self) -> Matrix:
-        """Every row, `(n, d)` float64; only for the dual route."""
-        return self.snapshot.rows.astype(np.float64) / UNIT
+    def paired(self, y: NDArray[np.intp]) -> Matrix:
+        """`<g_y, g>` `(m, C)` of some classes and all classes."""
+        ...
 
-    @cached_property
-    def products(self) -> Matrix:
-        """`XX'` `(n, n)` on the dual route, `X'X` `(d, d)` otherwise."""
-        if self.dual:
-            wide = self.snapshot.rows.astype(np.float64)
-            return (wide @ wide.T) / UNIT**2
-        return self.snapshot.gram / UNIT**2
-
-    @cached_property
-    def squares(self) -> float:
-        """Sum of the rows' squared lengths."""
-        return float(np.trace(self.products))
-
-
-class Inverse:
-    """`P = (V'V + strength * I)^-1` for rows taken off the mean of their group.
-
-    Args of the constructor: the space; the groups, as their sizes in the order of the rows (one
-    group of n for the total scatter, the class counts for the scatter within classes); and the
-    ridge, in the unit of a squared feature.
-    """
-
-    def __init__(self, space: Space, sizes: NDArray[np.int64], strength: float) -> None:
-        """Invert; the cost is the cube of the smaller of n and d."""
-        self._space = space
-        self._sizes = sizes
-        self.strength = strength
-        self._centres = space.means if len(sizes) == len(space.means) else space.mean[np.newaxis]
-        self._group = np.repeat(np.arange(len(sizes)), sizes)
-        if space.dual:
-            inner = centred(space.products, sizes)
-        else:
-            scaled = self._centres * np.sqrt(sizes)[:, np.newaxis]
-            inner = space.products - scaled.T @ scaled
-        inner[np.diag_indices(len(inner))] += strength
-        self._inverse = inverse(inner)
-
-    def rows(self, index: NDArray[np.intp]) -> Matrix:
-        """V's rows `(m, d)`."""
-        return self._space.rows(index) - self._centres[self._group[index]]
-
-    def apply(self, vectors: Matrix) -> Matrix:
-        """`P v` for each row v of `(k, d)`, as `(k, d)`."""
-        if not self._space.dual:
-            return vectors @ self._inverse
-        v = self._all
-        return (vectors - ((vectors @ v.T) @ self._inverse) @ v) / self.strength
+    def mixed(self, weights: Matrix) -> Matrix:
+        """`<g, w>` `(C,)` of all classes and `w`, the sum of `weights` `(C,)` times g."""
+        ...
 
     def leverage(self, index: NDArray[np.intp]) -> Matrix:
-        """`v'Pv` `(m,)` of V's rows, 0 to 1."""
-        if self._space.dual:
-            known: Matrix = self._inverse.diagonal()[index]
-            return 1.0 - self.strength * known
-        parts = [
-            np.einsum("ij,ij->i", v @ self._inverse, v)
-            for v in map(self.rows, np.split(index, range(CHUNK, len(index), CHUNK)))
-        ]
-        return np.concatenate(parts)
+        """`<v, v>` `(m,)` of some rows, 0 to 1."""
+        ...
 
     def squared(self, index: NDArray[np.intp]) -> Matrix:
-        """`v'PPv` `(m,)` of V's rows."""
-        if self._space.dual:
-            b = self._inverse[index]
-            known: Matrix = self._inverse.diagonal()[index]
-            known -= self.strength * np.einsum("ij,ij->i", b, b)
-            return known
-        parts = [
-            np.square(v @ self._inverse).sum(axis=1)
-            for v in map(self.rows, np.split(index, range(CHUNK, len(index), CHUNK)))
-        ]
-        return np.concatenate(parts)
+        """`v'PPv` `(m,)` of some rows."""
+        ...
 
-    @cached_property
-    def trace(self) -> float:
-        """Trace of P."""
-        known = float(np.trace(self._inverse))
-        if self._space.dual:
-            return known + (self._space.snapshot.dim - len(self._inverse)) / self.strength
-        return known
-
-    @cached_property
-    def _all(self) -> Matrix:
-        return self._space.all_rows - self._centres[self._group]
+    def axes(self) -> tuple[Matrix, Matrix]:
+        """`P g` `(C, d)` and `c'P g` `(C,)`."""
+        ...
 
 
-def centred(products: Matrix, sizes: NDArray[np.int64]) -> Matrix:
-    """Inner products `(n, n)` of rows, each taken off the mean of its (contiguous) group."""
-    if not len(products):
-        return products.copy()
-    starts = np.concatenate([[0], np.cumsum(sizes)[:-1]])
-    means = np.add.reduceat(products, starts, axis=0) / sizes[:, np.newaxis]
-    both = np.add.reduceat(means, starts, axis=1) / sizes
-    group = np.repeat(np.arange(len(sizes)), sizes)
-    means -= 0.5 * both[:, group]
-    result = products - means[group]
-    result -= means[group].T
-    return result
+class Dual:
+    """By pairs of examples; groups are runs of rows with these sizes."""
+
+    def __init__(self, space: Space, sizes: Sizes, strength: float, degree: int = 1) -> None:
+        """Invert; costs the cube of n."""
+        self.strength = strength
+        self._space = space
+        self._sizes = sizes
+        counts = space.snapshot.counts
+        kernel = space.kernel(degree)
+        inner = off_average(off_average(kernel, sizes).T, sizes)
+        inner[np.diag_indices(len(inner))] += strength
+        self._inverse = inverse(inner)
+        self._diagonal: Matrix = self._inverse.diagonal().copy()
+        # Products of the rows, and of the class means, with the class means off their mean.
+        classes = max(len(counts), 1)
+        rows_means = averages(kernel, counts).T
+        self._centre: Matrix = rows_means.sum(axis=1) / classes
+        rows_axes = rows_means - self._centre[:, np.newaxis]
+        means_axes = averages(rows_axes, counts)
+        axes_axes = means_axes - means_axes.sum(axis=0) / classes
+        own = off_average(rows_axes, sizes)
+        self._crossed: Matrix = self._inverse @ own
+        self._paired: Matrix = (axes_axes - own.T @ self._crossed) / strength
+        self.lengths: Matrix = self._paired.diagonal().copy()
+        self.filled = len(inner) - strength * float(self._diagonal.sum())
+
+    def crossed(self, index: NDArray[np.intp]) -> Matrix:
+        """See `Scatter`."""
+        return self._crossed[index]
+
+    def paired(self, y: NDArray[np.intp]) -> Matrix:
+        """See `Scatter`."""
+        return self._paired[y]
+
+    def mixed(self, weights: Matrix) -> Matrix:
+        """See `Scatter`."""
+        result: Matrix = self._paired @ weights
+        return result
+
+    def leverage(self, index: NDArray[np.intp]) -> Matrix:
+        """See `Scatter`."""
+        result: Matrix = 1.0 - self.strength * self._diagonal[index]
+        return result
+
+    def squared(self, index: NDArray[np.intp]) -> Matrix:
+        """See `Scatter`."""
+        b = self._inverse[index]
+        result: Matrix = self._diagonal[index] - self.strength * np.einsum("ij,ij->i", b, b)
+        return result
+
+    def coefficients(self) -> tuple[Matrix, Matrix]:
+        """`P g` `(C, n)` as weights of the examples, and `c'P g` `(C,)`."""
+        counts = self._space.snapshot.counts
+        own = np.repeat(np.eye(len(counts)) / np.maximum(counts, 1), counts, axis=1)
+        own -= own.sum(axis=0) / max(len(counts), 1)
+        weights = (own - off_average(self._crossed, self._sizes).T) / self.strength
+        return weights, weights @ self._centre
+
+    def axes(self) -> tuple[Matrix, Matrix]:
+        """See `Scatter`; for the plain inner product only."""
+        weights, centre = self.coefficients()
+        return weights @ self._space.rows, centre
 
 
-def inverse(matrix: Matrix) -> Matrix:
-    """Inverse of a symmetric positive definite matrix, by halves (Schur complements).
+class Primal:
+    """By pairs of dimensions, from the exact Gram matrix and the sums."""
 
-    Nearly all of it is matrix products, three times faster than LAPACK's general inverse, which
-    is the only one that numpy offers.
-    """
-    n = len(matrix)
-    if n <= BLOCK:
-        return np.linalg.inv(matrix).astype(np.float64, copy=False)
-    half = n // 2
-    first = inverse(matrix[:half, :half])
-    across = first @ matrix[:half, half:]
-    last = inverse(matrix[half:, half:] - matrix[half:, :half] @ across)
-    corner = across @ last
-    result = np.empty_like(matrix)
-    result[:half, :half] = first + corner @ across.T
-    result[:half, half:] = -corner
-    result[half:, :half] = -corner.T
-    result[half:, half:] = last
-    return result
+    def __init__(self, space: Space, sizes: Sizes, strength: float) -> None:
+        """Invert; costs the cube of d."""
+        self.strength = strength
+        self._space = space
+        # The groups are the classes, or one group of all.
+        self._group = space.snapshot.y if len(sizes) == len(space.means) else None
+        centres = space.means if self._group is not None else space.mean[np.newaxis]
+        self._centres: Matrix = centres
+        scaled = centres * np.sqrt(sizes)[:, np.newaxis]
+        inner = space.gram - scaled.T @ scaled
+        inner[np.diag_indices(len(inner))] += strength
+        self._inverse = inverse(inner)
+        self._centre: Matrix = space.means.mean(axis=0)
+        self._axes: Matrix = space.means - self._centre
+        self._solved: Matrix = self._axes @ self._inverse
+        self.lengths: Matrix = np.einsum("ij,ij->i", self._axes, self._solved)
+        self.filled = len(inner) - strength * float(np.trace(self._inverse))
+
+    def crossed(self, index: NDArray[np.intp]) -> Matrix:
+        """See `Scatter`."""
+        result: Matrix = self._rows(index) @ self._solved.T
+        return result
+
+    def paired(self, y: NDArray[np.intp]) -> Matrix:
+        """See `Scatter`."""
+        result: Matrix = self._axes[y] @ self._solved.T
+        return result
+
+    def mixed(self, weights: Matrix) -> Matrix:
+        """See `Scatter`."""
+        result: Matrix = self._solved @ (weights @ self._axes)
+        return result
+
+    def leverage(self, index: NDArray[np.intp]) -> Matrix:
+        """See `Scatter`."""
+        return self._chunks(index, squared=False)
+
+    def squared(self, index: NDArray[np.intp]) -> Matrix:
+        """See `Scatter`."""
+        return self._chunks(index, squared=True)
+
+    def axes(self) -> tuple[Matrix, Matrix]:
+        """See `Scatter`."""
+        return self._solved, self._solved @ self._centre
+
+    def _rows(self, index: NDArray[np.intp]) -> Matrix:
+        own = self._centres[0] if self._group is None else self._centres[self._group[index]]
+        return self._space.some(index) - own
+
+    def _chunks(self, index: NDArray[np.intp], *, squared: bool) -> Matrix:
+        parts = []
+        for start in range(0, len(index), CHUNK):
+            v = self._rows(index[start : start + CHUNK])
+            solved = v @ self._inverse
+            parts.append(np.einsum("ij,ij->i", solved, solved if squared else v))
+        return np.concatenate([np.zeros(0), *parts])
+
+
+def scatter(space: Space, sizes: Sizes, strength: float) -> Scatter:
+    """The cheaper route for the plain inner product."""
+    route = Dual if space.dual() else Primal
+    return route(space, sizes, strength)
