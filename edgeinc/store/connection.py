@@ -12,12 +12,13 @@ import contextlib
 import os
 import sqlite3
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from edgeinc.errors import StoreBusyError, StoreError, StoreReadOnlyError
-from edgeinc.store.translation import Opened, inode
+from edgeinc.store.translation import Opened, inode, is_busy
 
 __all__ = ["Database"]
 
@@ -70,7 +71,7 @@ class Database:
             self._conn = sqlite3.connect(
                 f"{target.as_uri()}?mode={mode}",
                 uri=True,
-                timeout=timeout,
+                timeout=0,
                 isolation_level=None,
                 check_same_thread=False,
             )
@@ -86,8 +87,8 @@ class Database:
         Raises:
             StoreError: The file cannot be read, or another process has it in another mode.
         """
-        with self._lock, self._file.translated():
-            self._usable().execute("PRAGMA journal_mode = DELETE")
+        with self._guarded() as conn:
+            self._wait_for(conn, "PRAGMA journal_mode = DELETE")
 
     @contextlib.contextmanager
     def reading(self) -> Iterator[sqlite3.Connection]:
@@ -96,10 +97,11 @@ class Database:
         Raises:
             StoreError: The file cannot be read, is damaged, or stayed locked for too long.
         """
-        with self._lock, self._file.translated():
-            conn = self._usable()
+        with self._guarded() as conn:
             conn.execute("BEGIN")
             try:
+                # The first statement that reads takes the lock; the others then need not wait.
+                self._wait_for(conn, "PRAGMA schema_version")
                 yield conn
             finally:
                 _end(conn)
@@ -114,17 +116,16 @@ class Database:
             StoreWriteError: The disk refused.
             StoreFormatError: The file is damaged.
         """
-        with self._lock, self._file.translated():
-            conn = self._usable()
+        with self._guarded() as conn:
             if self.read_only:
                 raise StoreReadOnlyError(
                     f"{self.path} can only be read. Make the file and its folder writable, "
                     "or work on a copy."
                 )
-            conn.execute("BEGIN IMMEDIATE")
+            self._wait_for(conn, "BEGIN IMMEDIATE")
             try:
                 yield conn
-                conn.execute("COMMIT")
+                self._wait_for(conn, "COMMIT")
             finally:
                 _end(conn)
 
@@ -135,19 +136,20 @@ class Database:
             StoreBusyError: Another process was reading or writing for too long.
             StoreWriteError: The disk refused; it must hold the store twice over.
         """
-        with self._lock, self._file.translated():
-            self._usable().execute("VACUUM")
+        with self._guarded() as conn:
+            self._wait_for(conn, "VACUUM")
 
     def version(self) -> int:
         """A number that changes when another connection has committed; it never waits.
 
         While the file is locked, by the last moment of a commit, it is the number last seen.
         """
+        self._refuse_fork()
         if self._lock.acquire(blocking=False):
             try:
                 # Locked: a commit is on its way, and the next call will see it.
-                with contextlib.suppress(StoreBusyError), self._file.translated():
-                    self._look()
+                with contextlib.suppress(StoreBusyError), self._guarded() as conn:
+                    self._seen = int(conn.execute("PRAGMA data_version").fetchone()[0])
             finally:
                 self._lock.release()
         return self._seen + self._marks
@@ -158,44 +160,58 @@ class Database:
 
     def close(self) -> None:
         """Close the connection; closing again does nothing."""
+        if self._pid != os.getpid():
+            _ABANDONED.append(self._conn)
+            return
         with self._lock:
-            if self._closed:
-                return
             self._closed = True
-            if self._pid != os.getpid():
-                _ABANDONED.append(self._conn)
-                return
             self._conn.close()
             if self._folder is not None:
                 self._folder.cleanup()
 
     def _configure(self) -> None:
-        with self._file.translated():
-            self._conn.execute("PRAGMA trusted_schema = OFF")
-            self._conn.execute("PRAGMA foreign_keys = ON")
-            self._conn.execute("PRAGMA secure_delete = ON")
+        with self._guarded() as conn:
+            conn.execute("PRAGMA trusted_schema = OFF")
+            conn.execute("PRAGMA foreign_keys = ON")
+            conn.execute("PRAGMA secure_delete = ON")
             if not self.read_only:
                 # This one reads the file.
-                self._conn.execute("PRAGMA synchronous = EXTRA")
+                self._wait_for(conn, "PRAGMA synchronous = EXTRA")
                 self._file.inode = inode(self.path)
 
-    def _look(self) -> None:
-        conn = self._usable()
-        conn.execute("PRAGMA busy_timeout = 0")
-        try:
-            self._seen = int(conn.execute("PRAGMA data_version").fetchone()[0])
-        finally:
-            conn.execute(f"PRAGMA busy_timeout = {int(self._file.timeout * 1000)}")
+    @contextlib.contextmanager
+    def _guarded(self) -> Iterator[sqlite3.Connection]:
+        """The connection, for this thread alone, with its errors translated."""
+        self._refuse_fork()
+        with self._lock, self._file.translated():
+            if self._closed:
+                raise StoreError(f"The store {self.path} has been closed. Open it again.")
+            yield self._conn
 
-    def _usable(self) -> sqlite3.Connection:
-        if self._closed:
-            raise StoreError(f"The store {self.path} has been closed. Open it again.")
+    def _refuse_fork(self) -> None:
+        # Before the lock is asked for: a thread that the child has not may hold it for ever.
         if self._pid != os.getpid():
             raise StoreError(
                 f"The store {self.path} was opened before this process was forked. "
                 "Open it again in each process."
             )
-        return self._conn
+
+    def _wait_for(self, conn: sqlite3.Connection, statement: str) -> None:
+        """Run a statement as soon as other processes' locks let it.
+
+        SQLite's own waiting sleeps up to 0.1 s at a time and so misses, again and again, the
+        short moments at which a busy writer lets others in.
+        """
+        end = time.monotonic() + self._file.timeout
+        while True:
+            try:
+                conn.execute(statement).fetchall()
+            except sqlite3.OperationalError as exc:
+                if not is_busy(exc) or time.monotonic() >= end:
+                    raise
+                time.sleep(0.001)
+            else:
+                return
 
 
 def _end(conn: sqlite3.Connection) -> None:

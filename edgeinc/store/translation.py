@@ -16,7 +16,9 @@ from edgeinc.errors import (
     StoreWriteError,
 )
 
-__all__ = ["Opened", "inode"]
+__all__ = ["Opened", "inode", "is_busy"]
+
+_BUSY = "locked"
 
 
 def inode(path: Path) -> tuple[int, int] | None:
@@ -26,6 +28,11 @@ def inode(path: Path) -> tuple[int, int] | None:
     except OSError:
         return None
     return status.st_dev, status.st_ino
+
+
+def is_busy(exc: sqlite3.Error) -> bool:
+    """True when another connection holds a lock that SQLite needs."""
+    return _BUSY in str(exc)
 
 
 @dataclass(slots=True)
@@ -60,7 +67,7 @@ class Opened:
 
         Its error codes would be better, but Python passes them on from 3.11 only.
         """
-        if "locked" in words:
+        if _BUSY in words:
             return StoreBusyError(
                 f"Another process has held {self.path} for more than {self.timeout:g} s. "
                 "Try again when it is done."
