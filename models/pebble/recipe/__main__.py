@@ -1,0 +1,83 @@
+"""The recipe's one command: `python models/pebble/recipe STEP --config recipe.yaml`.
+
+Steps: data, teach, train, export, card, judge, curves; `all` does them in this order. Each goes on
+from what earlier calls left in the work folder.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import sys
+from pathlib import Path
+
+from settings import RecipeError, Settings, read_settings
+
+from edgeinc.errors import EdgeincError
+
+HOME = Path(__file__).resolve().parent.parent
+STEPS = ("data", "teach", "train", "export", "card", "judge", "curves")
+
+
+def main() -> int:
+    """Run the command; 0 done, 1 failed with a sentence, 130 interrupted."""
+    given = _arguments()
+    logging.basicConfig(
+        level=logging.INFO, format="%(asctime)s %(name)s: %(message)s", datefmt="%H:%M:%S"
+    )
+    try:
+        settings = read_settings(
+            given.config,
+            pictures=given.pictures,
+            teachers_folder=given.teachers,
+            work=given.work,
+            judge=given.judge,
+        )
+        for step in STEPS if given.step == "all" else (given.step,):
+            _run(step, settings, settings.work / given.name, given.out)
+    except (RecipeError, EdgeincError) as exc:
+        print(f"recipe: {exc}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("recipe: interrupted; run the same command to go on.", file=sys.stderr)
+        return 130
+    return 0
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="recipe", description=__doc__)
+    parser.add_argument("step", choices=(*STEPS, "all"))
+    parser.add_argument("--config", type=Path, default=HOME / "recipe.yaml")
+    parser.add_argument("--pictures", type=Path, help="folder of folders of pictures")
+    parser.add_argument("--teachers", type=Path, help="folder of the teachers' .tflite files")
+    parser.add_argument("--work", type=Path, help="folder for caches, checkpoints and logs")
+    parser.add_argument("--judge", type=Path, help="labelled pictures that measure the result")
+    parser.add_argument("--name", default="run", help="of this training, below the work folder")
+    parser.add_argument("--out", type=Path, default=HOME, help="where card and weights go")
+    return parser.parse_args()
+
+
+def _run(step: str, settings: Settings, run: Path, out: Path) -> None:
+    from data import prepare
+
+    pictures = prepare(settings)
+    if step == "teach":
+        from teachers import embed_all
+
+        embed_all(settings, pictures)
+    elif step == "train":
+        from training import train
+
+        train(settings, pictures, run)
+    elif step == "curves":
+        from curves import draw
+
+        draw(run / "log.jsonl", out / "training.png")
+    elif step != "data":
+        from finish import finish
+
+        finish(step, settings, pictures, run, out)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

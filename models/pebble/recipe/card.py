@@ -1,0 +1,114 @@
+"""The card of the finished network, its background statistics and golden embeddings."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+
+import numpy as np
+from background import of_pictures
+from export import Exported
+from files import write_whole
+from quantise import pooled
+from settings import Settings
+
+from edgeinc.backbone import Backbone
+from edgeinc.cards import (
+    Asset,
+    EmbeddingTensor,
+    InputSpec,
+    InputTensor,
+    ModelCard,
+    ModelFile,
+    Quantization,
+    dump_card,
+    read_card,
+)
+from edgeinc.parts import KINDS, draw_part
+
+NAME = "pebble"
+GOLDEN = 12
+
+
+def write_card(settings: Settings, made: Exported, folder: Path, notes: str) -> ModelCard:
+    """Write weights, card, background and golden embeddings into `folder`.
+
+    The background needs the network and the card needs the background, so the card is written
+    twice: first without it.
+    """
+    for suffix, model in (("onnx", made.onnx), ("tflite", made.tflite)):
+        write_whole(folder / f"{NAME}.{suffix}", lambda file, model=model: file.write(model))
+    path = folder / f"{NAME}.yaml"
+    _write(path, _card(settings, made, None, notes))
+    statistics = of_pictures(path, settings.pictures, settings.background)
+    at = f"{NAME}.background.npz"
+    write_whole(folder / at, lambda file: file.write(statistics))
+    asset = Asset(at, len(statistics), hashlib.sha256(statistics).hexdigest(), None)
+    _write(path, _card(settings, made, asset, notes))
+    write_golden(path, folder / f"{NAME}.golden.json")
+    return read_card(path)
+
+
+def write_golden(card: Path, out: Path) -> None:
+    """Embeddings of drawn parts, in hex, with the sha256 of the pictures that they are of."""
+    rows = []
+    with Backbone.open(card, threads=1) as backbone:
+        for seed in range(GOLDEN):
+            kind = KINDS[seed % len(KINDS)]
+            picture = draw_part(kind, np.random.default_rng(seed))
+            (embedding,) = backbone.embed([picture])
+            rows.append(
+                {
+                    "kind": kind,
+                    "seed": seed,
+                    "picture": hashlib.sha256(picture.tobytes()).hexdigest(),
+                    "embedding": embedding.astype(np.uint8).tobytes().hex(),
+                }
+            )
+    text = json.dumps(rows, indent=1) + "\n"
+    write_whole(out, lambda file: file.write(text.encode()))
+
+
+def _card(settings: Settings, made: Exported, background: Asset | None, notes: str) -> ModelCard:
+    scale, size = pooled(made.quantised), settings.input_size
+    middle = (128.0, 128.0, 128.0)
+    # The weights' own digest: two trainings of the same recipe are two networks.
+    digest = hashlib.sha256(made.tflite).hexdigest()[:12]
+    return ModelCard(
+        name=NAME,
+        title=f"pebble, {settings.embedding} numbers from {size} pixels, int8, made here",
+        licence="Apache-2.0",
+        homepage=None,
+        network=f"pebble {digest}",
+        input=InputSpec(size, size, "RGB", middle, middle, "center"),
+        layer="global average pool",
+        dim=settings.embedding,
+        nonnegative=True,
+        files=tuple(
+            ModelFile(
+                name=f"{NAME}.{suffix}",
+                bytes=len(model),
+                sha256=hashlib.sha256(model).hexdigest(),
+                source=None,
+                runtime="onnx" if suffix == "onnx" else "litert",
+                input=InputTensor(
+                    "NCHW" if suffix == "onnx" else "NHWC",
+                    "uint8" if suffix == "onnx" else "int8",
+                    Quantization(1 / 128, 128 if suffix == "onnx" else 0),
+                ),
+                embedding=EmbeddingTensor(
+                    "embedding",
+                    "uint8" if suffix == "onnx" else "int8",
+                    Quantization(float(scale.scale), 0 if suffix == "onnx" else -128),
+                ),
+            )
+            for suffix, model in (("tflite", made.tflite), ("onnx", made.onnx))
+        ),
+        background=background,
+        notes=notes,
+    )
+
+
+def _write(path: Path, card: ModelCard) -> None:
+    write_whole(path, lambda file: file.write(dump_card(card).encode()))

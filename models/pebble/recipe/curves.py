@@ -1,0 +1,41 @@
+"""The training log as a picture."""
+
+from __future__ import annotations
+
+import json
+from itertools import pairwise
+from pathlib import Path
+
+from settings import RecipeError
+
+
+def draw(log: Path, out: Path) -> None:
+    """Draw the losses of a `log.jsonl` against pictures seen, as PNG.
+
+    Raises `RecipeError` where there is no log yet.
+    """
+    if not log.exists():
+        raise RecipeError(f"{log} is missing; train first.")
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    lines = [json.loads(line) for line in log.read_text("utf-8").splitlines()]
+    figure, axes = pyplot.subplots(figsize=(8, 4.5), layout="constrained")
+    steps = [line["step"] for line in lines]
+    for key, name in (("whole", "whole view"), ("parts", "quarters")):
+        axes.plot(steps, [line[key] for line in lines], label=f"cosine distance, {name}")
+    for before, after in pairwise(lines):
+        if before["size"] != after["size"]:
+            axes.axvline(before["step"], color="grey", linewidth=0.8)
+            axes.text(before["step"], axes.get_ylim()[1], f" {after['size']} px", va="top")
+    labels = axes.twinx()
+    labels.plot(steps, [line["labels"] for line in lines], color="tab:green", linewidth=0.8)
+    labels.set_ylabel("cross-entropy of labels (green)")
+    axes.set_xlabel("step")
+    axes.set_ylabel("distance to the teachers")
+    axes.legend()
+    axes.grid(alpha=0.3)
+    figure.savefig(out, dpi=110)
+    pyplot.close(figure)

@@ -1,0 +1,79 @@
+"""From the averaged weights to files: float ONNX, QDQ ONNX, TFLite; and how well they agree."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from data import Pictures, square
+from files import write_whole
+from graph import Step, build, macs
+from numpy.typing import NDArray
+from onnx_file import float_model, qdq_model
+from quantise import Quantised, pooled, quantise
+from sessions import Onnx, TfLite
+from settings import RecipeError, Settings
+from tflite_file import tflite_model
+
+LARGEST = 3_000_000  # bytes of a file
+log = logging.getLogger("pebble.export")
+
+
+@dataclass(frozen=True, slots=True)
+class Exported:
+    """The network in all its forms."""
+
+    steps: list[Step]
+    quantised: Quantised
+    onnx: bytes
+    tflite: bytes
+    macs: int
+    agreement: float
+
+
+def export(settings: Settings, pictures: Pictures, run: Path) -> Exported:
+    """Fold, quantise and write `pebble.{onnx,tflite}` and `pebble.float.onnx` into `run`/export.
+
+    Raises `RecipeError` where nothing is trained yet or a file grew too large.
+    """
+    checkpoint = run / "checkpoint.pt"
+    if not checkpoint.exists():
+        raise RecipeError(f"{checkpoint} is missing; train first.")
+    state = torch.load(checkpoint, map_location="cpu", weights_only=True)
+    if state["step"] < (total := sum(state["steps"])):
+        log.warning("the training stands at step %d of %d", state["step"], total)
+    steps = build({k: v.float().numpy() for k, v in state["averaged"].items()})
+    size = settings.input_size
+    quantised = quantise(steps, calibration(settings, pictures, 1), size)
+    made = qdq_model(quantised), tflite_model(quantised)
+    for model in made:
+        if len(model) > LARGEST:
+            raise RecipeError(f"A file has {len(model)} bytes; make the network smaller.")
+    agreement = _agreement(*made, calibration(settings, pictures, 2)[:200])
+    folder = run / "export"
+    files = ("pebble.onnx", made[0]), ("pebble.tflite", made[1])
+    for name, model in (*files, ("pebble.float.onnx", float_model(steps, size))):
+        write_whole(folder / name, lambda file, model=model: file.write(model))
+    log.info("embedding scale %.5f", float(pooled(quantised).scale))
+    return Exported(steps, quantised, *made, macs(steps, size), agreement)
+
+
+def calibration(settings: Settings, pictures: Pictures, seed: int) -> NDArray[np.uint8]:
+    """A fixed draw of training pictures at the network's size."""
+    rng = np.random.default_rng((settings.seed, seed))
+    rows = np.sort(rng.permutation(len(pictures.pixels))[: settings.calibration])
+    return np.stack([square(pictures.pixels[i], settings.input_size) for i in rows])
+
+
+def _agreement(onnx: bytes, tflite: bytes, pictures: NDArray[np.uint8]) -> float:
+    """Mean cosine between the embeddings of the two files."""
+    networks = Onnx(onnx), TfLite(tflite)
+    a, b = (
+        np.concatenate([network(picture) for picture in pictures]).astype(np.float64)
+        for network in networks
+    )
+    cosines = (a * b).sum(1) / (np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1) + 1e-12)
+    return float(cosines.mean())

@@ -1,0 +1,119 @@
+"""Accuracy of embeddings on labelled pictures, through the SDK's own features and heads.
+
+Flowers-17 judges the finished network and is never used to choose anything. Its Coral split: per
+class, files sorted by name, the first quarter is the test (20 of 80), the rest is enrolled.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from data import list_pictures, read_rgb, square
+from numpy.typing import NDArray
+from settings import RecipeError
+
+from edgeinc.features import Background, Examples, to_features
+from edgeinc.heads import fit
+
+LEAST = 10
+Embed = Callable[[NDArray[np.uint8]], NDArray[np.generic]]
+
+
+@dataclass(frozen=True, slots=True)
+class Pictures:
+    """Squares (n, s, s, 3) uint8 RGB and their labels' numbers (n,)."""
+
+    pixels: NDArray[np.uint8]
+    labels: NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """Mean accuracy, and the standard deviation over draws (0 for a fixed split)."""
+
+    mean: float
+    spread: float = 0.0
+
+    def __str__(self) -> str:
+        """Per cent."""
+        spread = f" ± {100 * self.spread:.1f}" if self.spread else ""
+        return f"{100 * self.mean:.1f}{spread}"
+
+
+def read_judge(folder: Path, size: int) -> Pictures:
+    """Pictures of a folder of folders, their centre squares at `size` pixels.
+
+    Classes of fewer than ten pictures are left out; `RecipeError` where two are not left.
+    """
+    pairs = list_pictures(folder)
+    counts = Counter(label for label, _ in pairs)
+    names = sorted(label for label, n in counts.items() if n >= LEAST)
+    if len(names) < 2:
+        raise RecipeError(
+            f"{folder} has fewer than two classes of {LEAST} pictures; judge with another folder."
+        )
+    pixels, labels = [], []
+    for label, path in pairs:
+        image = read_rgb(path) if label in names else None
+        if image is not None:
+            pixels.append(square(image, size))
+            labels.append(names.index(label))
+    return Pictures(np.stack(pixels), np.array(labels, np.int64))
+
+
+def features(embed: Embed, pictures: Pictures) -> NDArray[np.int16]:
+    """(n, d) int16 features of non-negative embeddings."""
+    rows = np.concatenate([np.asarray(embed(picture)) for picture in pictures.pixels])
+    return to_features(rows, nonnegative=True)
+
+
+def coral(
+    rows: NDArray[np.int16], labels: NDArray[np.int64], head: str, background: Background | None
+) -> Figure:
+    """Top-1 of the fixed split."""
+    test = np.zeros(len(labels), bool)
+    for label in np.unique(labels):
+        at = np.flatnonzero(labels == label)
+        test[at[: len(at) // 4]] = True
+    return Figure(_accuracy(rows, labels, ~test, test, head, background))
+
+
+def shots(
+    rows: NDArray[np.int16],
+    labels: NDArray[np.int64],
+    head: str,
+    background: Background | None,
+    *,
+    count: int,
+    draws: int,
+) -> Figure:
+    """`count` random examples of every class enrolled, all others shown; mean class accuracy."""
+    found = []
+    for draw in range(draws):
+        rng = np.random.default_rng(draw)
+        train = np.zeros(len(labels), bool)
+        for label in np.unique(labels):
+            train[rng.permutation(np.flatnonzero(labels == label))[:count]] = True
+        found.append(_accuracy(rows, labels, train, ~train, head, background))
+    return Figure(float(np.mean(found)), float(np.std(found)))
+
+
+def _accuracy(
+    rows: NDArray[np.int16],
+    labels: NDArray[np.int64],
+    train: NDArray[np.bool_],
+    test: NDArray[np.bool_],
+    head: str,
+    background: Background | None,
+) -> float:
+    examples = Examples(rows.shape[1])
+    for label in np.unique(labels):
+        examples.add(f"{label:04d}", rows[train & (labels == label)])
+    scorer = fit(head, examples.snapshot(), background)
+    told = np.array([int(name) for name in scorer.labels])[scorer.scores(rows[test]).argmax(1)]
+    right = told == labels[test]
+    return float(np.mean([right[labels[test] == label].mean() for label in np.unique(labels)]))
