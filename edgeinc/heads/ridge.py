@@ -13,9 +13,6 @@ from edgeinc.heads.space import Matrix, Space
 STRENGTH = 1.0
 """The ridge, as a multiple of the mean squared distance of an example to the mean."""
 
-CUBIC_STRENGTH = 0.5
-"""The same for products of features, which are taken where there are more examples."""
-
 TINY = 1e-12
 """Squared length, over the ridge, below which a class's direction is rounding."""
 
@@ -142,12 +139,6 @@ class Cubic(Ridge):
 
     name = "cubic"
     degree = 3
-
-    def __init__(
-        self, snapshot: Snapshot, *, space: Space | None = None, strength: float = CUBIC_STRENGTH
-    ) -> None:
-        """Fit to a snapshot; `space`, where given, is the snapshot's."""
-        super().__init__(snapshot, space=space, strength=strength)
 
     def scores(self, features: NDArray[np.int16]) -> NDArray[np.float32]:
         """Scores `(n, C)` float32 of `(n, d)` int16 features."""
