@@ -3,7 +3,7 @@
     python models/pebble/recipe/background.py CARD FOLDER OUT.npz [--count 20000]
 
 works for every card of the catalogue: any picture folder, one card, one `.npz` of at most 1 MB with
-`mean` (d,), `count`, and the leading part of the covariance: `values` (k,) and `vectors` (k, d).
+`mean` (d,), `count`, and the covariance's leading `values` (k,) and `vectors` (k, d), k = 128.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from edgeinc.backbone import Backbone
 from edgeinc.errors import EdgeincError, InputError
 from edgeinc.features import UNIT, to_features
 
-LARGEST = 1_000_000  # bytes of the file
+DIRECTIONS = 128  # of the covariance; 2 bytes a number keep every card below 400 kB
 CHUNK = 500
 
 
@@ -42,11 +42,11 @@ class Sums:
         self.gram += x.T @ x
 
     def to_bytes(self) -> bytes:
-        """The `.npz`: as many leading directions as fit, at most half of the dimensions."""
+        """The `.npz`."""
         mean = self.total / (UNIT * self.count)
         covariance = self.gram / (UNIT**2 * self.count) - np.outer(mean, mean)
         values, vectors = np.linalg.eigh(covariance)
-        keep = min(len(mean) // 2, (LARGEST - 20_000 - 4 * len(mean)) // (2 * len(mean) + 4))
+        keep = min(DIRECTIONS, len(mean))
         buffer = io.BytesIO()
         np.savez(
             buffer,

@@ -1,0 +1,214 @@
+"""The recipe of the embedded backbone, as far as it needs no training package."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from types import ModuleType
+
+import cv2
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+pytest.importorskip("onnx", reason="the recipe needs the extra onnx")
+pytest.importorskip("ai_edge_litert", reason="the recipe needs the extra litert")
+
+RECIPE = Path(__file__).parent.parent / "models" / "pebble" / "recipe"
+CONFIG = RECIPE.parent / "recipe.yaml"
+SIZE = 32
+
+if not RECIPE.is_dir():
+    pytest.skip("the recipe is not part of an installed package", allow_module_level=True)
+
+
+@pytest.fixture(scope="module")
+def recipe() -> Iterator[dict[str, ModuleType]]:
+    """The recipe's modules; they import each other by their short names, as the command does."""
+    before = set(sys.modules)
+    sys.path.insert(0, str(RECIPE))
+    names = ("data", "graph", "onnx_file", "plan", "quantise", "sessions", "settings", "teachers")
+    try:
+        yield {name: importlib.import_module(name) for name in (*names, "shots", "tflite_file")}
+    finally:
+        sys.path.remove(str(RECIPE))
+        for name in set(sys.modules) - before:
+            if Path(getattr(sys.modules[name], "__file__", None) or "/").parent == RECIPE:
+                del sys.modules[name]
+
+
+def weights() -> dict[str, NDArray[np.float32]]:
+    """The state of a small network of the recipe's kind, at random."""
+    rng = np.random.default_rng(1)
+    state: dict[str, NDArray[np.float32]] = {}
+
+    def conv(at: str, wide: int, out: int, side: int) -> None:
+        scale = np.sqrt(2 / (wide * side * side))
+        state[f"{at}.0.weight"] = rng.normal(0, scale, (out, wide, side, side)).astype(np.float32)
+        for key, low, high in (
+            ("weight", 0.5, 1.5),
+            ("bias", -0.2, 0.2),
+            ("running_mean", -0.2, 0.2),
+            ("running_var", 0.5, 1.5),
+        ):
+            state[f"{at}.1.{key}"] = rng.uniform(low, high, out).astype(np.float32)
+
+    conv("pebble.body.0", 3, 8, 4)
+    conv("pebble.body.1", 8, 16, 2)
+    conv("pebble.body.2.first", 16, 16, 3)
+    conv("pebble.body.2.second", 16, 16, 3)
+    conv("pebble.body.3", 16, 24, 1)
+    state["to_labels.weight"] = np.zeros((2, 24), np.float32)
+    return state
+
+
+def pictures(n: int, seed: int) -> NDArray[np.uint8]:
+    """Blurred noise: smooth enough to look like something."""
+    rng = np.random.default_rng(seed)
+    coarse = rng.integers(0, 256, (n, 8, 8, 3), np.uint8)
+    return np.stack([cv2.resize(c, (SIZE, SIZE), interpolation=cv2.INTER_CUBIC) for c in coarse])
+
+
+def cosine(a: NDArray[np.float64], b: NDArray[np.float64]) -> float:
+    """Mean cosine of rows."""
+    length = np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1)
+    return float(((a * b).sum(1) / length).mean())
+
+
+def test_both_files_carry_one_network(recipe: dict[str, ModuleType]) -> None:
+    steps = recipe["graph"].build(weights())
+    quantised = recipe["quantise"].quantise(steps, pictures(16, 1), SIZE)
+    exact = recipe["onnx_file"].Float(steps, SIZE)
+    onnx = recipe["sessions"].Onnx(recipe["onnx_file"].qdq_model(quantised))
+    tflite = recipe["sessions"].TfLite(recipe["tflite_file"].tflite_model(quantised))
+    shown = pictures(20, 2)
+    rows = [np.concatenate([f(p) for p in shown]).astype(np.float64) for f in (onnx, tflite)]
+    real = np.concatenate([exact.all(p)["embedding"] for p in shown]).astype(np.float64)
+    assert rows[0].shape == (20, 24)
+    assert rows[0].max() > 100
+    assert np.abs(rows[0] - rows[1]).max() <= 1
+    assert cosine(rows[0], rows[1]) > 0.9999
+    assert cosine(rows[0], real) > 0.995
+    scale = float(recipe["quantise"].pooled(quantised).scale)
+    assert np.abs(rows[0] * scale - real).mean() < 0.02 * real.max()
+
+
+def test_batch_norm_is_folded_and_work_is_counted(recipe: dict[str, ModuleType]) -> None:
+    state = weights()
+    steps = recipe["graph"].build(state)
+    first = steps[0]
+    gamma, var = state["pebble.body.0.1.weight"], state["pebble.body.0.1.running_var"]
+    expected = state["pebble.body.0.0.weight"] * (gamma / np.sqrt(var + 1e-5))[:, None, None, None]
+    np.testing.assert_allclose(first.weight, expected, rtol=1e-5)
+    assert [step.name for step in steps][-1] == "embedding"
+    by_hand = 8 * 3 * 16 * 16**2 + 16 * 8 * 4 * 8**2 + 2 * 16 * 16 * 9 * 8**2 + 24 * 16 * 8**2
+    assert recipe["graph"].macs(steps, SIZE) == by_hand
+
+
+def folder_of(root: Path, counts: dict[str, int]) -> Path:
+    """A folder a label with so many pictures, and one broken file."""
+    rng = np.random.default_rng(0)
+    for label, count in counts.items():
+        (root / label).mkdir(parents=True)
+        for i in range(count):
+            picture = rng.integers(0, 256, (20, 30, 3), np.uint8)
+            cv2.imwrite(str(root / label / f"{i}.png"), picture)
+    (root / "broken.jpg").write_bytes(b"no picture")
+    return root
+
+
+def test_data_survives_bad_pictures_and_lone_classes(
+    recipe: dict[str, ModuleType], tmp_path: Path
+) -> None:
+    root = folder_of(tmp_path / "pictures", {"a": 4, "b": 3, "lone": 1})
+    settings = replace(
+        recipe["settings"].read_settings(CONFIG, pictures=root, work=tmp_path / "work"),
+        least_pictures=8,
+        stored_size=16,
+    )
+    found = recipe["data"].prepare(settings)
+    assert found.pixels.shape == (8, 16, 16, 3)
+    assert found.names == ("a", "b")
+    assert sorted(found.labels.tolist()) == [-1, 0, 0, 0, 0, 1, 1, 1]
+    again = recipe["data"].prepare(settings)
+    np.testing.assert_array_equal(found.pixels, again.pixels)
+    other = replace(settings, stored_size=32)
+    with pytest.raises(recipe["settings"].RecipeError, match="was made from"):
+        recipe["data"].prepare(other)
+
+
+def test_too_few_pictures_and_missing_teachers_are_said(
+    recipe: dict[str, ModuleType], tmp_path: Path
+) -> None:
+    error = recipe["settings"].RecipeError
+    root = folder_of(tmp_path / "pictures", {"a": 2})
+    settings = recipe["settings"].read_settings(
+        CONFIG, pictures=root, work=tmp_path / "work", teachers_folder=tmp_path
+    )
+    with pytest.raises(error, match="fewer than 2000"):
+        recipe["data"].prepare(settings)
+    with pytest.raises(error, match="no folder"):
+        recipe["data"].prepare(replace(settings, pictures=tmp_path / "nowhere"))
+    found = recipe["data"].prepare(replace(settings, least_pictures=2))
+    with pytest.raises(error, match="edgeinc models pull"):
+        recipe["teachers"].embed_all(settings, found)
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [("sizes: 3\n", "unknown settings: sizes"), ("- 1\n", "no mapping"), (":\n:", "YAML")],
+)
+def test_bad_settings_are_said(
+    recipe: dict[str, ModuleType], tmp_path: Path, text: str, sentence: str
+) -> None:
+    (tmp_path / "recipe.yaml").write_text(text)
+    with pytest.raises(recipe["settings"].RecipeError, match=sentence):
+        recipe["settings"].read_settings(tmp_path / "recipe.yaml")
+
+
+def test_every_pass_shows_every_picture_once(recipe: dict[str, ModuleType]) -> None:
+    plan, stage = recipe["plan"], recipe["settings"].Stage(32, 2, 7)
+    rows = np.arange(100, 151)
+    made = plan.Plan(rows, (15,))
+    seen = np.concatenate([plan.rows_at(made, stage, 0, step, 1) for step in range(15)])
+    np.testing.assert_array_equal(np.sort(seen[:51]), rows)
+    np.testing.assert_array_equal(np.sort(seen[51:102]), rows)
+    assert seen[:51].tolist() != seen[51:102].tolist()
+
+
+def test_a_stage_with_a_rate_begins_a_new_cycle(recipe: dict[str, ModuleType]) -> None:
+    plan, stage = recipe["plan"], recipe["settings"].Stage
+    settings = replace(
+        recipe["settings"].read_settings(CONFIG),
+        stages=(stage(32, 1, 10), stage(48, 1, 10), stage(64, 1, 10, rate=0.1)),
+        rate=1.0,
+    )
+    made = plan.Plan(np.arange(1), (50, 50, 100))
+    first, second = (plan.cycle_at(settings, made, step) for step in (99, 100))
+    assert (first.first, first.end, second.first, second.end) == (0, 100, 100, 200)
+    rates = [plan.cycle_at(settings, made, step).rate(step) for step in range(200)]
+    assert max(rates[:100]) == pytest.approx(1.0, rel=1e-3)
+    assert rates[99] < 0.01
+    assert max(rates[100:]) == pytest.approx(0.1, rel=1e-3)
+
+
+def test_cells_average_by_overlap(recipe: dict[str, ModuleType]) -> None:
+    means = recipe["teachers"].cell_means(7, 4)
+    np.testing.assert_allclose(means.sum(1), 1, rtol=1e-6)
+    np.testing.assert_allclose(means.sum(0), 4 / 7, rtol=1e-6)
+    assert means[0, 2] == 0
+
+
+def test_episodes_tell_signal_from_noise(recipe: dict[str, ModuleType]) -> None:
+    rng = np.random.default_rng(0)
+    labels = np.repeat(np.arange(6), 20)
+    noise = rng.random((120, 16))
+    signal = noise + 3 * np.eye(16)[labels]
+    keys = {"ways": 4, "shots": 3, "queries": 10, "draws": 30}
+    blind, _ = recipe["shots"].episodes(recipe["shots"].feature(noise), labels, **keys)
+    clear, _ = recipe["shots"].episodes(recipe["shots"].feature(signal), labels, **keys)
+    assert blind < 0.4
+    assert clear > 0.95
