@@ -32,8 +32,6 @@ def test_the_demo_learns_recognises_and_learns_one_more(engine: Engine, tmp_path
     assert [row.label for row in result.rows] == [*sorted(set(KINDS) - {NEWCOMER}), NEWCOMER]
     assert [row.shown for row in result.rows] == [2, 2, 2, 2, 2, 10]
     assert result.top1 == sum(row.right for row in result.rows) / 20
-    # Random filters tell six kinds apart better than chance does.
-    assert result.top1 > 1 / 6
     assert {c.label: c.examples for c in engine.classes()} == dict.fromkeys(KINDS, 3)
     assert 0 <= result.rejected_before <= result.shown_before == 10
     assert len(lines) == 9
