@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from pathlib import Path
 
 import numpy as np
 from background import of_pictures
 from export import Exported
-from files import write_whole
+from files import write_bytes, write_json
 from quantise import pooled
 from settings import Settings
 
@@ -38,12 +37,12 @@ def write_card(settings: Settings, made: Exported, folder: Path, notes: str) -> 
     twice: first without it.
     """
     for suffix, model in (("onnx", made.onnx), ("tflite", made.tflite)):
-        write_whole(folder / f"{NAME}.{suffix}", lambda file, model=model: file.write(model))
+        write_bytes(folder / f"{NAME}.{suffix}", model)
     path = folder / f"{NAME}.yaml"
     _write(path, _card(settings, made, None, notes))
     statistics = of_pictures(path, settings.pictures, settings.background)
     at = f"{NAME}.background.npz"
-    write_whole(folder / at, lambda file: file.write(statistics))
+    write_bytes(folder / at, statistics)
     asset = Asset(at, len(statistics), hashlib.sha256(statistics).hexdigest(), None)
     _write(path, _card(settings, made, asset, notes))
     write_golden(path, folder / f"{NAME}.golden.json")
@@ -66,8 +65,7 @@ def write_golden(card: Path, out: Path) -> None:
                     "embedding": embedding.astype(np.uint8).tobytes().hex(),
                 }
             )
-    text = json.dumps(rows, indent=1) + "\n"
-    write_whole(out, lambda file: file.write(text.encode()))
+    write_json(out, rows)
 
 
 def _card(settings: Settings, made: Exported, background: Asset | None, notes: str) -> ModelCard:
@@ -111,4 +109,4 @@ def _card(settings: Settings, made: Exported, background: Asset | None, notes: s
 
 
 def _write(path: Path, card: ModelCard) -> None:
-    write_whole(path, lambda file: file.write(dump_card(card).encode()))
+    write_bytes(path, dump_card(card).encode())

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from data import Pictures, square
-from files import write_whole
+from files import write_bytes
 from graph import Step, build, macs
 from numpy.typing import NDArray
 from onnx_file import float_model, qdq_model
@@ -56,7 +56,7 @@ def export(settings: Settings, pictures: Pictures, run: Path) -> Exported:
     folder = run / "export"
     files = ("pebble.onnx", made[0]), ("pebble.tflite", made[1])
     for name, model in (*files, ("pebble.float.onnx", float_model(steps, size))):
-        write_whole(folder / name, lambda file, model=model: file.write(model))
+        write_bytes(folder / name, model)
     log.info("embedding scale %.5f", float(pooled(quantised).scale))
     return Exported(steps, quantised, *made, macs(steps, size), agreement)
 

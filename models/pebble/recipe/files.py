@@ -42,9 +42,14 @@ def write_whole(path: Path, write: Callable[[BinaryIO], object]) -> None:
         part.replace(path)
 
 
+def write_bytes(path: Path, data: bytes) -> None:
+    """Write `data`."""
+    write_whole(path, lambda file: file.write(data))
+
+
 def write_json(path: Path, value: Any) -> None:
     """Write `value` as JSON."""
-    write_whole(path, lambda file: file.write(json.dumps(value, indent=1).encode()))
+    write_bytes(path, json.dumps(value, indent=1).encode())
 
 
 def write_array(path: Path, array: NDArray[Any]) -> None:

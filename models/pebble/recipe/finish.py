@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Callable
 from dataclasses import replace
@@ -12,7 +11,7 @@ import numpy as np
 from card import NAME, write_card
 from data import Pictures, held_out, square
 from export import Exported, export
-from files import write_json, write_whole
+from files import write_bytes, write_json
 from judge import coral, features, read_judge, shots
 from numpy.typing import NDArray
 from onnx_file import Float
@@ -53,11 +52,11 @@ def finish(step: str, settings: Settings, pictures: Pictures, run: Path, out: Pa
         figures = measure(settings, pictures, made, out)
         write_json(run / "figures.json", figures)
         table = as_table(figures)
-        write_whole(out / "figures.md", lambda file: file.write(table.encode()))
+        write_bytes(out / "figures.md", table.encode())
         card = read_card(out / f"{NAME}.yaml")
         notes = (card.notes or "").split("\nFigures")[0].rstrip("\n") + "\n\nFigures\n" + table
         text = dump_card(replace(card, notes=notes))
-        write_whole(out / f"{NAME}.yaml", lambda file: file.write(text.encode()))
+        write_bytes(out / f"{NAME}.yaml", text.encode())
 
 
 def measure(
@@ -154,10 +153,4 @@ def as_table(figures: dict[str, dict[str, str]]) -> str:
 def fixed_point(embedding: NDArray[np.float32]) -> NDArray[np.int16]:
     """Rows of floats as int16; a row's scale cancels in its feature."""
     top = np.maximum(np.abs(embedding).max(1, keepdims=True), 1e-12)
-    return np.rint(embedding / top * 32767).astype(np.int16)
-
-
-def read_figures(path: Path) -> dict[str, dict[str, str]]:
-    """What `judge` left."""
-    figures: dict[str, dict[str, str]] = json.loads(path.read_text("utf-8"))
-    return figures
+    return np.asarray(np.rint(embedding / top * 32767), np.int16)

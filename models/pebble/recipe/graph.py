@@ -28,7 +28,7 @@ class Conv:
     @property
     def pad(self) -> int:
         """Zeros on every side; what TensorFlow's SAME does for these kernels and strides."""
-        return (self.weight.shape[2] - 1) // 2
+        return (int(self.weight.shape[2]) - 1) // 2
 
 
 @dataclass(frozen=True, slots=True)

@@ -83,7 +83,7 @@ class _Writer:
 def tflite_model(quantised: Quantised) -> bytes:
     """TFLite, (1, size, size, 3) int8 -> (1, d) int8; the integers of `quantised`."""
     writer, scales = _Writer(), quantised.scales
-    shape = {INPUT: (1, quantised.size, quantised.size, 3)}
+    shape: dict[str, tuple[int, ...]] = {INPUT: (1, quantised.size, quantised.size, 3)}
     writer.tensor(INPUT, shape[INPUT], schema.TensorType.INT8, _per_tensor(scales[INPUT]))
     for step in quantised.steps:
         if isinstance(step, Conv):

@@ -21,7 +21,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from data import Pictures
-from files import disk_sentences, write_whole
+from files import disk_sentences, write_bytes
 from network import Student, to_input
 from numpy.typing import NDArray
 from plan import cycle_at, make_plan, rows_at, same_so_far
@@ -95,7 +95,7 @@ class Trainer:
         }
         buffer = io.BytesIO()
         torch.save(state, buffer)
-        write_whole(path, lambda file: file.write(buffer.getbuffer()))
+        write_bytes(path, buffer.getvalue())
 
     def load(self, path: Path) -> None:
         """Go on from `path`. Raises `RecipeError` where it belongs to another plan."""
