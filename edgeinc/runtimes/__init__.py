@@ -4,17 +4,16 @@
     embedding = session.run(picture)
 
 What a session promises is in `edgeinc.runtimes.base`. A runtime's package is loaded when a
-network is opened or looked into, never before.
+network is opened or looked into, never before, and so is the module beside this one that
+needs it: what a field device does not use, it does not pay for at every start.
 """
 
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Callable
 from pathlib import Path
 
 from edgeinc.errors import InputError, RuntimeUnavailableError
-from edgeinc.runtimes import inspection, litert, litert_package, onnx
 from edgeinc.runtimes.base import Inspection, RuntimeInfo, Session, TensorInfo, TensorSpec
 from edgeinc.runtimes.function import FunctionSession
 
@@ -42,15 +41,19 @@ def installed() -> tuple[str, ...]:
 
     Nothing is loaded, so a package that is damaged still counts.
     """
+    from edgeinc.runtimes import litert_package
+
     here = {
-        litert_package.NAME: litert_package.installed(),
-        onnx.NAME: importlib.util.find_spec("onnxruntime") is not None,
+        "litert": litert_package.installed(),
+        "onnx": importlib.util.find_spec("onnxruntime") is not None,
     }
     return tuple(name for name in RUNTIMES if here[name])
 
 
 def available() -> tuple[RuntimeInfo, ...]:
     """Return the runtimes that load, with version and devices; this loads them."""
+    from edgeinc.runtimes import litert_package, onnx
+
     found = []
     for info in (litert_package.info, onnx.info):
         try:
@@ -72,7 +75,7 @@ def runtimes_for(device: str) -> tuple[str, ...]:
     """
     if device in ("auto", "cpu"):
         return RUNTIMES
-    return (onnx.NAME,) if device.endswith("ExecutionProvider") else (litert_package.NAME,)
+    return ("onnx",) if device.endswith("ExecutionProvider") else ("litert",)
 
 
 def open_session(
@@ -114,13 +117,13 @@ def open_session(
     """
     if threads is not None and threads < 1:
         raise InputError(f"{threads} threads cannot run a network; give at least 1")
-    openers: dict[str, Callable[..., Session]] = {
-        litert_package.NAME: litert.open_litert,
-        onnx.NAME: onnx.open_onnx,
-    }
-    return openers[_known(runtime)](
-        model, output=output, threads=threads, device=device, strict=strict
-    )
+    if _known(runtime) == "litert":
+        from edgeinc.runtimes.litert import open_litert
+
+        return open_litert(model, output=output, threads=threads, device=device, strict=strict)
+    from edgeinc.runtimes.onnx import open_onnx
+
+    return open_onnx(model, output=output, threads=threads, device=device, strict=strict)
 
 
 def inspect(model: bytes | Path, runtime: str) -> Inspection:
@@ -135,11 +138,11 @@ def inspect(model: bytes | Path, runtime: str) -> Inspection:
         ModelFormatError: The file is damaged.
         RuntimeUnavailableError: A package is not installed; the message names the extra.
     """
-    inspectors: dict[str, Callable[[bytes | Path], Inspection]] = {
-        litert_package.NAME: inspection.inspect_litert,
-        onnx.NAME: inspection.inspect_onnx,
-    }
-    return inspectors[_known(runtime)](model)
+    from edgeinc.runtimes import inspection
+
+    if _known(runtime) == "litert":
+        return inspection.inspect_litert(model)
+    return inspection.inspect_onnx(model)
 
 
 def _known(runtime: str) -> str:

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 from edgeinc.errors import DeviceError, InferenceError, ModelFormatError
-from edgeinc.runtimes import cut_tflite
 from edgeinc.runtimes.base import CPU, Array, Session, physical_cores
 from edgeinc.runtimes.chatter import without_chatter
 from edgeinc.runtimes.helpers import (
@@ -48,6 +47,8 @@ def open_litert(
     options: dict[str, Any] = {"num_threads": threads or physical_cores()}
     net, inner, ran = interpreter(content, **options), None, ON_CPU
     if output is not None and not _ends_at(net, output):
+        from edgeinc.runtimes import cut_tflite
+
         if cut_tflite.can_cut():
             content = cut_tflite.cut(content, output)
         else:
