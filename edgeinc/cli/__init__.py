@@ -6,6 +6,7 @@ every import at every start.
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Sequence
 from importlib import import_module
@@ -120,6 +121,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Args:
         arguments: Words after the program's name; `sys.argv[1:]` when None.
     """
+    # A command is short: numpy's linear algebra would spend longer on waking its threads than
+    # on the work, and take the cores from the backbone, which has threads of its own.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     try:
         result = cli.main(arguments, prog_name="edgeinc", standalone_mode=False)
     except click.ClickException as exc:
