@@ -10,8 +10,9 @@ from edgeinc.heads.choice import NAMES, fit
 from edgeinc.heads.head import Head
 from edgeinc.heads.knn import Knn
 from edgeinc.heads.lda import Lda
-from edgeinc.heads.proto import ClassSimilarity, Proto, class_similarity
+from edgeinc.heads.proto import Proto
 from edgeinc.heads.ridge import Ridge
+from edgeinc.heads.similarity import ClassSimilarity, class_similarity
 
 __all__ = [
     "NAMES",

@@ -1,4 +1,4 @@
-"""Nearest class mean by cosine, and how well a class knows its own examples."""
+"""Nearest class mean by cosine."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ class Proto(Base):
     so that class means stay a function of the exact integer sums. See `Scorer` for the rest.
 
     Attributes:
+        centre: `(d,)` float64, what is taken off; zeros without a background.
         column: Label to column.
     """
 
@@ -30,9 +31,9 @@ class Proto(Base):
     def __init__(self, snapshot: Snapshot, background: Background | None = None) -> None:
         """Fit to a snapshot; `background.mean` has the snapshot's d."""
         super().__init__(snapshot)
-        self._centre = np.zeros(snapshot.dim) if background is None else background.mean
+        self.centre = np.zeros(snapshot.dim) if background is None else background.mean
         self._offset = None if background is None else (UNIT * background.mean).astype(np.float32)
-        self._weights = directions(means(snapshot) - self._centre).astype(np.float32)
+        self._weights = directions(means(snapshot) - self.centre).astype(np.float32)
         self.column = {label: i for i, label in enumerate(snapshot.labels)}
 
     def scores(self, features: NDArray[np.int16]) -> NDArray[np.float32]:
@@ -63,8 +64,8 @@ class Proto(Base):
         y = snapshot.y[index]
         rows = snapshot.rows[index].astype(np.float64)
         others = np.maximum(snapshot.counts[y] - 1, 1)[:, np.newaxis]
-        means_without = directions((snapshot.sums[y] - rows) / (UNIT * others) - self._centre)
-        queries = directions(rows / UNIT - self._centre)
+        means_without = directions((snapshot.sums[y] - rows) / (UNIT * others) - self.centre)
+        queries = directions(rows / UNIT - self.centre)
         own = np.einsum("ij,ij->i", queries, means_without)
         return np.where(snapshot.counts[y] > 1, own, 0.0)
 
@@ -72,36 +73,6 @@ class Proto(Base):
         scores = self.scores(self.snapshot.rows[index]).astype(np.float64)
         scores[np.arange(len(index)), self.snapshot.y[index]] = self.own(index)
         return scores
-
-
-class ClassSimilarity:
-    """How close pictures are to a class's mean: "do I know it at all", whoever it is.
-
-    Attributes:
-        loo: `(n,)` float32, cosine of each of the snapshot's rows to its own class's mean taken
-            without it; 0 where `held_out` is False.
-        held_out: `(n,)` bool, False for the only row of its class, which has no such mean.
-        nearest_other: `(n,)` float32, largest cosine to the mean of another class; -1 without one.
-    """
-
-    def __init__(self, snapshot: Snapshot, background: Background | None = None) -> None:
-        """Measure a snapshot; `background` as for `Proto`."""
-        self._proto = Proto(snapshot, background)
-        each = np.arange(snapshot.total)
-        scores = self._proto.loo.copy()
-        self.held_out: NDArray[np.bool_] = snapshot.counts[snapshot.y] > 1
-        self.loo = np.where(self.held_out, scores[each, snapshot.y], np.float32(0))
-        scores[each, snapshot.y] = -1.0
-        self.nearest_other = scores.max(axis=1, initial=-1.0)
-
-    def cosine(self, features: NDArray[np.int16]) -> NDArray[np.float32]:
-        """Cosines `(n, C)` float32 of `(n, d)` int16 features to the class means."""
-        return self._proto.scores(features)
-
-
-def class_similarity(snapshot: Snapshot, background: Background | None = None) -> ClassSimilarity:
-    """Leave-one-out and query cosines to class means, background-centred where there is one."""
-    return ClassSimilarity(snapshot, background)
 
 
 def directions(rows: NDArray[np.float64]) -> NDArray[np.float64]:

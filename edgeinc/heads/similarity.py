@@ -1,0 +1,120 @@
+"""How close a picture must be to a class's mean to be taken for known."""
+
+from __future__ import annotations
+
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgeinc.features import UNIT, Background, Snapshot
+from edgeinc.heads.base import HELD_OUT
+from edgeinc.heads.proto import Proto
+
+PAIR = 0.72
+"""Mean cosine between two pictures of one class, where no class has two."""
+
+PAIR_CENTRED = 0.3
+"""The same after the background's mean is taken off."""
+
+DEVIATION = 0.05
+"""Standard deviation of a picture's cosine to its class's mean, where examples are few."""
+
+DEVIATION_CENTRED = 0.12
+"""The same after the background's mean is taken off."""
+
+PAIR_WEIGHT = 4.0
+"""Examples beyond the first that the prior mean counts for, for all classes and for each."""
+
+DEVIATION_WEIGHT = 10.0
+"""Held-out examples that the prior deviation counts for."""
+
+DEVIATIONS = 2.0
+"""How far below what is expected of its own pictures a class's threshold lies."""
+
+CHUNK = 2048
+"""Rows worked on at a time."""
+
+
+class ClassSimilarity:
+    """How close pictures are to a class's mean: "do I know it at all", whoever it is.
+
+    Attributes:
+        proto: The class means, whose cosines these are.
+    """
+
+    def __init__(self, snapshot: Snapshot, background: Background | None = None) -> None:
+        """Measure a snapshot; `background` as for `Proto`."""
+        self.proto = Proto(snapshot, background)
+        self._snapshot = snapshot
+        self._centred = background is not None
+
+    def cosine(self, features: NDArray[np.int16]) -> NDArray[np.float32]:
+        """Cosines `(n, C)` float32 of `(n, d)` int16 features to the class means."""
+        return self.proto.scores(features)
+
+    @cached_property
+    def held_out(self) -> NDArray[np.bool_]:
+        """`(n,)`: False for the only row of its class, which has no mean without it."""
+        return np.asarray(self._snapshot.counts[self._snapshot.y] > 1)
+
+    @cached_property
+    def loo(self) -> NDArray[np.float32]:
+        """`(n,)` cosine of each row to its class's mean without it; 0 where not `held_out`."""
+        return self._own(np.arange(self._snapshot.total))
+
+    @cached_property
+    def nearest_other(self) -> NDArray[np.float32]:
+        """`(n,)` largest cosine of each row to the mean of another class; -1 without one."""
+        best = np.full(self._snapshot.total, -1.0, np.float32)
+        for start in range(0, len(best), CHUNK):
+            part = slice(start, start + CHUNK)
+            cosines = self.cosine(self._snapshot.rows[part])
+            cosines[np.arange(len(cosines)), self._snapshot.y[part]] = -1.0
+            best[part] = cosines.max(axis=1)
+        return best
+
+    @cached_property
+    def thresholds(self) -> NDArray[np.float64]:
+        """`(C,)` the least cosine to a class's mean at which a picture is taken for known.
+
+        If two pictures of a class have the cosine r on average, a picture's cosine to the mean of
+        k others is about `r / sqrt(r + (1 - r) / k)`. r comes from the exact sums, drawn towards
+        the mean of all classes and that towards a fixed one; the threshold lies `DEVIATIONS`
+        standard deviations below, by the scatter of the held-out rows of all classes together.
+        """
+        snapshot = self._snapshot
+        counts = snapshot.counts.astype(np.float64)
+        more = counts - 1.0
+        # Sums over all rows, and over all pairs of rows, of inner products off the centre.
+        sums = snapshot.sums / UNIT
+        centre = self.proto.centre
+        squares = counts * (1.0 + centre @ centre) - 2.0 * (sums @ centre)
+        sums -= counts[:, np.newaxis] * centre
+        pairs = np.einsum("ij,ij->i", sums, sums) - squares
+        cosine = np.clip(pairs / np.maximum(more * squares, 1e-9), 0.0, 1.0)
+        prior = PAIR_CENTRED if self._centred else PAIR
+        common = (PAIR_WEIGHT * prior + more @ cosine) / (PAIR_WEIGHT + more.sum())
+        own = (PAIR_WEIGHT * common + more * cosine) / (PAIR_WEIGHT + more)
+        spread = DEVIATION_CENTRED if self._centred else DEVIATION
+        rows = np.flatnonzero(self.held_out)
+        rows = rows[:: max(1, -(-len(rows) // HELD_OUT))]
+        misses = self._own(rows) - expected(own, more)[snapshot.y[rows]]
+        variance = DEVIATION_WEIGHT * spread**2 + float(misses @ misses)
+        deviation = np.sqrt(variance / (DEVIATION_WEIGHT + len(rows)))
+        return np.asarray(expected(own, counts) - DEVIATIONS * deviation)
+
+    def _own(self, index: NDArray[np.intp]) -> NDArray[np.float32]:
+        parts = [self.proto.own(index[i : i + CHUNK]) for i in range(0, len(index), CHUNK)]
+        return np.concatenate([np.zeros(0), *parts]).astype(np.float32)
+
+
+def expected(pair: NDArray[np.float64], count: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Cosine of a picture to the mean of `count` others, if it is `pair` to each on average."""
+    pair = np.maximum(pair, 1e-6)
+    return np.asarray(pair / np.sqrt(pair + (1.0 - pair) / np.maximum(count, 1.0)))
+
+
+def class_similarity(snapshot: Snapshot, background: Background | None = None) -> ClassSimilarity:
+    """Leave-one-out and query cosines to class means, background-centred where there is one."""
+    return ClassSimilarity(snapshot, background)
