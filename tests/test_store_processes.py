@@ -17,7 +17,8 @@ from pathlib import Path
 import pytest
 
 from edgeinc.errors import StoreError, StoreReadOnlyError
-from edgeinc.store import peek, schema
+from edgeinc.store import checks, opening, peek, schema
+from edgeinc.store.records import Identity
 from tests.stores import contents, enroll, labels_of, open_store
 
 ROOT = Path(__file__).parents[1]
@@ -47,12 +48,11 @@ def test_nothing_that_was_acknowledged_is_lost_to_a_kill(tmp_path: Path) -> None
     path = tmp_path / "a.db"
     acknowledged: set[str] = set()
     for kill in range(6):
-        enroller = start(ENROL, path, 10_000 * kill)
-        lines = [enroller.stdout.readline()]
-        time.sleep(rng.random() / 10)
-        enroller.kill()
-        lines += enroller.stdout.readlines()
-        enroller.wait()
+        with start(ENROL, path, 10_000 * kill) as enroller:
+            lines = [enroller.stdout.readline()]
+            time.sleep(rng.random() / 10)
+            enroller.kill()
+            lines += enroller.stdout.readlines()
         acknowledged.update(id for line in lines if line.endswith("\n") for id in line.split())
         with open_store(path) as store:
             there = set(contents(store))
@@ -78,7 +78,8 @@ def half_written(tmp_path: Path) -> Path:
     path = tmp_path / "half.db"
     with open_store(path) as store:
         enroll(store, "nut", *range(50))
-    assert start(HALF, path).wait() == -signal.SIGKILL
+    with start(HALF, path) as writer:
+        assert writer.wait() == -signal.SIGKILL
     assert Path(f"{path}-journal").stat().st_size > 4096
     return path
 
@@ -179,9 +180,8 @@ def test_a_file_that_may_not_be_read(protected: Path) -> None:
 
 def test_another_process_is_seen_and_never_half_way(tmp_path: Path) -> None:
     path = tmp_path / "a.db"
-    with open_store(path) as store:
+    with open_store(path) as store, start(ENROL, path, 0) as enroller:
         version, changes, seen = store.version(), 0, 0
-        enroller = start(ENROL, path, 0)
         end = time.monotonic() + 20
         while changes < 5 and time.monotonic() < end:
             if store.version() == version:
@@ -193,7 +193,6 @@ def test_another_process_is_seen_and_never_half_way(tmp_path: Path) -> None:
             assert counted >= seen
             seen = counted
         enroller.kill()
-        enroller.stdout.close()
         enroller.wait()
         assert changes == 5
         assert seen >= 2
@@ -226,6 +225,33 @@ def test_processes_that_make_the_same_store_agree(tmp_path: Path) -> None:
     ids = {maker.communicate()[0] for maker in makers}
     assert len(ids) == 1
     assert len(ids.pop().strip()) == 32
+
+
+def test_being_second_to_make_or_upgrade_a_store_does_nothing(tmp_path: Path) -> None:
+    with open_store(tmp_path / "a.db") as store:
+        enroll(store, "nut", 1)
+        opening._create(store._db, Identity("other", "e" * 64, 9), 0.0)
+        checks._upgrade(store._db, 1)
+    with open_store(tmp_path / "a.db") as store:
+        assert labels_of(store) == {"nut": 1}
+
+
+def test_writers_take_turns(tmp_path: Path) -> None:
+    """Two connections, as two processes have them; each waits for the other."""
+
+    def work(part: int) -> None:
+        with open_store(tmp_path / "a.db") as store:
+            for seed in range(15 * part, 15 * part + 15):
+                enroll(store, "nut", seed)
+
+    threads = [threading.Thread(target=work, args=(part,)) for part in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    with open_store(tmp_path / "a.db") as store:
+        assert labels_of(store) == {"nut": 30}
+        assert len(store.log()) == 30
 
 
 def test_a_forked_child_opens_its_own(tmp_path: Path) -> None:
