@@ -15,6 +15,10 @@ from edgeinc.heads.temperature import best_factor
 HELD_OUT = 2000
 """Rows that are held out to choose a head and a temperature; no more where there are more."""
 
+LEAST = 3
+"""Examples that a class must have for its rows to be judged: with one of two held out, the other
+alone stands against classes of two and is at a disadvantage that no new picture will meet."""
+
 CELLS = 4_000_000
 """Scores that are computed for it at most."""
 
@@ -56,7 +60,8 @@ class Base(ABC):
 
     Attributes:
         name: The head's.
-        default: Temperature at one shot, as measured on pictures that are used for nothing else.
+        default: Temperature at one shot, in units of the scores' `scale`, as measured on pictures
+            that are used for nothing else.
         decay: How it falls with the shots: `default * shots**-decay`.
         labels: C labels in canonical order, the columns of the scores.
         snapshot: The examples that it is fitted to.
@@ -110,16 +115,21 @@ class Base(ABC):
         """See `Scorer`: the default for so many shots, and what held-out rows say against it."""
         if not len(self.labels):
             return self.default
-        shots = self.shots
+        shots, first = self.shots, self.default * self.scale
         rows = evidence_rows(self.snapshot)
         if not len(rows):
-            return self.default * float(shots**-self.decay)
+            return first * float(shots**-self.decay)
         y = self.snapshot.y[rows]
         weights = 1.0 / self.snapshot.counts[y]
         # Held-out rows were scored with one example less.
-        before = self.default * float(max(shots - 1, 1.0) ** -self.decay)
+        before = first * float(max(shots - 1, 1.0) ** -self.decay)
         factor = best_factor(self.evidence, y, weights, before)
-        return self.default * float(shots**-self.decay) * factor
+        return first * float(shots**-self.decay) * factor
+
+    @property
+    def scale(self) -> float:
+        """How large differences of scores are, beyond what shots and examples say."""
+        return 1.0
 
     @cached_property
     def shots(self) -> float:
@@ -128,13 +138,13 @@ class Base(ABC):
 
 
 def evidence_rows(snapshot: Snapshot) -> NDArray[np.intp]:
-    """Rows `(m,)` by which heads are judged: those that can be held out, or some of them.
+    """Rows `(m,)` by which heads are judged: those of classes of `LEAST` examples or more.
 
-    Where they are very many, evenly spaced ones in canonical order; none for a single class.
+    Where they are very many, only some, evenly spaced in canonical order; none for one class.
     """
     if len(snapshot.labels) < 2:
         return np.zeros(0, np.intp)
-    rows = np.flatnonzero(snapshot.counts[snapshot.y] > 1)
+    rows = np.flatnonzero(snapshot.counts[snapshot.y] >= LEAST)
     most = max(1, min(HELD_OUT, CELLS // len(snapshot.labels)))
     return rows[:: max(1, -(-len(rows) // most))]
 
@@ -144,6 +154,19 @@ def product(weights: NDArray[np.float32], rows: NDArray[np.float32]) -> NDArray[
     if len(rows) == 1:
         return np.asarray(weights @ rows[0])[np.newaxis]
     return np.asarray(rows @ weights.T)
+
+
+def spread(snapshot: Snapshot, centre: NDArray[np.float64] | None = None) -> float:
+    """Variance of the examples over their mean squared distance to a centre, 0.001 to 1.
+
+    Cosines of examples that all resemble each other differ by little.
+    """
+    n = max(snapshot.total, 1)
+    mean = snapshot.sums.sum(axis=0) / (UNIT * n)
+    middle = np.zeros(snapshot.dim) if centre is None else centre
+    # Features have length 1, so that their mean square is known without looking at them.
+    square = 1.0 - 2.0 * float(mean @ middle) + float(middle @ middle)
+    return float(np.clip((1.0 - mean @ mean) / max(square, 1e-3), 1e-3, 1.0))
 
 
 def means(snapshot: Snapshot) -> NDArray[np.float64]:

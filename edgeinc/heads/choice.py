@@ -56,7 +56,7 @@ def choose(snapshot: Snapshot, background: Background | None = None) -> Scorer:
     at its own temperature and each class counting the same. Another head is taken when it gains
     more than one standard error of the paired difference over `ridge` (the rule of one standard
     error, Breiman et al. 1984); of several, the one that gains most beyond it. With no class of
-    two examples there is nothing to hold out, and with more than `LARGE` examples no need.
+    three examples there is no telling, and with more than `LARGE` examples no need.
 
     Tried besides are `cubic`, which wins from a dozen examples a class, `knn`, and `proto` where
     there is a background; `lda` never won where these had not.

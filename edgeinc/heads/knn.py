@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgeinc.features import UNIT, Snapshot
-from edgeinc.heads.base import Base, product
+from edgeinc.heads.base import Base, product, spread
 from edgeinc.heads.space import Space
 
 
@@ -17,7 +17,7 @@ class Knn(Base):
     """
 
     name = "knn"
-    default = 0.035
+    default = 0.11
     decay = 0.35
 
     def __init__(self, snapshot: Snapshot, *, space: Space | None = None) -> None:
@@ -27,6 +27,11 @@ class Knn(Base):
         self._rows = snapshot.rows.astype(np.float32)
         self._rows /= UNIT
         self._starts = np.concatenate([[0], np.cumsum(snapshot.counts)])[:-1].astype(np.intp)
+
+    @property
+    def scale(self) -> float:
+        """See `Base`: cosines differ by as much as examples do."""
+        return spread(self.snapshot)
 
     def scores(self, features: NDArray[np.int16]) -> NDArray[np.float32]:
         """Cosines `(n, C)` float32 of `(n, d)` int16 features to each class's nearest example."""

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgeinc.features import UNIT, Background, Snapshot
-from edgeinc.heads.base import Base, means, product
+from edgeinc.heads.base import Base, means, product, spread
 
 TINY = 1e-6
 """Length, relative to a feature's, below which a centred vector is rounding and no direction."""
@@ -25,7 +25,7 @@ class Proto(Base):
     """
 
     name = "proto"
-    default = 0.035
+    default = 0.11
     decay = 0.35
 
     def __init__(self, snapshot: Snapshot, background: Background | None = None) -> None:
@@ -35,6 +35,11 @@ class Proto(Base):
         self._offset = None if background is None else (UNIT * background.mean).astype(np.float32)
         self._weights = directions(means(snapshot) - self.centre).astype(np.float32)
         self.column = {label: i for i, label in enumerate(snapshot.labels)}
+
+    @property
+    def scale(self) -> float:
+        """See `Base`: cosines differ by as much as examples do."""
+        return spread(self.snapshot, self.centre)
 
     def scores(self, features: NDArray[np.int16]) -> NDArray[np.float32]:
         """Cosines `(n, C)` float32 of `(n, d)` int16 features to the class means."""

@@ -1,0 +1,277 @@
+"""Features: exact, the same everywhere; sums that follow every change exactly."""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import math
+import pickle
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from edgeinc.errors import CardError, InputError, LabelNotFoundError, SampleNotFoundError
+from edgeinc.features import UNIT, Background, Examples, Snapshot, to_features
+
+DIM = 6
+GOLDEN = "a0a2782ea1539d59d878da4ef94a168215ad46c30b0940b10fe39935f1a60107"
+# Few different rows, so that equal ones meet.
+ROWS = to_features(
+    np.random.default_rng(5).integers(0, 256, (8, DIM)).astype(np.uint8), nonnegative=True
+)
+LABELS = ("bolt", "nut", "Ösen", "")
+
+
+def blend(n: int, d: int, top: int, low: int = 0) -> NDArray[np.int64]:
+    """Integers that are the same on every machine and with every numpy."""
+    i = np.arange(n * d, dtype=np.int64).reshape(n, d)
+    return low + (i * 2654435761 >> 7) % (top - low)
+
+
+@given(st.lists(st.integers(0, 255), min_size=1, max_size=40))
+@settings(max_examples=200, derandomize=True)
+def test_nonnegative_map_is_one_rounding_a_step(values: list[int]) -> None:
+    found = to_features(np.array([values], np.uint8), nonnegative=True)[0].tolist()
+    total = max(sum(values), 1)
+    assert found == [round(math.sqrt(v / total) * UNIT) for v in values]
+
+
+@given(st.lists(st.integers(-32768, 32767), min_size=1, max_size=40))
+@settings(max_examples=200, derandomize=True)
+def test_signed_map_is_one_rounding_a_step(values: list[int]) -> None:
+    found = to_features(np.array([values], np.int16), nonnegative=False)[0].tolist()
+    length = max(math.sqrt(sum(v * v for v in values)), 1.0)
+    assert found == [round(v * UNIT / length) for v in values]
+
+
+def test_features_are_the_same_on_every_processor() -> None:
+    """Golden: changes here make every store's head another one."""
+    small = to_features(blend(50, 1280, 256).astype(np.uint8), nonnegative=True)
+    wide = to_features(blend(50, 512, 32768).astype(np.int16), nonnegative=True)
+    signed = to_features(blend(50, 512, 32768, -32768).astype(np.int16), nonnegative=False)
+    digest = hashlib.sha256()
+    for part in (small, wide, signed):
+        digest.update(part.astype("<i2").tobytes())
+    assert digest.hexdigest() == GOLDEN
+
+
+def test_features_have_unit_length_and_zero_stays_zero() -> None:
+    x = blend(20, 300, 256).astype(np.uint8)
+    x[3] = 0
+    f = to_features(x, nonnegative=True).astype(np.float64) / UNIT
+    lengths = np.sqrt((f**2).sum(axis=1))
+    assert lengths[3] == 0
+    assert np.abs(np.delete(lengths, 3) - 1).max() < 1e-4
+
+
+def test_one_row_and_a_batch_agree() -> None:
+    x = blend(20, 300, 256).astype(np.uint8)
+    batch = to_features(x, nonnegative=True)
+    assert all(
+        (to_features(x[i : i + 1], nonnegative=True)[0] == batch[i]).all() for i in range(20)
+    )
+
+
+def test_no_row_is_fine() -> None:
+    assert to_features(np.zeros((0, 7), np.uint8), nonnegative=True).shape == (0, 7)
+    assert to_features(np.zeros((0, 7), np.int16), nonnegative=False).shape == (0, 7)
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [np.zeros(3, np.uint8), np.zeros((1, 3), np.float32), np.zeros((1, 3), np.int32)],
+    ids=["flat", "float", "wide"],
+)
+def test_what_is_no_embedding_is_refused(bad: NDArray[np.uint8]) -> None:
+    with pytest.raises(InputError, match="uint8 or int16"):
+        to_features(bad, nonnegative=True)
+
+
+def test_negative_in_a_nonnegative_embedding_is_refused() -> None:
+    with pytest.raises(InputError, match="card"):
+        to_features(np.array([[1, -1]], np.int16), nonnegative=True)
+
+
+operation = st.tuples(
+    st.sampled_from(["add", "remove", "relabel", "merge", "gram"]),
+    st.sampled_from(LABELS),
+    st.sampled_from(LABELS),
+    st.lists(st.integers(0, len(ROWS) - 1), min_size=1, max_size=4),
+)
+
+
+def same(one: Snapshot, other: Snapshot) -> bool:
+    return (
+        one.labels == other.labels
+        and one.keys == other.keys
+        and one.total == other.total
+        and np.array_equal(one.counts, other.counts)
+        and np.array_equal(one.sums, other.sums)
+        and np.array_equal(one.rows, other.rows)
+        and np.array_equal(one.y, other.y)
+        and np.array_equal(one.gram, other.gram)
+    )
+
+
+@given(st.lists(operation, max_size=25))
+@settings(max_examples=150, derandomize=True, deadline=None)
+def test_any_history_equals_a_fresh_start(history: list[tuple[str, str, str, list[int]]]) -> None:
+    """Sums, rows and Gram depend on the surviving examples alone, to the last bit."""
+    examples = Examples(DIM)
+    model: list[tuple[str, int, str]] = []
+    for step, (what, label, other, picks) in enumerate(history):
+        if what == "add":
+            names = [f"{step}-{i}" for i in range(len(picks))]
+            examples.add(label, ROWS[picks], names)
+            model += [(label, pick, name) for pick, name in zip(picks, names, strict=True)]
+        elif what == "remove":
+            mine = [entry for entry in model if entry[0] == label][: len(picks)]
+            if mine:
+                examples.remove(label, ROWS[[e[1] for e in mine]], [e[2] for e in mine])
+                model = [entry for entry in model if entry not in mine]
+        elif what == "relabel":
+            if any(entry[0] == label for entry in model):
+                examples.relabel(label, other)
+                model = [(other if e[0] == label else e[0], *e[1:]) for e in model]
+        elif what == "merge":
+            second = Examples(DIM)
+            second.add(label, ROWS[picks], [f"m{step}-{i}" for i in range(len(picks))])
+            examples.merge(second)
+            model += [(label, pick, f"m{step}-{i}") for i, pick in enumerate(picks)]
+        else:
+            # Once a Gram has been asked for, it follows by what changed since.
+            rows = examples.snapshot()
+            wide = rows.rows.astype(np.int64)
+            assert np.array_equal(rows.gram, wide.T @ wide)
+    fresh = Examples(DIM)
+    for label, pick, name in reversed(model):
+        fresh.add(label, ROWS[pick : pick + 1], [name])
+    assert same(examples.snapshot(), fresh.snapshot())
+    assert examples.labels == tuple(sorted({entry[0] for entry in model}))
+    assert examples.total == len(model)
+
+
+def test_snapshot_is_in_canonical_order() -> None:
+    examples = Examples(DIM)
+    for label in ("b", "a", "B", "ä"):
+        examples.add(label, ROWS[[3, 1, 2]], ["x", "y", "z"])
+    snapshot = examples.snapshot()
+    assert snapshot.labels == ("B", "a", "b", "ä")
+    assert snapshot.y.tolist() == [0] * 3 + [1] * 3 + [2] * 3 + [3] * 3
+    contents = [row.tobytes() for row in snapshot.rows[:3]]
+    assert contents == sorted(contents)
+    key_of = dict(zip(contents, snapshot.keys[:3], strict=True))
+    assert key_of[ROWS[3].tobytes()] == "x"
+
+
+def test_snapshot_does_not_move() -> None:
+    examples = Examples(DIM)
+    examples.add("a", ROWS[:3])
+    before = examples.snapshot()
+    examples.add("a", ROWS[3:5])
+    examples.add("b", ROWS[:1])
+    examples.remove("a", ROWS[:1])
+    assert before.labels == ("a",)
+    assert before.total == 3
+    assert np.array_equal(before.sums, ROWS[:3].sum(axis=0, dtype=np.int64)[np.newaxis])
+    wide = ROWS[:3].astype(np.int64)
+    assert np.array_equal(before.gram, wide.T @ wide)
+    with pytest.raises(ValueError, match="read-only"):
+        before.rows[0, 0] = 1
+    with pytest.raises(ValueError, match="read-only"):
+        before.gram[0, 0] = 1
+
+
+def test_removal_takes_the_row_with_the_key() -> None:
+    examples = Examples(DIM)
+    examples.add("a", ROWS[[0, 0, 0]], ["p", "q", "r"])
+    examples.remove("a", ROWS[:1], ["q"])
+    assert examples.snapshot().keys == ("p", "r")
+
+
+def test_failed_removal_changes_nothing() -> None:
+    examples = Examples(DIM)
+    examples.add("a", ROWS[:2], ["p", "q"])
+    before = examples.snapshot()
+    with pytest.raises(SampleNotFoundError, match="not among"):
+        examples.remove("a", ROWS[[0, 5]])
+    with pytest.raises(SampleNotFoundError, match="not among"):
+        examples.remove("a", ROWS[:1], ["q"])
+    with pytest.raises(SampleNotFoundError, match="not among"):
+        examples.remove("a", ROWS[[0, 0]])
+    with pytest.raises(LabelNotFoundError, match="'b'"):
+        examples.remove("b", ROWS[:1])
+    with pytest.raises(LabelNotFoundError, match="'b'"):
+        examples.relabel("b", "a")
+    assert same(before, examples.snapshot())
+
+
+def test_last_example_takes_its_class_along() -> None:
+    examples = Examples(DIM)
+    examples.add("a", ROWS[:1])
+    examples.remove("a", ROWS[:1])
+    empty = examples.snapshot()
+    assert empty.labels == ()
+    assert empty.rows.shape == (0, DIM)
+    assert empty.sums.shape == (0, DIM)
+    assert not empty.gram.any()
+    assert examples.count("a") == 0
+
+
+@pytest.mark.parametrize(
+    ("rows", "keys"),
+    [
+        (ROWS[0], None),
+        (ROWS[:, :3], None),
+        (ROWS.astype(np.int32), None),
+        (ROWS[:2], ["only one"]),
+    ],
+    ids=["flat", "short", "wide", "keys"],
+)
+def test_what_is_no_feature_is_refused(rows: NDArray[np.int16], keys: list[str] | None) -> None:
+    with pytest.raises(InputError):
+        Examples(DIM).add("a", rows, keys)
+
+
+def test_other_lengths_do_not_merge() -> None:
+    with pytest.raises(InputError, match="same backbone"):
+        Examples(DIM).merge(Examples(DIM + 1))
+
+
+def test_copies_and_pickles_are_independent() -> None:
+    examples = Examples(DIM)
+    examples.add("a", ROWS[:3])
+    assert examples.snapshot().gram.any()
+    for twin in (copy.deepcopy(examples), pickle.loads(pickle.dumps(examples))):
+        assert same(twin.snapshot(), examples.snapshot())
+        twin.add("b", ROWS[:1])
+        assert examples.labels == ("a",)
+
+
+def test_background_survives_its_file() -> None:
+    background = Background.of(ROWS)
+    data = background.to_bytes()
+    assert data == background.to_bytes()
+    again = Background.from_bytes(data)
+    assert again.count == len(ROWS)
+    assert np.allclose(again.mean, ROWS.mean(axis=0) / UNIT, atol=1e-6)
+    assert again.to_bytes() == data
+
+
+def test_background_of_nothing_is_refused() -> None:
+    with pytest.raises(InputError, match="at least one"):
+        Background.of(ROWS[:0])
+
+
+def test_damaged_background_is_refused() -> None:
+    data = Background.of(ROWS).to_bytes()
+    for cut in (0, 1, 10, len(data) // 2, len(data) - 1):
+        with pytest.raises(CardError):
+            Background.from_bytes(data[:cut])
+    with pytest.raises(CardError, match="shape or value"):
+        Background.from_bytes(Background(np.full(4, np.nan), 3).to_bytes())
+    with pytest.raises(CardError, match="shape or value"):
+        Background.from_bytes(Background(np.zeros(4), 0).to_bytes())
