@@ -6,6 +6,7 @@ import copy
 import hashlib
 import math
 import pickle
+from collections.abc import Sequence
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ from numpy.typing import NDArray
 
 from edgeinc.errors import CardError, InputError, LabelNotFoundError, SampleNotFoundError
 from edgeinc.features import UNIT, Background, Examples, Snapshot, to_features
+from edgeinc.features import snapshot as snapshot_room
 
 DIM = 6
 GOLDEN = "a0a2782ea1539d59d878da4ef94a168215ad46c30b0940b10fe39935f1a60107"
@@ -183,6 +185,32 @@ def test_snapshot_does_not_move() -> None:
         before.rows[0, 0] = 1
     with pytest.raises(ValueError, match="read-only"):
         before.gram[0, 0] = 1
+
+
+def test_gram_follows_by_what_changed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A Gram computed late, from an old snapshot, still saves going through all rows."""
+    worked: list[int] = []
+    real = snapshot_room.accumulate
+
+    def counting(total: NDArray[np.float64], rows: Sequence[bytes], sign: int) -> None:
+        worked.append(len(rows))
+        real(total, rows, sign)
+
+    monkeypatch.setattr(snapshot_room, "accumulate", counting)
+    examples = Examples(DIM)
+    examples.add("a", np.repeat(ROWS, 5, axis=0))
+    early = examples.snapshot()
+    examples.add("b", ROWS[:2])
+    middle = examples.snapshot()
+    examples.remove("a", ROWS[5:6])
+    assert early.gram[0, 0] > 0
+    worked.clear()
+    late = examples.snapshot()
+    wide = late.rows.astype(np.int64)
+    assert np.array_equal(late.gram, wide.T @ wide)
+    assert sum(worked) == 3
+    wide = middle.rows.astype(np.int64)
+    assert np.array_equal(middle.gram, wide.T @ wide)
 
 
 def test_removal_takes_the_row_with_the_key() -> None:

@@ -13,6 +13,9 @@ from numpy.typing import NDArray
 from edgeinc.errors import InputError, LabelNotFoundError, SampleNotFoundError
 from edgeinc.features.snapshot import ROW, ClassBlock, Gram, Snapshot
 
+HANDED = 64
+"""Grams handed out that are watched for having been computed."""
+
 
 class Examples:
     """A multiset of labelled features with integer sums that follow every change exactly.
@@ -31,13 +34,14 @@ class Examples:
         """Start empty, for features of length `dim`."""
         self.dim = dim
         self._blocks: dict[str, ClassBlock] = {}
-        # Rows that came and went since `_base` was computed. Without a base the Gram is computed
-        # from all rows, and there is nothing to keep.
+        # The latest Gram known to be computed, and the rows that came and went since. Without
+        # one the Gram is computed from all rows.
         self._base: Gram | None = None
         self._added: list[bytes] = []
         self._removed: list[bytes] = []
-        self._latest: Gram | None = None
-        self._taken = (0, 0)
+        # Grams handed out since, any of which somebody may be computing, each with how much of
+        # the two lists it holds.
+        self._handed: list[tuple[Gram, int, int]] = []
 
     def __getstate__(self) -> dict[str, object]:
         """What a copy or a pickle takes along: the examples, not what was computed from them."""
@@ -156,7 +160,6 @@ class Examples:
         self._rebase()
         if self._base is None:
             gram = Gram(self.dim, [block for _, block in blocks])
-            self._added, self._removed = [], []
         else:
             came, went = Counter(self._added), Counter(self._removed)
             gram = Gram(
@@ -165,20 +168,24 @@ class Examples:
                 added=tuple((came - went).elements()),
                 removed=tuple((went - came).elements()),
             )
-        self._latest, self._taken = gram, (len(self._added), len(self._removed))
+        self._handed = [*self._handed[-HANDED:], (gram, len(self._added), len(self._removed))]
         return Snapshot(self.dim, blocks, gram)
 
     def _rebase(self) -> None:
-        """Start from the latest Gram that somebody computed, or drop one that is no use."""
-        if self._latest is not None and self._latest.known:
-            self._base, self._latest = self._latest, None
-            del self._added[: self._taken[0]], self._removed[: self._taken[1]]
-        elif self._base is not None and len(self._added) + len(self._removed) > self.total:
-            self._base, self._added, self._removed = None, [], []
+        """Start from the last Gram that has been computed; drop a base that is no use."""
+        for i, (gram, added, removed) in reversed(list(enumerate(self._handed))):
+            if gram.known:
+                self._base = gram
+                del self._added[:added], self._removed[:removed]
+                later = self._handed[i + 1 :]
+                self._handed = [(g, a - added, r - removed) for g, a, r in later]
+                return
+        if len(self._added) + len(self._removed) > self.total:
+            self._base, self._handed, self._added, self._removed = None, [], [], []
 
     def _follow(self, added: Sequence[bytes], removed: Sequence[bytes]) -> None:
-        """Remember what changed since the last Gram that somebody may have computed."""
-        if self._base is not None or self._latest is not None:
+        """Remember what changed since a Gram that has been or may be computed."""
+        if self._base is not None or self._handed:
             self._added.extend(added)
             self._removed.extend(removed)
 
