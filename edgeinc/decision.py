@@ -12,21 +12,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from edgeinc.features import Snapshot
-from edgeinc.heads import ClassSimilarity
 from edgeinc.types import Candidate
 
-__all__ = ["FIRST_THRESHOLD", "Decision", "Ranking", "decide", "softmax", "thresholds"]
+__all__ = ["Decision", "Ranking", "decide", "softmax"]
 
 CANDIDATES = 5
-# Own-class cosines of a class of which nothing is known yet, and how many examples that
-# guess is worth.
-PRIOR_MEAN = 0.75
-PRIOR_DEVIATION = 0.08
-PRIOR_WEIGHT = 5.0
-DEVIATIONS = 3.0
-FIRST_THRESHOLD = PRIOR_MEAN - DEVIATIONS * PRIOR_DEVIATION
-"""Threshold of a class whose own has not been worked out yet."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,31 +59,6 @@ def softmax(scores: NDArray[np.float32], temperature: float) -> NDArray[np.float
     shifted = np.exp((scores - scores.max()) / np.float32(temperature))
     result: NDArray[np.float32] = shifted / shifted.sum()
     return result
-
-
-def thresholds(snapshot: Snapshot, similarity: ClassSimilarity) -> dict[str, float]:
-    """The least similarity at which a picture is taken for each class.
-
-    Three standard deviations below the mean of the class's own leave-one-out cosines; mean
-    and deviation of a class with few examples are drawn towards fixed ones, which count as
-    `PRIOR_WEIGHT` examples.
-
-    Args:
-        snapshot: C classes.
-        similarity: Measured on it.
-
-    Returns:
-        Label to threshold, a cosine.
-    """
-    held = similarity.held_out
-    limits = {}
-    for i, label in enumerate(snapshot.labels):
-        own = similarity.loo[held & (snapshot.y == i)].astype(np.float64)
-        weight = PRIOR_WEIGHT + len(own)
-        mean = (PRIOR_WEIGHT * PRIOR_MEAN + own.sum()) / weight
-        square = PRIOR_WEIGHT * PRIOR_DEVIATION**2 + ((own - mean) ** 2).sum()
-        limits[label] = float(mean - DEVIATIONS * np.sqrt(square / weight))
-    return limits
 
 
 def decide(ranking: Ranking) -> Decision:

@@ -8,17 +8,17 @@ and until then a class that the fitted head has not seen is recognised by its me
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from edgeinc.decision import FIRST_THRESHOLD, Ranking, softmax, thresholds
+from edgeinc.decision import Ranking, softmax
 from edgeinc.errors import InputError
 from edgeinc.features import Background, Examples, Snapshot
-from edgeinc.heads import NAMES, Knn, Proto, Scorer, class_similarity, fit
+from edgeinc.heads import NAMES, ClassSimilarity, Knn, Scorer, class_similarity, fit
 
 __all__ = ["Fitted", "Group", "Learner"]
 
@@ -34,8 +34,7 @@ class Fitted:
     version: int
     snapshot: Snapshot
     scorer: Scorer
-    proto: Proto
-    thresholds: dict[str, float]
+    similarity: ClassSimilarity
 
 
 class Learner:
@@ -61,7 +60,7 @@ class Learner:
         self._examples = Examples(dim)
         self._version = 0
         self._fitted: Fitted | None = None
-        self._means: tuple[int, Proto] | None = None
+        self._means: tuple[int, ClassSimilarity] | None = None
         self._look_up: tuple[int, Knn] | None = None
         self._worker = ThreadPoolExecutor(max_workers=1, thread_name_prefix="edgeinc-refit")
         self._refit: Future[None] | None = None
@@ -99,12 +98,10 @@ class Learner:
             if self._refit is not None and self._refit.done():
                 self._refit.result()
             means = self._current_means()
-            if means.labels != fitted.scorer.labels:
+            if means.proto.labels != fitted.scorer.labels:
                 return _in_between(fitted, means, features)
         probabilities = _probabilities(fitted.scorer, features)
-        return _ranking(
-            fitted.scorer.labels, probabilities, fitted.proto, fitted.thresholds, features
-        )
+        return _ranking(fitted.scorer.labels, probabilities, fitted.similarity, features)
 
     def nearest(self, features: Features, k: int) -> list[tuple[str, float]]:
         """The k nearest examples of one picture.
@@ -164,19 +161,15 @@ class Learner:
                 snapshot = self._examples.snapshot()
             scorer = fit(self._head, snapshot, self._background)
             similarity = class_similarity(snapshot, self._background)
-            self._fitted = Fitted(
-                version,
-                snapshot,
-                scorer,
-                Proto(snapshot, self._background),
-                thresholds(snapshot, similarity),
-            )
+            # Both are worked out when first asked for: here rather than at a prediction.
+            _ = scorer.temperature, similarity.thresholds
+            self._fitted = Fitted(version, snapshot, scorer, similarity)
 
-    def _current_means(self) -> Proto:
+    def _current_means(self) -> ClassSimilarity:
         with self._lock:
             if self._means is None or self._means[0] != self._version:
                 snapshot = self._examples.snapshot()
-                self._means = (self._version, Proto(snapshot, self._background))
+                self._means = (self._version, class_similarity(snapshot, self._background))
             return self._means[1]
 
 
@@ -187,43 +180,40 @@ def _probabilities(scorer: Scorer, features: Features) -> NDArray[np.float32]:
 
 
 def _ranking(
-    labels: Sequence[str],
+    labels: tuple[str, ...],
     probabilities: NDArray[np.float32],
-    proto: Proto,
-    limits: Mapping[str, float],
+    similarity: ClassSimilarity,
     features: Features,
 ) -> Ranking:
     """Adds to the probabilities whether the most probable class is close enough to count.
 
-    `proto` holds each of the labels, and maybe others.
+    `similarity` holds each of the labels, and maybe others.
     """
     if not labels:
         return Ranking((), probabilities, 0.0, 0.0)
     best = labels[int(probabilities.argmax())]
+    proto = similarity.proto
     return Ranking(
-        tuple(labels),
+        labels,
         probabilities,
         proto.similarity(features, best),
-        limits.get(best, FIRST_THRESHOLD),
+        float(similarity.thresholds[proto.column[best]]),
     )
 
 
-def _in_between(fitted: Fitted, means: Proto, features: Features) -> Ranking:
+def _in_between(fitted: Fitted, means: ClassSimilarity, features: Features) -> Ranking:
     """Ranks while classes have come or gone since the head was fitted.
 
     A class that the head has not seen wins where its mean is the nearest of all; otherwise
     the head decides among its classes that are still there.
     """
+    proto = means.proto
     known = fitted.scorer.labels
-    by_mean = _probabilities(means, features)
-    still = [i for i, label in enumerate(known) if label in means.column]
-    if not still or means.labels[int(by_mean.argmax())] not in fitted.proto.column:
-        return _ranking(means.labels, by_mean, means, fitted.thresholds, features)
+    by_mean = _probabilities(proto, features)
+    still = [i for i, label in enumerate(known) if label in proto.column]
+    if not still or proto.labels[int(by_mean.argmax())] not in fitted.similarity.proto.column:
+        return _ranking(proto.labels, by_mean, means, features)
     probabilities = _probabilities(fitted.scorer, features)[still]
     return _ranking(
-        [known[i] for i in still],
-        probabilities / probabilities.sum(),
-        means,
-        fitted.thresholds,
-        features,
+        tuple(known[i] for i in still), probabilities / probabilities.sum(), means, features
     )

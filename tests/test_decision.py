@@ -5,9 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from edgeinc.decision import FIRST_THRESHOLD, Ranking, decide, softmax, thresholds
-from edgeinc.features import Examples, to_features
-from edgeinc.heads import class_similarity
+from edgeinc.decision import Ranking, decide, softmax
 
 
 def ranking(values: list[float], similarity: float = 1.0, threshold: float = 0.5) -> Ranking:
@@ -43,18 +41,3 @@ def test_a_stranger_keeps_its_candidates() -> None:
     assert not decision.known
     assert decision.candidates[0].label == "c1"
     assert decide(ranking([0.3, 0.7], similarity=0.5)).known
-
-
-def test_thresholds_follow_the_class_and_start_at_the_first() -> None:
-    rng = np.random.default_rng(0)
-    examples = Examples(64)
-    tight, wide = rng.integers(50, 200, (2, 64))
-    for label, centre, noise in (("tight", tight, 3), ("wide", wide, 45)):
-        rows = np.clip(centre + rng.normal(0, noise, (40, 64)), 0, 255).astype(np.uint8)
-        examples.add(label, to_features(rows, nonnegative=True))
-    examples.add("single", to_features(tight[None].astype(np.uint8), nonnegative=True))
-    snapshot = examples.snapshot()
-    limits = thresholds(snapshot, class_similarity(snapshot))
-    assert limits["single"] == pytest.approx(FIRST_THRESHOLD)
-    assert limits["wide"] < limits["tight"] < 1
-    assert limits["single"] < limits["tight"]

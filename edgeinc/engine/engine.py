@@ -199,7 +199,8 @@ class Engine:
 
     def classes(self) -> list[ClassInfo]:
         """Lists the enrolled classes, by label."""
-        limits = self._memory.fitted().thresholds
+        similarity = self._memory.fitted().similarity
+        limits = dict(zip(similarity.proto.labels, similarity.thresholds.tolist(), strict=True))
         return [replace(c, threshold=limits.get(c.label)) for c in self._memory.store.classes()]
 
     def samples(self, label: str) -> list[SampleInfo]:

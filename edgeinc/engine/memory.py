@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgeinc.decision import Ranking
+from edgeinc.errors import StoreBusyError
 from edgeinc.features import to_features
 from edgeinc.learner import Fitted, Group, Learner
 from edgeinc.store import Change, Row, Store
@@ -46,7 +47,11 @@ class Memory:
         with self._lock:
             self._refresh()
             change = operation(self.store)
-            self._learner.update(self._groups(change.added), self._groups(change.removed))
+            if self.store.version() == self._version:
+                self._learner.update(self._groups(change.added), self._groups(change.removed))
+            else:
+                # Another process committed just before: the learner has not seen its rows.
+                self._refresh()
             return change
 
     def rank(self, embeddings: NDArray[np.generic]) -> Ranking:
@@ -87,12 +92,19 @@ class Memory:
         self.store.close()
 
     def _refresh(self) -> None:
-        """Starts again from the rows where another connection committed."""
+        """Starts again from the rows where another connection committed.
+
+        While that connection keeps the file to itself the learner stays as it is, and the
+        next call tries again.
+        """
         with self._lock:
             version = self.store.version()
             if version != self._version:
+                try:
+                    self._load()
+                except StoreBusyError:
+                    return
                 self._version = version
-                self._load()
 
     def _load(self) -> None:
         groups: list[Group] = []
