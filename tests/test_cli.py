@@ -150,8 +150,7 @@ def test_manage_what_is_enrolled(shell: Shell, photos: Path) -> None:
     assert result(shell, "forget", "kind 2") == {"removed": 5}
     assert result(shell, "rename", "kind 0", "null")["renamed"] == 5
     undone = result(shell, "undo", "-n", "2")["undone"]
-    assert "renamed" in undone
-    assert "forgot" in undone
+    assert [entry["operation"] for entry in undone] == ["rename", "forget"]
     assert result(shell, "forget", "kind 0", "--purge") == {"removed": 5}
     assert result(shell, "purge") == {"removed": 1}
     log = result(shell, "log")["log"]

@@ -131,9 +131,7 @@ def test_forget_undo_and_rename(engine: Engine) -> None:
     before = engine.predict(photo(1, 5)).candidates
     assert engine.forget("kind 1") == 3
     assert "kind 1" not in {c.label for c in engine.predict(photo(1, 5)).candidates}
-    undone = engine.undo()
-    assert undone is not None
-    assert "forgot" in undone.detail
+    assert [entry.operation for entry in engine.undo()] == ["forget"]
     engine.flush()
     assert engine.predict(photo(1, 5)).candidates == before
     assert engine.rename("kind 1", "one") == 3
@@ -141,13 +139,11 @@ def test_forget_undo_and_rename(engine: Engine) -> None:
     sample = engine.samples("one")[0]
     assert engine.forget(sample=sample.id) == 1
     assert len(engine.samples("one")) == 2
-    undone = engine.undo(2)
-    assert undone is not None
-    assert "renamed" in undone.detail
+    assert [entry.operation for entry in engine.undo(2)] == ["forget", "rename"]
     assert len(engine.samples("kind 1")) == 3
     assert engine.forget("kind 0", purge=True) == 3
-    assert engine.undo(50) is not None
-    assert engine.undo() is None
+    assert engine.undo(50)
+    assert engine.undo() == ()
     assert "kind 0" not in {c.label for c in engine.classes()}
     assert [e.number for e in engine.log()] == sorted(
         (e.number for e in engine.log()), reverse=True

@@ -93,9 +93,12 @@ def rename_command(settings: Settings, old: str, new: str) -> None:
 def undo_command(settings: Settings, n: int) -> None:
     """Take back the last operations."""
     with open_store(settings) as store:
-        done = store.undo(n).operation is not None
-        words = store.log(1)[0].detail if done else None
-    emit(settings, {"undone": words}, words or "nothing to undo")
+        undone = store.undo(n).undone
+    emit(
+        settings,
+        {"undone": [asdict(entry) for entry in undone]},
+        "\n".join(f"took back {e.number}: {e.detail}" for e in undone) or "nothing to undo",
+    )
 
 
 @click.command("log")

@@ -150,14 +150,13 @@ class Engine:
         """
         return len(self._memory.change(lambda store: store.rename(old, new)).ids)
 
-    def undo(self, n: int = 1) -> LogEntry | None:
-        """Takes back the last n operations; returns its line in the log, None without any.
+    def undo(self, n: int = 1) -> tuple[LogEntry, ...]:
+        """Takes back the last n operations; returns those that were, latest first.
 
         Raises:
             InputError: n is less than 1.
         """
-        change = self._memory.change(lambda store: store.undo(n))
-        return None if change.operation is None else self.log(1)[0]
+        return self._memory.change(lambda store: store.undo(n)).undone
 
     def predict(self, picture: Picture, *, roi: Box | None = None) -> Prediction:
         """Says what a picture shows; with nothing enrolled the answer is unknown.
