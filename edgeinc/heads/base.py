@@ -28,7 +28,7 @@ class Scorer(Protocol):
 
     @property
     def name(self) -> str:
-        """`proto`, `ridge`, `lda` or `knn`."""
+        """`proto`, `ridge`, `lda`, `knn`, or `cubic`, which only `auto` takes."""
         ...
 
     @property
