@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -32,7 +31,7 @@ class Onnx:
 class TfLite:
     """The TFLite file in LiteRT, one thread: the same, its int8 shifted back to uint8."""
 
-    def __init__(self, model: bytes | Path) -> None:
+    def __init__(self, model: bytes) -> None:
         from ai_edge_litert.interpreter import Interpreter
 
         source = (
