@@ -7,10 +7,11 @@ import platform
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 
+from edgeinc.cache import cache_dir
 from edgeinc.runtimes import RuntimeInfo, available
 from edgeinc.runtimes.base import physical_cores
 from edgeinc.version import __version__
-from edgeinc.weights import cache_dir, is_installed, list_cards
+from edgeinc.weights import is_installed, list_cards
 
 __all__ = ["Examination", "examine"]
 

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +19,9 @@ from edgeinc.decision import Ranking, softmax
 from edgeinc.errors import InputError
 from edgeinc.features import Background, Examples, Snapshot
 from edgeinc.heads import NAMES, ClassSimilarity, Knn, Scorer, class_similarity, fit
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future, ThreadPoolExecutor
 
 __all__ = ["Fitted", "Group", "Learner"]
 
@@ -62,7 +65,7 @@ class Learner:
         self._fitted: Fitted | None = None
         self._means: tuple[int, ClassSimilarity] | None = None
         self._look_up: tuple[int, Knn] | None = None
-        self._worker = ThreadPoolExecutor(max_workers=1, thread_name_prefix="edgeinc-refit")
+        self._worker: ThreadPoolExecutor | None = None
         self._refit: Future[None] | None = None
 
     def replace(self, groups: Iterable[Group]) -> None:
@@ -139,7 +142,8 @@ class Learner:
 
     def close(self) -> None:
         """Ends the background thread after the fit that it is at."""
-        self._worker.shutdown(wait=True)
+        if self._worker is not None:
+            self._worker.shutdown(wait=True)
 
     def _changed(self) -> None:
         """Notes a change; the lock is held."""
@@ -147,7 +151,15 @@ class Learner:
         # Before the first ranking nobody has asked for a head: an enrolment in a process of
         # its own does not pay for one.
         if self._fitted is not None and (self._refit is None or self._refit.done()):
-            self._refit = self._worker.submit(self._catch_up)
+            self._refit = self._background_worker().submit(self._catch_up)
+
+    def _background_worker(self) -> ThreadPoolExecutor:
+        """The one thread that refits; begun when there is something for it to do."""
+        if self._worker is None:
+            from concurrent.futures import ThreadPoolExecutor
+
+            self._worker = ThreadPoolExecutor(1, thread_name_prefix="edgeinc-refit")
+        return self._worker
 
     def _catch_up(self) -> None:
         """Fits until the head is of the present version."""

@@ -9,23 +9,20 @@ the system's folders for caches and for user data are taken.
 from __future__ import annotations
 
 import difflib
-import hashlib
-import os
-import secrets
+import json
 import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edgeinc.cards import Asset, ModelCard, read_card
+from edgeinc.cache import cache_dir, digest, keep, recall, user_models_dir
+from edgeinc.cards import Asset, ModelCard, build_card, parse_yaml, read_card, read_text
 from edgeinc.errors import CardError, ChecksumError, ModelNotFoundError
 
 if TYPE_CHECKING:
     from edgeinc.features import Background
 
 __all__ = [
-    "cache_dir",
     "card_folders",
-    "digest",
     "find_card",
     "installed_path",
     "is_installed",
@@ -33,30 +30,10 @@ __all__ = [
     "load_background",
     "load_file",
     "load_labels",
-    "part_of",
-    "user_models_dir",
     "weights_dir",
 ]
 
 CARD_SUFFIXES = (".yaml", ".yml")
-
-
-def cache_dir() -> Path:
-    """The folder for what can be fetched or made again; it need not exist yet."""
-    if own := os.environ.get("EDGEINC_CACHE"):
-        return Path(own)
-    import platformdirs
-
-    return platformdirs.user_cache_path("edgeinc", appauthor=False)
-
-
-def user_models_dir() -> Path:
-    """The folder of the cards that the user added; it need not exist yet."""
-    if own := os.environ.get("EDGEINC_CACHE"):
-        return Path(own) / "models"
-    import platformdirs
-
-    return platformdirs.user_data_path("edgeinc", appauthor=False) / "models"
 
 
 def weights_dir(card: ModelCard) -> Path:
@@ -100,7 +77,7 @@ def find_card(name: str | Path) -> ModelCard:
     path = Path(name)
     try:
         if found := _card_file(path):
-            return read_card(found)
+            return _read_once(found)
         weights = path.suffix in (".tflite", ".onnx") and path.is_file()
     except OSError as exc:
         raise ModelNotFoundError(f"{name} cannot be read ({exc.strerror}); check it.") from exc
@@ -111,6 +88,21 @@ def find_card(name: str | Path) -> ModelCard:
     names = [card.name for card in list_cards()]
     near = difflib.get_close_matches(path.stem, names, n=3, cutoff=0.4) or names
     raise ModelNotFoundError(f"There is no model {str(name)!r}; there is {', '.join(near)}.")
+
+
+def _read_once(path: Path) -> ModelCard:
+    """Reads a card; its parsed YAML is kept in the cache, by what the file holds.
+
+    Importing a YAML parser takes longer than anything else that a start does with a card.
+    The schema is checked every time.
+    """
+    text = read_text(path)
+    place = cache_dir() / "cards" / digest(text.encode())
+    stored = recall(place)
+    node = parse_yaml(text, str(path)) if stored is None else json.loads(stored)
+    if stored is None:
+        keep(place, json.dumps(node).encode())
+    return build_card(node, path.parent, str(path))
 
 
 def _card_file(path: Path) -> Path | None:
@@ -138,16 +130,6 @@ def installed_path(card: ModelCard, asset: Asset) -> Path | None:
 def is_installed(card: ModelCard) -> bool:
     """True when at least one of the card's weight files is here; its content is not checked."""
     return any(installed_path(card, file) is not None for file in card.files)
-
-
-def part_of(path: Path) -> Path:
-    """A name beside `path` under which to write what is to appear there whole, or not at all."""
-    return path.with_name(f"{path.name}.{secrets.token_hex(4)}.part")
-
-
-def digest(content: bytes) -> str:
-    """Sha256 in hex."""
-    return hashlib.sha256(content).hexdigest()
 
 
 def load_file(card: ModelCard, asset: Asset) -> bytes:

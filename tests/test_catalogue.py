@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 from edgeinc.backbone import Backbone
+from edgeinc.cache import user_models_dir
 from edgeinc.cards import ModelCard, dump_card, read_card
 from edgeinc.catalogue import Preprocessing, add, candidates, catalogue, describe, pull, verify
 from edgeinc.cli import main
@@ -25,7 +26,7 @@ from edgeinc.errors import (
     ModelNotFoundError,
     TensorNotFoundError,
 )
-from edgeinc.weights import find_card, load_file, load_labels, user_models_dir, weights_dir
+from edgeinc.weights import find_card, load_file, load_labels, weights_dir
 from tests import tiny_networks as tiny
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterator
 
 import numpy as np
 import pytest
@@ -31,10 +32,10 @@ def group(c: int, n: int, seed: int = 0) -> tuple[str, NDArray[np.int16], list[s
 
 
 @pytest.fixture(params=["auto", "proto", "ridge", "lda", "knn"])
-def learner(request: pytest.FixtureRequest) -> Learner:
+def learner(request: pytest.FixtureRequest) -> Iterator[Learner]:
     made = Learner(DIM, head=request.param)
-    request.addfinalizer(made.close)
-    return made
+    yield made
+    made.close()
 
 
 def answer(learner: Learner, c: int) -> str:
@@ -54,7 +55,7 @@ def test_a_new_class_is_known_at_the_next_ranking_even_before_the_refit(learner:
     assert [answer(learner, c) for c in range(3)] == ["class 0", "class 1", "class 2"]
     # The background fit is held back, so that it is the class's mean that answers.
     held = threading.Event()
-    learner._worker.submit(held.wait)
+    learner._background_worker().submit(held.wait)
     try:
         learner.update([group(3, 1)], [])
         assert [answer(learner, c) for c in range(4)] == [f"class {c}" for c in range(4)]

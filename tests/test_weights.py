@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from edgeinc.cache import cache_dir, digest, user_models_dir
 from edgeinc.cards import (
     Asset,
     EmbeddingTensor,
@@ -21,9 +22,7 @@ from edgeinc.cards import (
 from edgeinc.errors import CardError, ChecksumError, ModelNotFoundError
 from edgeinc.features import Background
 from edgeinc.weights import (
-    cache_dir,
     card_folders,
-    digest,
     find_card,
     installed_path,
     is_installed,
@@ -31,7 +30,6 @@ from edgeinc.weights import (
     load_background,
     load_file,
     load_labels,
-    user_models_dir,
     weights_dir,
 )
 

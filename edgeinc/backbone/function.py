@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import math
 
+from edgeinc.cache import digest
 from edgeinc.cards import Asset, InputSpec, ModelCard, Quantization
 from edgeinc.errors import InputError
 from edgeinc.runtimes import TensorSpec
-from edgeinc.weights import digest
 
 __all__ = ["function_card"]
 

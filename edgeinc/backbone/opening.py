@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import contextlib
 import math
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
 from typing import get_args
 
 import numpy as np
 
+from edgeinc.cache import cache_dir, digest, keep, recall
 from edgeinc.cards import DType, EmbeddingTensor, ModelCard, ModelFile, Quantization
 from edgeinc.errors import CardError, ModelFormatError, ModelNotFoundError, RuntimeUnavailableError
 from edgeinc.runtimes import Session, TensorSpec, open_session, runtimes_for
 from edgeinc.version import __version__
-from edgeinc.weights import cache_dir, digest, load_file, part_of
+from edgeinc.weights import load_file
 
 __all__ = ["check_session", "cut_network", "open_card", "own_tensor"]
 
@@ -79,20 +78,19 @@ def open_card(
 def cut_network(content: bytes, file: ModelFile, tensor: str) -> bytes:
     """The network cut at a tensor, from the cache where it has been cut before.
 
-    Cutting takes a tenth of a second and more, at every start of a process. A file of the
-    cache is its own sha256 in hex and then the network, nothing where there was nothing
-    to cut off. Where the cache cannot be written, and where the package that cuts is not
-    installed, the work is done, or refused, by the runtime.
+    Cutting takes a tenth of a second and more, at every start of a process. The cache holds
+    nothing where there was nothing to cut off. Where it cannot be written, and where the
+    package that cuts is not installed, the work is done, or refused, by the runtime.
     """
     key = digest("\n".join((__version__, file.sha256, tensor)).encode())
     path = cache_dir() / "cut" / key
-    stored = _read(path)
+    stored = recall(path)
     if stored is None:
         try:
             stored = _cut(content, file.runtime, tensor)
         except RuntimeUnavailableError:
             return content
-        _write(path, b"" if stored == content else stored)
+        keep(path, b"" if stored == content else stored)
     return stored or content
 
 
@@ -104,28 +102,6 @@ def _cut(content: bytes, runtime: str, tensor: str) -> bytes:
     from edgeinc.runtimes import cut_onnx
 
     return cut_onnx.cut(content, tensor)
-
-
-def _read(path: Path) -> bytes | None:
-    """What `_write` wrote; None where it is missing, damaged or out of reach."""
-    try:
-        blob = path.read_bytes()
-    except OSError:
-        return None
-    content = blob[64:]
-    return content if blob[:64] == digest(content).encode() else None
-
-
-def _write(path: Path, content: bytes) -> None:
-    """Puts a file into the cache, whole or not at all; a cache may fail without harm."""
-    part = part_of(path)
-    with contextlib.suppress(OSError):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            part.write_bytes(digest(content).encode() + content)
-            part.replace(path)
-        finally:
-            part.unlink(missing_ok=True)
 
 
 def own_tensor(

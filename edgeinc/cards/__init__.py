@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from edgeinc.cards.fields import parse_yaml
 from edgeinc.cards.records import (
     Asset,
     Color,
@@ -16,7 +17,7 @@ from edgeinc.cards.records import (
     Quantization,
     RuntimeName,
 )
-from edgeinc.cards.text import dump_card, parse_card, read_card
+from edgeinc.cards.text import build_card, dump_card, parse_card, read_card, read_text
 
 __all__ = [
     "Asset",
@@ -31,7 +32,10 @@ __all__ = [
     "ModelFile",
     "Quantization",
     "RuntimeName",
+    "build_card",
     "dump_card",
     "parse_card",
+    "parse_yaml",
     "read_card",
+    "read_text",
 ]

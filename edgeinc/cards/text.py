@@ -10,7 +10,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from edgeinc.cards.fields import Fields, parse_yaml
+from edgeinc.cards.fields import Fields, Node, parse_yaml
 from edgeinc.cards.records import (
     Asset,
     Color,
@@ -27,7 +27,7 @@ from edgeinc.cards.records import (
 )
 from edgeinc.errors import CardError
 
-__all__ = ["dump_card", "parse_card", "read_card"]
+__all__ = ["build_card", "dump_card", "parse_card", "read_card", "read_text"]
 
 COLORS: tuple[Color, ...] = ("RGB", "BGR")
 CROPS: tuple[Crop, ...] = ("center", "squash")
@@ -54,9 +54,12 @@ def parse_card(text: str, folder: Path | None = None, origin: str = "The card") 
     Raises:
         CardError: The text breaks the schema; the message names the key.
     """
-    if len(text) > MAX_CARD_BYTES:
-        raise CardError(f"{origin} is larger than {MAX_CARD_BYTES} characters; shorten its notes.")
-    top = Fields(parse_yaml(text, origin), origin)
+    return build_card(parse_yaml(_bounded(text, origin), origin), folder, origin)
+
+
+def build_card(node: Node, folder: Path | None = None, origin: str = "The card") -> ModelCard:
+    """Makes a card of what `parse_yaml` gave; arguments and errors as for `parse_card`."""
+    top = Fields(node, origin)
     if (version := top.whole("schema", 1, 10**6)) != SCHEMA:
         raise CardError(f"{origin} has schema {version}, this edgeinc reads {SCHEMA}; update it.")
     card = ModelCard(
@@ -146,6 +149,15 @@ def read_card(path: Path | str) -> ModelCard:
         CardError: The file cannot be read or breaks the schema.
     """
     path = Path(path)
+    return parse_card(read_text(path), path.parent, str(path))
+
+
+def read_text(path: Path) -> str:
+    """The text of a card's file.
+
+    Raises:
+        CardError: The file cannot be read, is too large, or is not UTF-8.
+    """
     try:
         with path.open("rb") as stream:
             # One byte more than allowed, so that a card that is too large is seen to be.
@@ -154,7 +166,13 @@ def read_card(path: Path | str) -> ModelCard:
         raise CardError(f"The card {path} cannot be read ({exc.strerror}); check it.") from exc
     except UnicodeDecodeError as exc:
         raise CardError(f"The card {path} is not UTF-8 text; save it as UTF-8.") from exc
-    return parse_card(text, path.parent, str(path))
+    return _bounded(text, str(path))
+
+
+def _bounded(text: str, origin: str) -> str:
+    if len(text) > MAX_CARD_BYTES:
+        raise CardError(f"{origin} is larger than {MAX_CARD_BYTES} characters; shorten its notes.")
+    return text
 
 
 def dump_card(card: ModelCard) -> str:

@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from edgeinc.backbone import Backbone
+from edgeinc.cache import digest, part_of, user_models_dir
 from edgeinc.cards import (
     Asset,
     ModelCard,
@@ -24,7 +25,6 @@ from edgeinc.errors import (
     ModelNotFoundError,
 )
 from edgeinc.runtimes import Inspection, inspect
-from edgeinc.weights import digest, part_of, user_models_dir
 
 __all__ = ["add", "candidates"]
 

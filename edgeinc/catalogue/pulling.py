@@ -12,10 +12,11 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from edgeinc.cache import part_of
 from edgeinc.cards import Asset, ModelCard
 from edgeinc.errors import ChecksumError, DownloadError, ModelNotFoundError, WeightsError
 from edgeinc.version import __version__
-from edgeinc.weights import find_card, load_file, part_of, weights_dir
+from edgeinc.weights import find_card, load_file, weights_dir
 
 __all__ = ["Pulled", "pull"]
 

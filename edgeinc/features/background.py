@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import zipfile
 from dataclasses import dataclass
 
 import numpy as np
@@ -54,6 +53,8 @@ class Background:
         Raises:
             CardError: The bytes are no such file.
         """
+        import zipfile
+
         try:
             with np.load(io.BytesIO(data), allow_pickle=False) as archive:
                 mean, count = archive["mean"], archive["count"]

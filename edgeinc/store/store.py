@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
 
-from edgeinc.store import enrolment, history, journal, reading, removal
+from edgeinc.store import journal, reading
 from edgeinc.store.connection import Database
 from edgeinc.store.opening import open_store
 from edgeinc.store.records import Change, Identity, NewExample, Rows
@@ -25,6 +25,8 @@ class Store:
     (another process wrote for longer than the time limit), `StoreWriteError` (the disk
     refused) and `StoreFormatError` (the file is damaged); those that read, the last three.
     Threads may share a store; a forked process opens its own.
+
+    What writes is imported when it is first called: most processes only read.
     """
 
     def __init__(self, db: Database, identity: Identity, clock: Callable[[], float]) -> None:
@@ -101,6 +103,8 @@ class Store:
             LabelError: A label that may not be; see `clean_label`.
             InputError: An embedding of another shape or type.
         """
+        from edgeinc.store import enrolment
+
         return enrolment.enroll(
             self._db,
             examples,
@@ -130,6 +134,8 @@ class Store:
             LabelNotFoundError: No such class is enrolled.
             SampleNotFoundError: No such example is.
         """
+        from edgeinc.store import removal
+
         return removal.forget(
             self._db,
             label=label,
@@ -141,6 +147,8 @@ class Store:
 
     def purge(self) -> Change:
         """Destroy everything that was forgotten, and every enrolment that was undone."""
+        from edgeinc.store import removal
+
         return removal.purge(self._db, now=self._clock())
 
     def rename(self, old: str, new: str) -> Change:
@@ -150,6 +158,8 @@ class Store:
             LabelNotFoundError: No class `old` is enrolled.
             LabelError: `new` may not be a label, or an enrolled class has it.
         """
+        from edgeinc.store import history
+
         return history.rename(self._db, old, new, dim=self._identity.dim, now=self._clock())
 
     def undo(self, n: int = 1) -> Change:
@@ -162,6 +172,8 @@ class Store:
         Raises:
             InputError: `n` is less than 1.
         """
+        from edgeinc.store import history
+
         return history.undo(self._db, n, dim=self._identity.dim, now=self._clock())
 
     def log(self, limit: int | None = None) -> list[LogEntry]:
