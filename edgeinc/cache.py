@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
-import secrets
 from pathlib import Path
 
 __all__ = ["cache_dir", "digest", "keep", "part_of", "recall", "user_models_dir"]
@@ -38,7 +37,7 @@ def _user_folder(variable: str, default: str) -> Path:
 
 def part_of(path: Path) -> Path:
     """A name beside `path` under which to write what is to appear there whole, or not at all."""
-    return path.with_name(f"{path.name}.{secrets.token_hex(4)}.part")
+    return path.with_name(f"{path.name}.{os.urandom(4).hex()}.part")
 
 
 def digest(content: bytes) -> str:

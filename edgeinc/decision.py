@@ -7,7 +7,7 @@ that won answers the second.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,8 +19,7 @@ __all__ = ["Decision", "Ranking", "decide", "softmax"]
 CANDIDATES = 5
 
 
-@dataclass(frozen=True, slots=True)
-class Decision:
+class Decision(NamedTuple):
     """The answer for one picture; the fields are those of `Prediction`."""
 
     label: str | None
@@ -29,8 +28,7 @@ class Decision:
     candidates: tuple[Candidate, ...]
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Ranking:
+class Ranking(NamedTuple):
     """What is known about one picture before the decision.
 
     Attributes:

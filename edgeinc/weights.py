@@ -8,7 +8,6 @@ the system's folders for caches and for user data are taken.
 
 from __future__ import annotations
 
-import difflib
 import json
 import warnings
 from pathlib import Path
@@ -86,6 +85,8 @@ def find_card(name: str | Path) -> ModelCard:
             f"{name} is a network without a card; make one with `edgeinc models add {name}`."
         )
     names = [card.name for card in list_cards()]
+    import difflib
+
     near = difflib.get_close_matches(path.stem, names, n=3, cutoff=0.4) or names
     raise ModelNotFoundError(f"There is no model {str(name)!r}; there is {', '.join(near)}.")
 

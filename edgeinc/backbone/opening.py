@@ -15,7 +15,7 @@ from edgeinc.cards import DType, EmbeddingTensor, ModelCard, ModelFile, Quantiza
 from edgeinc.errors import CardError, ModelFormatError, ModelNotFoundError, RuntimeUnavailableError
 from edgeinc.runtimes import Session, TensorSpec, open_session, runtimes_for
 from edgeinc.version import __version__
-from edgeinc.weights import load_file
+from edgeinc.weights import installed_path, load_file
 
 __all__ = ["check_session", "cut_network", "open_card", "own_tensor"]
 
@@ -63,7 +63,7 @@ def open_card(
     for file in files:
         end = tensor or file.embedding.tensor
         try:
-            network = cut_network(load_file(card, file), file, end)
+            network = cut_network(card, file, end)
             another = partial(
                 open_session, network, file.runtime, output=end, device=device, strict=strict
             )
@@ -75,22 +75,32 @@ def open_card(
     raise refusals[0]
 
 
-def cut_network(content: bytes, file: ModelFile, tensor: str) -> bytes:
+def cut_network(card: ModelCard, file: ModelFile, tensor: str) -> bytes:
     """The network cut at a tensor, from the cache where it has been cut before.
 
-    Cutting takes a tenth of a second and more, at every start of a process. The cache holds
-    nothing where there was nothing to cut off. Where it cannot be written, and where the
-    package that cuts is not installed, the work is done, or refused, by the runtime.
+    Cutting takes a tenth of a second and more, at every start of a process. What is loaded
+    is checked at every load: the whole network against its card, a cut one against the
+    sha256 that it was kept with. It is kept under the size and time of the file that it was
+    cut from, so that a file that was touched since is checked and cut again. Where the cache
+    cannot be written, and where the package that cuts is not installed, the work is done, or
+    refused, by the runtime.
     """
-    key = digest("\n".join((__version__, file.sha256, tensor)).encode())
-    path = cache_dir() / "cut" / key
-    stored = recall(path)
+    path = installed_path(card, file)
+    status = path.stat() if path else None
+    stamp = (status.st_size, status.st_mtime_ns) if status else ()
+    words = (__version__, file.sha256, tensor, *map(str, stamp))
+    place = cache_dir() / "cut" / digest("\n".join(words).encode())
+    stored = recall(place) if stamp else None
+    if stored:
+        return stored
+    content = load_file(card, file)
     if stored is None:
         try:
             stored = _cut(content, file.runtime, tensor)
         except RuntimeUnavailableError:
             return content
-        keep(path, b"" if stored == content else stored)
+        # Nothing is kept of a network of which nothing was cut off.
+        keep(place, b"" if stored == content else stored)
     return stored or content
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import tempfile
-from dataclasses import replace
 from pathlib import Path
 
 import click
@@ -37,7 +36,7 @@ def demo_command(settings: Settings, shots: int, stream: int, seed: int, out: st
 
     with tempfile.TemporaryDirectory() as folder:
         store = str(Path(folder, "demo.db"))
-        with open_engine(replace(settings, store=store)) as engine:
+        with open_engine(settings._replace(store=store)) as engine:
             result = run_demo(engine, out, shots=shots, stream=stream, seed=seed, on_event=note)
     note(f"\n{demo_table(result)}\npicture: {result.picture}")
     record = {"top1": round(result.top1, 6), "n": result.n, "picture": str(result.picture)}

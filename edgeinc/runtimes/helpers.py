@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import warnings
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -49,6 +48,8 @@ def near(name: str, names: Iterable[str], most: int = 5) -> tuple[str, ...]:
     """
     names = list(names)
     parts = [n for n in names if name.lower() in n.lower()]
+    import difflib
+
     close = [*parts, *difflib.get_close_matches(name, names, n=most, cutoff=0.5)]
     return tuple(dict.fromkeys(close))[:most]
 

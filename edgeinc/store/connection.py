@@ -15,10 +15,13 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
 
 from edgeinc.errors import StoreBusyError, StoreError, StoreReadOnlyError
 from edgeinc.store.translation import Opened, inode, is_busy
+
+if TYPE_CHECKING:
+    from tempfile import TemporaryDirectory
 
 __all__ = ["Database"]
 

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import os
-import shutil
 import stat
 from contextlib import suppress
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 from edgeinc.errors import (
     StoreBusyError,
@@ -164,6 +162,9 @@ def _readable(db: Database, timeout: float) -> Database:
         return db
     file = db.path
     journal = file.with_name(f"{file.name}-journal")
+    import shutil
+    from tempfile import TemporaryDirectory
+
     folder = TemporaryDirectory(prefix="edgeinc-")
     copy = Path(folder.name) / "store"
     try:
