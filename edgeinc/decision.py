@@ -17,6 +17,7 @@ from edgeinc.types import Candidate
 __all__ = ["Decision", "Ranking", "decide", "softmax"]
 
 CANDIDATES = 5
+FEW = 256
 
 
 class Decision(NamedTuple):
@@ -64,10 +65,14 @@ def decide(ranking: Ranking) -> Decision:
     labels, probabilities = ranking.labels, ranking.probabilities
     if not labels:
         return Decision(None, 0.0, False, ())
-    count = min(CANDIDATES, len(labels))
-    # Partition first: at thousands of classes a full sort costs more than the head.
-    best = np.argpartition(-probabilities, count - 1)[:count]
-    order = best[np.lexsort((best, -probabilities[best]))]
+    if len(labels) > FEW:
+        # At thousands of classes a full sort costs more than the head; equals of the last
+        # place stay in, so that the order of the labels decides among them.
+        last = np.partition(probabilities, -CANDIDATES)[-CANDIDATES]
+        some = np.flatnonzero(probabilities >= last)
+    else:
+        some = np.arange(len(labels))
+    order = some[np.argsort(-probabilities[some], kind="stable")[:CANDIDATES]]
     candidates = tuple(Candidate(labels[i], float(probabilities[i])) for i in order)
     known = ranking.similarity >= ranking.threshold
     top = candidates[0]

@@ -6,10 +6,13 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from edgeinc.engine import Engine
 from edgeinc.errors import ImageError, InputError
 from edgeinc.images import labelled_images
+from edgeinc.learner import Fitted
+from edgeinc.store import clean_label
 from edgeinc.types import Evaluation
 
 __all__ = ["evaluate_folder", "evaluate_loo"]
@@ -33,10 +36,12 @@ def evaluate_folder(
         progress: Called with (done, total).
 
     Raises:
+        LabelError: A folder's name is no label.
         InputError: The folder holds no readable picture.
     """
+    # The labels as enrolling this folder would have kept them.
+    pictures = [(clean_label(name), path) for name, path in labelled_images(folder)]
     engine.flush()
-    pictures = labelled_images(folder)
     answers: list[tuple[str, Sequence[str], bool]] = []
     skipped = []
     for done, (label, path) in enumerate(pictures, 1):
@@ -57,7 +62,9 @@ def evaluate_folder(
 def evaluate_loo(engine: Engine) -> Evaluation:
     """Leave-one-out accuracy of the enrolled examples, in closed form; no picture is read.
 
-    Classes of one example are left out, because without it they are unknown.
+    Classes of one example are left out, because without it they are unknown. Scores are
+    those of a head without the example; the thresholds by which it is taken for known or
+    not are those of all examples, itself among them.
 
     Raises:
         InputError: No class has two examples.
@@ -69,12 +76,23 @@ def evaluate_loo(engine: Engine) -> Evaluation:
         raise InputError("No class has two examples; enrol more before leave-one-out.")
     # Stable, so that equal scores keep the order of the labels, as predictions do.
     order = np.argsort(-fitted.scorer.loo[held], axis=1, kind="stable")[:, :TOP]
+    known = _known(fitted, held, order[:, 0])
     return _summary(
         [
-            (labels[t], [labels[i] for i in row], True)
-            for t, row in zip(truth[held], order, strict=True)
+            (labels[t], [labels[i] for i in row], bool(k))
+            for t, row, k in zip(truth[held], order, known, strict=True)
         ]
     )
+
+
+def _known(fitted: Fitted, held: NDArray[np.intp], taken: NDArray[np.intp]) -> NDArray[np.bool_]:
+    """Whether held-out rows `(m,)` are close enough to the classes `(m,)` they are taken for."""
+    similarity, snapshot = fitted.similarity, fitted.snapshot
+    cosines = similarity.loo[held]
+    wrong = np.flatnonzero(taken != snapshot.y[held])
+    others = similarity.cosine(snapshot.rows[held[wrong]])
+    cosines[wrong] = others[np.arange(len(wrong)), taken[wrong]]
+    return np.asarray(cosines >= similarity.thresholds[taken])
 
 
 def _summary(

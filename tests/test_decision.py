@@ -41,3 +41,11 @@ def test_a_stranger_keeps_its_candidates() -> None:
     assert not decision.known
     assert decision.candidates[0].label == "c1"
     assert decide(ranking([0.3, 0.7], similarity=0.5)).known
+
+
+def test_many_classes_are_ranked_as_few_are() -> None:
+    values = np.round(np.random.default_rng(3).random(3000), 2)
+    decision = decide(ranking(values.tolist()))
+    # Rounded, so that there are equals; they go in order of the labels.
+    expected = sorted(range(3000), key=lambda i: (-np.float32(values[i]), i))[:5]
+    assert [c.label for c in decision.candidates] == [f"c{i}" for i in expected]

@@ -7,6 +7,7 @@ import struct
 import threading
 import zlib
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -20,10 +21,10 @@ from edgeinc.errors import CardError, ImageError
 from edgeinc.images import (
     LEAST_SIDE,
     MAX_PIXELS,
+    Preparation,
     is_image_path,
     labelled_images,
     list_images,
-    prepare,
     quiet,
     read_image,
     shrink,
@@ -32,6 +33,10 @@ from edgeinc.images.sizes import read_header
 
 Array = NDArray[np.uint8]
 SPEC = InputSpec(96, 96, "RGB", (0.0, 0.0, 0.0), (1.0, 1.0, 1.0), "center")
+
+
+def prepare(image: Array, spec: InputSpec, **options: Any) -> NDArray[Any]:
+    return Preparation(spec, **options)(image)
 
 
 def scene(height: int = 60, width: int = 80) -> Array:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +15,7 @@ from edgeinc.backbone.numbers import Integers, dequantize, to_integers, unit_len
 from edgeinc.backbone.opening import check_session, open_card, own_tensor
 from edgeinc.cards import Asset, InputTensor, ModelCard, Quantization
 from edgeinc.errors import ImageError
-from edgeinc.images import Picture, prepare, read_image
+from edgeinc.images import Picture, Preparation, read_image
 from edgeinc.runtimes import FunctionSession, Session
 from edgeinc.runtimes.base import physical_cores
 from edgeinc.weights import find_card
@@ -80,9 +79,8 @@ class Backbone:
         self.least = max(card.input.height, card.input.width)
         self.shape = tuple(side for side in session.output.shape if side != 1) or (1,)
         self._session = session
-        self._prepare = partial(
-            prepare,
-            spec=card.input,
+        self._prepare = Preparation(
+            card.input,
             layout=tensor.layout,
             dtype=tensor.dtype,
             quantization=tensor.quantization,

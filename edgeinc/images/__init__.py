@@ -1,7 +1,7 @@
 """Pictures: from a path, bytes or an array to what a network takes.
 
 read_image        anything -> upright (H, W, 3) uint8 BGR
-prepare           that -> the network's input, cropped, resized, normalised
+Preparation       that -> the network's input, cropped, resized, normalised
 list_images, labelled_images   the picture files of a folder
 """
 
@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from edgeinc.images.folders import is_image_path, labelled_images, list_images
 from edgeinc.images.headers import LEAST_SIDE, MAX_BYTES, MAX_PIXELS
-from edgeinc.images.prepare import crop, prepare, shrink
+from edgeinc.images.prepare import Preparation, crop, shrink
 from edgeinc.images.quiet import quiet
 from edgeinc.images.read import Box, Picture, read_image
 
@@ -19,11 +19,11 @@ __all__ = [
     "MAX_PIXELS",
     "Box",
     "Picture",
+    "Preparation",
     "crop",
     "is_image_path",
     "labelled_images",
     "list_images",
-    "prepare",
     "quiet",
     "read_image",
     "shrink",

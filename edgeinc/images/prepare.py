@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -11,53 +10,67 @@ from numpy.typing import NDArray
 from edgeinc.cards import InputSpec, Quantization
 from edgeinc.errors import CardError
 
-__all__ = ["crop", "prepare", "shrink"]
+__all__ = ["Preparation", "crop", "shrink"]
 
 
-def prepare(
-    image: NDArray[np.uint8],
-    spec: InputSpec,
-    *,
-    layout: str = "NHWC",
-    dtype: str = "uint8",
-    quantization: Quantization | None = None,
-) -> NDArray[Any]:
-    """Crops, resizes, orders and normalises a picture for a network.
+class Preparation:
+    """Crops, resizes, orders and normalises pictures for one network's input.
 
     An integer input receives `round(real / scale) + zero_point`, clipped to its range,
     with `real = (pixel - mean) / std`; without quantisation scale is 1 and the zero point
-    0. A float input receives `real`.
-
-    Args:
-        image: `(H, W, 3)` uint8 BGR, as `read_image` gives it.
-        spec: The card's preprocessing.
-        layout: `NHWC` or `NCHW`.
-        dtype: `uint8`, `int8` or `float32`.
-        quantization: Of the input tensor; None for float.
-
-    Returns:
-        `(1, height, width, 3)` or `(1, 3, height, width)`, contiguous. It may share memory
-        with `image` when nothing had to be changed.
-
-    Raises:
-        CardError: A layout or dtype that is none of these.
+    0. A float input receives `real`. What depends on the network alone is worked out once.
     """
-    import cv2
 
-    if spec.crop == "center":
-        image = crop(image, spec.height, spec.width)
-    image = shrink(image, spec.height, spec.width)
-    if spec.color == "RGB":
-        image = cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
-    table = _table(spec, dtype, quantization)
-    out: NDArray[Any] = image if table is None else cv2.LUT(image, table)
-    if dtype == "int8":
-        out = out.view(np.int8)
-    if layout == "NCHW":
-        out = out.transpose(2, 0, 1)
-    elif layout != "NHWC":
-        raise CardError(f"Layout {layout!r} is not known; the card must say NHWC or NCHW.")
-    return np.ascontiguousarray(out)[np.newaxis]
+    def __init__(
+        self,
+        spec: InputSpec,
+        *,
+        layout: str = "NHWC",
+        dtype: str = "uint8",
+        quantization: Quantization | None = None,
+    ) -> None:
+        """Takes the card's preprocessing and the tensor that is to be filled.
+
+        Args:
+            spec: The card's preprocessing.
+            layout: `NHWC` or `NCHW`.
+            dtype: `uint8`, `int8` or `float32`.
+            quantization: Of the input tensor; None for float.
+
+        Raises:
+            CardError: A layout or dtype that is none of these.
+        """
+        if layout not in ("NHWC", "NCHW"):
+            raise CardError(f"Layout {layout!r} is not known; the card must say NHWC or NCHW.")
+        self._spec = spec
+        self._planar = layout == "NCHW"
+        self._signed = dtype == "int8"
+        self._table = _table(spec, dtype, quantization)
+
+    def __call__(self, image: NDArray[np.uint8]) -> NDArray[Any]:
+        """Prepares one picture.
+
+        Args:
+            image: `(H, W, 3)` uint8 BGR, as `read_image` gives it.
+
+        Returns:
+            `(1, height, width, 3)` or `(1, 3, height, width)`, contiguous. It may share
+            memory with `image` when nothing had to be changed.
+        """
+        import cv2
+
+        spec = self._spec
+        if spec.crop == "center":
+            image = crop(image, spec.height, spec.width)
+        image = shrink(image, spec.height, spec.width)
+        if spec.color == "RGB":
+            image = cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
+        out: NDArray[Any] = image if self._table is None else cv2.LUT(image, self._table)
+        if self._signed:
+            out = out.view(np.int8)
+        if self._planar:
+            out = out.transpose(2, 0, 1)
+        return np.ascontiguousarray(out)[np.newaxis]
 
 
 def crop(image: NDArray[np.uint8], height: int, width: int) -> NDArray[np.uint8]:
@@ -101,7 +114,6 @@ def shrink(image: NDArray[np.uint8], height: int, width: int) -> NDArray[np.uint
     return image
 
 
-@lru_cache(maxsize=32)
 def _table(spec: InputSpec, dtype: str, quantization: Quantization | None) -> NDArray[Any] | None:
     """What each of the 256 values becomes, a channel; None where each stays what it is.
 
