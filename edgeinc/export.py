@@ -6,6 +6,8 @@ A file holds `features` (n, ...) float32, `labels` (n,) int64 indices, and `labe
 from __future__ import annotations
 
 import importlib
+import io
+import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,15 +18,24 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgeinc.backbone import Backbone
+from edgeinc.cache import part_of
 from edgeinc.engine import DEFAULT_BACKBONE, Engine
 from edgeinc.errors import ImageError, InputError, RuntimeUnavailableError
 from edgeinc.features import UNIT
 from edgeinc.images import labelled_images
+from edgeinc.store import clean_label
 
 __all__ = ["Written", "embed_folder", "export_hdf5"]
 
 # Bytes of features that are held before they are written.
 CHUNK_BYTES = 8 * 2**20
+MOST_ROWS = 256
+
+# Room for what an HDF5 file holds besides features: a row's label and its share of the
+# indexes, a label's name, and all the rest.
+ROW_BYTES = 256
+NAME_BYTES = 1024
+SPARE_BYTES = 2**20
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,14 +74,18 @@ def embed_folder(
         progress: Called with (done, total).
 
     Raises:
-        InputError: No readable picture, or the file cannot be written.
+        InputError: No readable picture, an open backbone with `tensor`, or the file cannot
+            be written; all the room that it may need is taken before the work begins.
+        LabelError: A folder's name is no label.
         TensorNotFoundError: The network has no such tensor.
         RuntimeUnavailableError: h5py is not installed.
     """
-    files = labelled_images(folder)
+    files = [(clean_label(name), picture) for name, picture in labelled_images(folder)]
     if not files:
         raise InputError(f"{folder} holds no picture; give a folder of label folders.")
     if isinstance(backbone, Backbone):
+        if tensor is not None:
+            raise InputError("An open backbone has its layer; open it with `tensor` instead.")
         return _embed(backbone, files, Path(path), progress)
     name = DEFAULT_BACKBONE if backbone is None else backbone
     with Backbone.open(
@@ -95,7 +110,8 @@ def export_hdf5(engine: Engine, path: str | Path) -> tuple[int, int]:
     """
     snapshot = engine.fitted().snapshot
     features = snapshot.rows.astype(np.float32) / UNIT
-    with _hdf5(Path(path)) as file:
+    room = _room(features.nbytes, len(features), len(snapshot.labels))
+    with _hdf5(Path(path), room) as file:
         file.create_dataset("features", data=features)
         file.create_dataset("labels", data=snapshot.y.astype(np.int64))
         _write_names(file, snapshot.labels)
@@ -109,14 +125,15 @@ def _embed(
     progress: Callable[[int, int], None] | None,
 ) -> Written:
     names = sorted({label for label, _ in files})
+    index = {name: i for i, name in enumerate(names)}
     size = 4 * int(np.prod(backbone.shape))
-    rows = max(1, min(256, CHUNK_BYTES // size))
+    rows = max(1, min(MOST_ROWS, CHUNK_BYTES // size))
+    # Space is given out by whole chunks.
+    bound = size * rows * -(-len(files) // rows)
     skipped: list[str] = []
-    with _hdf5(path) as file:
-        features = file.create_dataset(
-            "features", (0, *backbone.shape), "float32", maxshape=(None, *backbone.shape)
-        )
-        labels = file.create_dataset("labels", (0,), "int64", maxshape=(None,))
+    with _hdf5(path, _room(bound, len(files), len(names))) as file:
+        features = _growing(file, "features", "float32", rows, backbone.shape)
+        labels = _growing(file, "labels", "int64", MOST_ROWS)
         for start in range(0, len(files), rows):
             batch = files[start : start + rows]
             values, y = [], []
@@ -126,7 +143,7 @@ def _embed(
                 except ImageError as exc:
                     skipped.append(str(exc))
                 else:
-                    y.append(names.index(label))
+                    y.append(index[label])
             if values:
                 _append(features, np.stack(values))
                 _append(labels, np.array(y, np.int64))
@@ -139,6 +156,13 @@ def _embed(
     return Written(shape, tuple(skipped))
 
 
+def _growing(file: Any, name: str, dtype: str, rows: int, shape: tuple[int, ...] = ()) -> Any:
+    """A dataset without rows that grows by them; `rows` lie together on the disk."""
+    return file.create_dataset(
+        name, (0, *shape), dtype, maxshape=(None, *shape), chunks=(rows, *shape)
+    )
+
+
 def _append(dataset: Any, rows: NDArray[Any]) -> None:
     dataset.resize(len(dataset) + len(rows), axis=0)
     dataset[-len(rows) :] = rows
@@ -149,20 +173,43 @@ def _write_names(file: Any, names: Sequence[str]) -> None:
     file.create_dataset("label_names", data=list(names), dtype=h5py.string_dtype("utf-8"))
 
 
+def _room(features: int, rows: int, names: int) -> int:
+    """Bytes that a file may need: of its features, and of so many rows and label names."""
+    return features + ROW_BYTES * rows + NAME_BYTES * names + SPARE_BYTES
+
+
 @contextmanager
-def _hdf5(path: Path) -> Iterator[Any]:
-    """Opens a new file beside `path`; moves it there when the block ends well."""
+def _hdf5(path: Path, room: int) -> Iterator[Any]:
+    """Opens a new file beside `path`; moves it there when the block ends well.
+
+    All the room that it may need is taken first, and what is left over given back: a disk
+    that is too small says so before the work, and HDF5 never meets a full one, on which it
+    crashes the process.
+    """
     try:
         h5py = importlib.import_module("h5py")
     except ImportError as exc:
         message = "HDF5 files need h5py; install it with: pip install 'edgeinc[hdf5]'"
         raise RuntimeUnavailableError(message) from exc
-    partial = path.with_name(f".{path.name}.part")
+    blank = io.BytesIO()
+    h5py.File(blank, "w").close()
     try:
-        with h5py.File(partial, "w") as file:
-            yield file
-        partial.replace(path)
+        if path.is_dir():
+            raise InputError(f"{path} is a folder; give the name of a file to write.")
+        partial = part_of(path)
+        try:
+            with partial.open("xb") as stream:
+                stream.write(blank.getvalue())
+                stream.flush()
+                os.posix_fallocate(stream.fileno(), 0, room)
+            with h5py.File(partial, "r+") as file:
+                yield file
+            partial.replace(path)
+        finally:
+            partial.unlink(missing_ok=True)
     except OSError as exc:
-        raise InputError(f"{path} cannot be written ({exc}); check its folder.") from exc
-    finally:
-        partial.unlink(missing_ok=True)
+        why = exc.strerror or str(exc).partition("\n")[0]
+        raise InputError(
+            f"{path} cannot be written ({why}); it may take {room / 2**20:.0f} MiB. Check its "
+            "folder and the room there."
+        ) from exc

@@ -1,0 +1,49 @@
+"""Packages that are not there, for tests that start a process of their own."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+
+# The finders of modules and distributions find everything but these.
+HEAD = """
+import sys
+
+class Without:
+    def __init__(self, finder):
+        self.finder = finder
+
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in MODULES:
+            return None
+        return self.finder.find_spec(name, path, target)
+
+    def find_distributions(self, context):
+        if not hasattr(self.finder, "find_distributions"):
+            return []
+        found = self.finder.find_distributions(context)
+        return [one for one in found if one.metadata["Name"] not in DISTRIBUTIONS]
+
+MODULES, DISTRIBUTIONS = {modules!r}, {distributions!r}
+sys.meta_path[:] = [Without(finder) for finder in sys.meta_path]
+"""
+
+
+def run_without(
+    script: str,
+    *arguments: object,
+    modules: tuple[str, ...],
+    distributions: tuple[str, ...] = (),
+) -> subprocess.CompletedProcess[str]:
+    """Runs a script in a process where some packages are not installed."""
+    head = HEAD.format(modules=modules, distributions=distributions)
+    return subprocess.run(
+        [sys.executable, "-c", head + script, *map(str, arguments)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
