@@ -6,6 +6,7 @@ import os
 import platform
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
 
 from edgeinc.cache import cache_dir
 from edgeinc.runtimes import RuntimeInfo, available
@@ -15,20 +16,32 @@ from edgeinc.weights import is_installed, list_cards
 
 __all__ = ["Examination", "examine"]
 
-# Distribution names under which the packages travel, the first that is installed counts.
+UNKNOWN = "of unknown version"
+
+# The module of each package, and the distributions that bring it; the first installed counts.
 PACKAGES = {
-    "numpy": ("numpy",),
+    "numpy": ("numpy", ("numpy",)),
     "opencv": (
-        "opencv-python-headless",
-        "opencv-python",
-        "opencv-contrib-python-headless",
-        "opencv-contrib-python",
+        "cv2",
+        (
+            "opencv-python-headless",
+            "opencv-python",
+            "opencv-contrib-python-headless",
+            "opencv-contrib-python",
+        ),
     ),
-    "h5py": ("h5py",),
-    "onnx": ("onnx",),
-    "matplotlib": ("matplotlib",),
+    "h5py": ("h5py", ("h5py",)),
+    "onnx": ("onnx", ("onnx",)),
+    "matplotlib": ("matplotlib", ("matplotlib",)),
 }
-EXTRAS = {"h5py": "hdf5", "onnx": "onnx", "matplotlib": "plot"}
+# What to install where a runtime or a package is missing.
+RUNTIMES = {"litert": ("LiteRT", "'edgeinc[litert]'"), "onnx": ("ONNX Runtime", "onnxruntime")}
+WANTED = {
+    "opencv": "opencv-python-headless",
+    "h5py": "'edgeinc[hdf5]'",
+    "onnx": "'edgeinc[onnx]'",
+    "matplotlib": "'edgeinc[plot]'",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +55,8 @@ class Examination:
         cores: Physical cores.
         memory: Memory of the machine, bytes; None where the system does not tell.
         runtimes: The runtimes that are installed.
-        packages: Version of each package that counts; None where it is missing.
+        packages: Version of each package that counts; None where it is missing, `of unknown
+            version` where it was installed by other means than Python's.
         models: Name of each card, and whether its weights are installed.
         cache: The folder where fetched weights lie.
         advice: One line for each thing that is missing, with the command that brings it.
@@ -63,15 +77,12 @@ class Examination:
 def examine() -> Examination:
     """Looks at this device; changes nothing."""
     runtimes = available()
-    packages = {name: _version(names) for name, names in PACKAGES.items()}
+    packages = {name: _version(*where) for name, where in PACKAGES.items()}
     models = {card.name: is_installed(card) for card in list_cards()}
-    advice = [
-        f"{name} is missing; install it with: pip install 'edgeinc[{EXTRAS[name]}]'"
-        for name in EXTRAS
-        if packages[name] is None
-    ]
-    if "litert" not in {runtime.name for runtime in runtimes}:
-        advice.insert(0, "LiteRT is missing; install it with: pip install 'edgeinc[litert]'")
+    here = {runtime.name for runtime in runtimes}
+    missing = [words for name, words in RUNTIMES.items() if name not in here]
+    missing += [(name, what) for name, what in WANTED.items() if packages[name] is None]
+    advice = [f"{name} is missing; install it with: pip install {what}" for name, what in missing]
     return Examination(
         edgeinc=__version__,
         python=platform.python_version(),
@@ -86,13 +97,13 @@ def examine() -> Examination:
     )
 
 
-def _version(names: tuple[str, ...]) -> str | None:
-    for name in names:
+def _version(module: str, distributions: tuple[str, ...]) -> str | None:
+    for name in distributions:
         try:
             return version(name)
         except PackageNotFoundError:
             continue
-    return None
+    return None if find_spec(module) is None else UNKNOWN
 
 
 def _memory() -> int | None:
