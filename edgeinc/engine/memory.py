@@ -5,13 +5,14 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from itertools import groupby
 
 import numpy as np
 from numpy.typing import NDArray
 
 from edgeinc.decision import Ranking
-from edgeinc.errors import StoreBusyError
+from edgeinc.errors import NotFoundError, SampleNotFoundError, StoreBusyError
 from edgeinc.features import to_features
 from edgeinc.learner import Fitted, Group, Learner
 from edgeinc.store import Change, Row, Store
@@ -21,6 +22,9 @@ __all__ = ["Memory"]
 
 # Seconds after which a prediction looks again for what other processes committed.
 ASK_EVERY = 0.1
+
+# A version that no store has.
+UNKNOWN = -1
 
 
 class Memory:
@@ -53,10 +57,13 @@ class Memory:
             self._refresh()
             change = operation(self.store)
             if self.store.version() == self._version:
-                self._learner.update(self._groups(change.added), self._groups(change.removed))
-            else:
-                # Another process committed just before: the learner has not seen its rows.
-                self._refresh()
+                try:
+                    self._learner.update(self._groups(change.added), self._groups(change.removed))
+                except NotFoundError:
+                    # One process committed just before, so that the learner has not seen its
+                    # rows, and another has the file to itself now, which hides the first.
+                    self._version = UNKNOWN
+            self._refresh()
             return change
 
     def rank(self, embeddings: NDArray[np.generic]) -> Ranking:
@@ -73,12 +80,13 @@ class Memory:
         features = to_features(embeddings, nonnegative=self._nonnegative)
         with self._lock:
             self._refresh()
-            found = self._learner.nearest(features, k)
-            samples = [self.store.sample(key) for key, _ in found]
-        return [
-            Match(sample.id, sample.label, similarity, sample.source)
-            for sample, (_, similarity) in zip(samples, found, strict=True)
-        ]
+            matches = []
+            for key, similarity in self._learner.nearest(features, k):
+                # What another process forgets at this moment is no match.
+                with suppress(SampleNotFoundError):
+                    sample = self.store.sample(key)
+                    matches.append(Match(sample.id, sample.label, similarity, sample.source))
+        return matches
 
     def fitted(self) -> Fitted:
         """The head fitted to everything committed."""

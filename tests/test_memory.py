@@ -1,0 +1,228 @@
+"""A learner follows its store, whoever commits and whenever."""
+
+from __future__ import annotations
+
+import random
+import sqlite3
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from edgeinc.engine.memory import ASK_EVERY, Memory
+from edgeinc.errors import NotFoundError, StoreBusyError
+from edgeinc.features import Snapshot
+from edgeinc.learner import Learner
+from edgeinc.store import Change, Rows, Store
+from edgeinc.types import SampleInfo
+from tests.stores import DIM, WEIGHTS, contents, enroll, integers, open_store, shot
+
+Step = Callable[[], object]
+
+
+class Raced(Store):
+    """A store where something happens just before rows, or a sample, are read."""
+
+    before: dict[str, Step]
+
+    def rows(self, batch: int = 4096) -> Iterator[Rows]:
+        self._happens("rows")
+        return super().rows(batch)
+
+    def sample(self, id: str) -> SampleInfo:
+        self._happens("sample")
+        return super().sample(id)
+
+    def _happens(self, when: str) -> None:
+        getattr(self, "before", {}).pop(when, lambda: None)()
+
+
+def raced(path: Path) -> Raced:
+    return Raced.open(path, backbone="tiny", fingerprint="f" * 64, dim=DIM, timeout=0.1)
+
+
+@contextmanager
+def memory_of(store: Store, head: str = "ridge") -> Iterator[Memory]:
+    memory = Memory(store, Learner(DIM, head=head), nonnegative=True)
+    try:
+        yield memory
+    finally:
+        memory.close()
+
+
+@contextmanager
+def alone(path: Path) -> Iterator[sqlite3.Connection]:
+    """Keeps the file from everybody else, as the last moment of a commit does."""
+    connection = sqlite3.connect(path, isolation_level=None)
+    connection.execute("BEGIN EXCLUSIVE")
+    try:
+        yield connection
+    finally:
+        connection.close()
+
+
+def learn(label: str, *seeds: int) -> Callable[[Store], Change]:
+    return lambda store: store.enroll([shot(label, seed) for seed in seeds], **WEIGHTS)
+
+
+def query(seed: int) -> Any:
+    return integers(seed)[np.newaxis]
+
+
+def facts(snapshot: Snapshot) -> tuple[object, ...]:
+    arrays = snapshot.counts, snapshot.sums, snapshot.rows, snapshot.gram
+    return snapshot.labels, snapshot.keys, *(array.tobytes() for array in arrays)
+
+
+def afresh(path: Path) -> tuple[object, ...]:
+    with memory_of(open_store(path)) as memory:
+        return facts(memory.fitted().snapshot)
+
+
+def operation(rng: random.Random, store: Store) -> Callable[[Store], Change]:
+    """Anything that may be done to a store; few contents, so that many are alike."""
+    label, other = rng.sample(["a", "b", "c", "d"], 2)
+    seeds = [rng.randrange(6) for _ in range(rng.randrange(1, 4))]
+    samples = list(contents(store)) or ["0" * 32]
+    return rng.choice(
+        [
+            learn(label, *seeds),
+            learn(label, *seeds),
+            lambda s: s.forget(label),
+            lambda s: s.forget(label, purge=True),
+            lambda s: s.forget(sample=rng.choice(samples)),
+            lambda s: s.rename(label, other),
+            lambda s: s.undo(rng.randrange(1, 3)),
+            lambda s: s.purge(),
+        ]
+    )
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_two_that_take_turns_both_know_what_is_committed(seed: int, tmp_path: Path) -> None:
+    rng = random.Random(seed)
+    path = tmp_path / "s.db"
+    done = 0
+    with memory_of(open_store(path)) as one, memory_of(open_store(path)) as two:
+        for _ in range(60):
+            memory = rng.choice([one, two])
+            try:
+                memory.change(operation(rng, memory.store))
+            except (NotFoundError, ValueError):
+                continue  # no such class or example, or a label that is taken
+            done += 1
+            expected = afresh(path)
+            assert facts(one.fitted().snapshot) == expected
+            assert facts(two.fitted().snapshot) == expected
+            assert one.counts() == two.counts()
+    assert done > 20
+
+
+@pytest.mark.parametrize("first", [True, False])
+def test_another_process_commits_around_a_change(first: bool, tmp_path: Path) -> None:
+    path = tmp_path / "s.db"
+    with memory_of(open_store(path)) as memory, open_store(path) as other:
+        memory.change(learn("a", 1, 2))
+        memory.rank(query(1))
+
+        def both(store: Store) -> Change:
+            if first:
+                enroll(other, "b", 3, 4)
+            change = learn("c", 5, 6)(store)
+            if not first:
+                enroll(other, "b", 3, 4)
+            return change
+
+        change = memory.change(both)
+        assert [row.label for row in change.added] == ["c", "c"]
+        assert memory.counts() == {"a": 2, "b": 2, "c": 2}
+        memory.flush()
+        assert memory.rank(query(3)).labels == ("a", "b", "c")
+        assert facts(memory.fitted().snapshot) == afresh(path)
+
+
+def test_a_change_to_what_only_another_process_knew(tmp_path: Path) -> None:
+    """It is committed, and what was learned catches up once the file can be read again."""
+    path = tmp_path / "s.db"
+    with memory_of(raced(path)) as memory, open_store(path) as other:
+        memory.change(learn("a", 1, 2))
+        locks = []
+
+        def forget(store: Store) -> Change:
+            enroll(other, "b", 3, 4)
+            change = store.forget("b")
+            # From here on not even the version can be asked for.
+            locks.append(alone(path))
+            locks[0].__enter__()
+            return change
+
+        change = memory.change(forget)
+        assert [row.label for row in change.removed] == ["b", "b"]
+        assert memory.rank(query(1)).labels == ("a",)
+        locks[0].__exit__(None, None, None)
+        assert facts(memory.fitted().snapshot) == afresh(path)
+        assert memory.counts() == {"a": 2}
+
+
+def test_a_busy_file_keeps_the_former_head_until_it_can_be_read(tmp_path: Path) -> None:
+    path = tmp_path / "s.db"
+    store = raced(path)
+    with memory_of(store) as memory, open_store(path) as other:
+        memory.change(learn("a", 1, 2))
+        memory.change(learn("b", 3, 4))
+        before = memory.fitted()
+        enroll(other, "c", 5, 6)
+        lock = alone(path)
+        store.before = {"rows": lock.__enter__}
+        assert memory.fitted() is before
+        assert memory.rank(query(5)).labels == ("a", "b")
+        with pytest.raises(StoreBusyError):
+            memory.change(learn("d", 7))
+        assert memory.counts() == {"a": 2, "b": 2}
+        lock.__exit__(None, None, None)
+        assert memory.fitted().scorer.labels == ("a", "b", "c")
+        assert memory.change(learn("d", 7)).operation == 4
+        assert facts(memory.fitted().snapshot) == afresh(path)
+
+
+def test_a_prediction_sees_another_process_s_commit_soon(tmp_path: Path) -> None:
+    path = tmp_path / "s.db"
+    with memory_of(open_store(path)) as memory, open_store(path) as other:
+        memory.change(learn("a", 1, 2))
+        assert memory.rank(query(1)).labels == ("a",)
+        enroll(other, "b", 3, 4)
+        time.sleep(1.2 * ASK_EVERY)
+        memory.rank(query(3))
+        memory.flush()
+        assert memory.rank(query(3)).labels == ("a", "b")
+
+
+def test_what_another_process_forgets_during_a_search_is_no_match(tmp_path: Path) -> None:
+    path = tmp_path / "s.db"
+    store = raced(path)
+    with memory_of(store) as memory, open_store(path) as other:
+        (one, two) = memory.change(learn("a", 1, 2)).ids
+        memory.change(learn("b", 3))
+        store.before = {"sample": lambda: other.forget(sample=one)}
+        assert {match.id for match in memory.nearest(query(1), 3)} == {two, *contents(other)}
+        assert store.before == {}
+        found = memory.nearest(query(2), 3)
+        assert (found[0].id, found[0].label) == (two, "a")
+        assert len(found) == 2
+
+
+def test_an_operation_that_fails_changes_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "s.db"
+    with memory_of(open_store(path)) as memory:
+        memory.change(learn("a", 1, 2))
+        before = memory.fitted()
+        for fails in (lambda s: s.forget("nobody"), learn("two\nlines", 3)):
+            with pytest.raises((LookupError, ValueError)):
+                memory.change(fails)
+        assert memory.fitted() is before
+        assert memory.change(learn("a", 1, 2)).skipped == 2
+        assert facts(memory.fitted().snapshot) == afresh(path)
