@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from benchmarks.common import V1, V2, Figure, Pictures, flowers, unpacked
 from edgeinc.engine import Engine
+from edgeinc.export import embed_folder
 from edgeinc.features import Examples
 from edgeinc.heads import fit
 
@@ -86,7 +87,7 @@ def few_shots(draws: int = 20) -> Iterator[Figure]:
 
 
 def linear_models(draws: int = 10, shots: int = 60) -> Iterator[Figure]:
-    """The same features in scikit-learn's linear models beside our heads, 60 shots."""
+    """What `embed` writes in scikit-learn's linear models, beside our heads, 60 shots."""
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.linear_model import LogisticRegression
     from sklearn.svm import LinearSVC
@@ -103,18 +104,31 @@ def linear_models(draws: int = 10, shots: int = 60) -> Iterator[Figure]:
             yield Figure(
                 f"Flowers-17, {shots} shots, {draws} draws, {backbone}, {head}", spread(tops)
             )
+        floats = embedded(backbone)
         for name, model in rivals.items():
             tops = []
             for mask in masks:
                 with warnings.catch_warnings():
                     warnings.simplefilter("ignore", ConvergenceWarning)
-                    fitted = model().fit(pictures.floats[mask], pictures.labels[mask])
-                right = fitted.predict(pictures.floats[~mask]) == pictures.labels[~mask]
+                    fitted = model().fit(floats[mask], pictures.labels[mask])
+                right = fitted.predict(floats[~mask]) == pictures.labels[~mask]
                 truth = pictures.labels[~mask]
                 tops.append(float(np.mean([right[truth == c].mean() for c in np.unique(truth)])))
             yield Figure(
                 f"Flowers-17, {shots} shots, {draws} draws, {backbone}, {name}", spread(tops)
             )
+
+
+def embedded(backbone: str) -> NDArray[np.float32]:
+    """Flowers-17 as `edgeinc embed` writes it, each row brought to unit length."""
+    import h5py
+
+    with tempfile.TemporaryDirectory() as scratch:
+        path = Path(scratch) / "flowers.h5"
+        embed_folder(unpacked("flowers17.tar"), path, backbone=backbone)
+        with h5py.File(path) as file:
+            rows: NDArray[np.float32] = file["features"][:]
+    return rows / np.linalg.norm(rows, axis=1, keepdims=True)
 
 
 def imprinting() -> Iterator[Figure]:

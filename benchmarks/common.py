@@ -74,14 +74,12 @@ class Pictures:
 
     Attributes:
         features: (1360, d) int16 fixed-point features.
-        floats: (1360, d) float32, L2-normalised, dequantised.
         labels: (1360,) indices of the classes.
         names: Names of the classes.
         first: (1360,) bool, the first 20 of each class in order of file names.
     """
 
     features: NDArray[np.int16]
-    floats: NDArray[np.float32]
     labels: NDArray[np.int64]
     names: tuple[str, ...]
     first: NDArray[np.bool_]
@@ -104,13 +102,12 @@ def flowers(backbone: str) -> Pictures:
         embeddings = np.concatenate(
             [body.embed([read_image(path, least=body.least)]) for _, path in files]
         )
-        floats = body.to_float(embeddings)
         features = to_features(embeddings, nonnegative=body.card.nonnegative)
     labels = np.array([names.index(label) for label, _ in files])
     first = np.zeros(len(files), dtype=bool)
     for c in range(len(names)):
         first[np.flatnonzero(labels == c)[:20]] = True
-    return Pictures(features, floats, labels, names, first)
+    return Pictures(features, labels, names, first)
 
 
 def paired(
