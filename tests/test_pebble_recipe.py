@@ -212,3 +212,12 @@ def test_episodes_tell_signal_from_noise(recipe: dict[str, ModuleType]) -> None:
     clear, _ = recipe["shots"].episodes(recipe["shots"].feature(signal), labels, **keys)
     assert blind < 0.4
     assert clear > 0.95
+
+
+def test_a_run_goes_on_only_where_its_finished_stages_stay(recipe: dict[str, ModuleType]) -> None:
+    goes_on = recipe["plan"].same_so_far
+    assert goes_on((10, 20), (10, 20, 5), 30)
+    assert goes_on((10, 20), (10, 40), 15)
+    assert not goes_on((10, 20), (10, 40), 30)
+    assert not goes_on((10, 20), (5, 25), 12)
+    assert not goes_on((10, 20), (10,), 15)

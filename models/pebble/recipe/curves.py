@@ -6,11 +6,12 @@ import json
 from itertools import pairwise
 from pathlib import Path
 
+from files import write_bytes
 from settings import RecipeError
 
 
 def draw(log: Path, out: Path) -> None:
-    """Draw the losses of a `log.jsonl` against pictures seen, as PNG.
+    """Draw the losses of a `log.jsonl` against the steps, as PNG, and keep its lines beside it.
 
     Raises `RecipeError` where there is no log yet.
     """
@@ -21,7 +22,11 @@ def draw(log: Path, out: Path) -> None:
     matplotlib.use("Agg")
     from matplotlib import pyplot
 
-    lines = [json.loads(line) for line in log.read_text("utf-8").splitlines()]
+    read = [json.loads(line) for line in log.read_text("utf-8").splitlines()]
+    # Steps after the last checkpoint are done, and logged, again: the last word counts.
+    lines = [line for _, line in sorted({line["step"]: line for line in read}.items())]
+    kept = "".join(json.dumps(line) + "\n" for line in lines)
+    write_bytes(out.with_suffix(".jsonl"), kept.encode())
     figure, axes = pyplot.subplots(figsize=(8, 4.5), layout="constrained")
     steps = [line["step"] for line in lines]
     for key, name in (("whole", "whole view"), ("parts", "quarters")):

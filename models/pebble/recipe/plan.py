@@ -71,9 +71,10 @@ def cycle_at(settings: Settings, plan: Plan, step: int) -> Cycle:
 def same_so_far(old: tuple[int, ...], new: tuple[int, ...], step: int) -> bool:
     """Whether a run that stands at `step` of stages `old` can go on with stages `new`.
 
-    Finished stages must be the same; stages may be added behind them.
+    Finished stages must be the same; the others may change.
 
-    >>> same_so_far((10, 20), (10, 20, 5), 30), same_so_far((10, 20), (10, 40), 30)
+    >>> same_so_far((10, 20), (10, 40, 5), 15), same_so_far((10, 20), (10, 40), 30)
     (True, False)
     """
-    return step <= sum(old) and old == new[: len(old)]
+    finished = sum(1 for i in range(len(old)) if sum(old[: i + 1]) <= step)
+    return old[:finished] == new[:finished] and step <= sum(new)
