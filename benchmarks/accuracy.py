@@ -128,7 +128,8 @@ def embedded(backbone: str) -> NDArray[np.float32]:
         embed_folder(unpacked("flowers17.tar"), path, backbone=backbone)
         with h5py.File(path) as file:
             rows: NDArray[np.float32] = file["features"][:]
-    return rows / np.linalg.norm(rows, axis=1, keepdims=True)
+    rows /= np.linalg.norm(rows, axis=1, keepdims=True)
+    return rows
 
 
 def imprinting() -> Iterator[Figure]:

@@ -58,6 +58,9 @@ class Learner:
         self._head = head
         self._background = background
         self._lock = threading.Lock()
+        # Held for a fit. Two at once would be work done twice, and the one that ends last
+        # may be of the older examples.
+        self._fitting = threading.Lock()
         self._examples = Examples(dim)
         self._version = 0
         self._fitted: Fitted | None = None
@@ -96,8 +99,10 @@ class Learner:
         """
         fitted = self._fitted or self.fitted()
         if fitted.version != self._version:
-            if self._refit is not None and self._refit.done():
-                self._refit.result()
+            refit = self._refit
+            if refit is not None and refit.done():
+                # Nothing that went wrong in the background is passed over.
+                refit.result()
             means = self._current_means()
             if means.proto.labels != fitted.scorer.labels:
                 return _in_between(fitted, means, features)
@@ -123,9 +128,7 @@ class Learner:
 
     def fitted(self) -> Fitted:
         """The head fitted to the present examples, with the snapshot that it was fitted to."""
-        self._catch_up()
-        assert self._fitted is not None
-        return self._fitted
+        return self._catch_up()
 
     def counts(self) -> dict[str, int]:
         """Examples of each class, by label."""
@@ -149,7 +152,7 @@ class Learner:
         # Before the first ranking nobody has asked for a head: an enrolment in a process of
         # its own does not pay for one.
         if self._fitted is not None and (self._refit is None or self._refit.done()):
-            self._refit = self._background_worker().submit(self._catch_up)
+            self._refit = self._background_worker().submit(self._work)
 
     def _background_worker(self) -> ThreadPoolExecutor:
         """The one thread that refits; begun when there is something for it to do."""
@@ -159,21 +162,29 @@ class Learner:
             self._worker = ThreadPoolExecutor(1, thread_name_prefix="edgeinc-refit")
         return self._worker
 
-    def _catch_up(self) -> None:
-        """Fits until the head is of the present version."""
+    def _work(self) -> None:
+        """Catches up, and ends only when no change has come since; for the worker's thread."""
         while True:
+            fitted = self._catch_up()
             with self._lock:
-                version = self._version
-                if self._fitted is not None and self._fitted.version == version:
-                    # Under the lock, so that a change from here on starts a new fit.
+                if fitted.version == self._version:
                     self._refit = None
                     return
+
+    def _catch_up(self) -> Fitted:
+        """Fits the head to the present examples, unless it is; returns it."""
+        with self._fitting:
+            with self._lock:
+                version, fitted = self._version, self._fitted
+                if fitted is not None and fitted.version == version:
+                    return fitted
                 snapshot = self._examples.snapshot()
             scorer = fit(self._head, snapshot, self._background)
             similarity = class_similarity(snapshot, self._background)
             # Both are worked out when first asked for: here rather than at a prediction.
             _ = scorer.temperature, similarity.thresholds
-            self._fitted = Fitted(version, snapshot, scorer, similarity)
+            fitted = self._fitted = Fitted(version, snapshot, scorer, similarity)
+            return fitted
 
     def _current_means(self) -> ClassSimilarity:
         with self._lock:
@@ -223,7 +234,7 @@ def _in_between(fitted: Fitted, means: ClassSimilarity, features: Features) -> R
     still = [i for i, label in enumerate(known) if label in proto.column]
     if not still or proto.labels[int(by_mean.argmax())] not in fitted.similarity.proto.column:
         return _ranking(proto.labels, by_mean, means, features)
-    probabilities = _probabilities(fitted.scorer, features)[still]
-    return _ranking(
-        tuple(known[i] for i in still), probabilities / probabilities.sum(), means, features
-    )
+    # Of the scores, not of the probabilities: those of the classes that are left may all be 0.
+    scores = fitted.scorer.scores(features)[0][still]
+    probabilities = softmax(scores, fitted.scorer.temperature)
+    return _ranking(tuple(known[i] for i in still), probabilities, means, features)

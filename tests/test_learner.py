@@ -133,3 +133,46 @@ def test_ranking_and_learning_from_several_threads() -> None:
 def test_an_unknown_head_is_refused() -> None:
     with pytest.raises(InputError, match="ridge"):
         Learner(DIM, head="svm")
+
+
+def test_a_late_fit_does_not_undo_a_newer_one() -> None:
+    learner = Learner(DIM, head="ridge")
+    learner.replace([group(c, 20) for c in range(3)])
+    learner.rank(rows(0, 1))
+    for c in range(3, 8):
+        learner.update([group(c, 20)], [])
+        # Fitted here and in the background at once, as `classes` and `export` do.
+        assert learner.fitted().scorer.labels == tuple(f"class {k}" for k in range(c + 1))
+        learner.flush()
+        assert learner.fitted().scorer.labels == learner.rank(rows(0, 1)).labels
+    learner.close()
+    assert learner.rank(rows(7, 1, seed=99)).labels == tuple(f"class {k}" for k in range(8))
+
+
+@pytest.mark.parametrize("head", ["auto", "proto", "ridge", "lda", "knn"])
+def test_no_nan_when_the_winning_class_goes(head: str) -> None:
+    """A head that is sure leaves the other classes probabilities that underflow to zero."""
+    rng = np.random.default_rng(0)
+    learner = Learner(DIM, head=head)
+    bands = np.repeat(np.eye(3), DIM // 3, axis=1)
+    data = {
+        f"class {c}": to_features(
+            (200 * bands[c] + rng.integers(0, 4, (60, DIM))).astype(np.uint8), nonnegative=True
+        )
+        for c in range(3)
+    }
+    learner.replace([(label, x, [f"{label}-{i}" for i in range(60)]) for label, x in data.items()])
+    query = data["class 0"][:1]
+    learner.rank(query)
+    held = threading.Event()
+    learner._background_worker().submit(held.wait)
+    try:
+        gone = data["class 0"]
+        learner.update([], [("class 0", gone, [f"class 0-{i}" for i in range(60)])])
+        ranking = learner.rank(query)
+        assert ranking.labels == ("class 1", "class 2")
+        assert np.isfinite(ranking.probabilities).all()
+        assert ranking.probabilities.sum() == pytest.approx(1, abs=1e-5)
+    finally:
+        held.set()
+        learner.close()

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -240,7 +241,8 @@ class Engine:
         return self._backbone.embed([picture])
 
 
-def _several(pictures: Picture | Sequence[Picture]) -> list[Picture]:
-    if isinstance(pictures, (str, Path, bytes, np.ndarray)):
-        return [pictures]
-    return list(pictures)
+def _several(pictures: Any) -> list[Picture]:
+    """One picture or several, as a list."""
+    one = isinstance(pictures, (str, bytes, bytearray, memoryview, np.ndarray))
+    # What is no picture at all is refused where pictures are read.
+    return [pictures] if one or not isinstance(pictures, Iterable) else list(pictures)

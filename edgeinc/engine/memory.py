@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from itertools import groupby
 
 import numpy as np
@@ -46,46 +46,54 @@ class Memory:
         self.store = store
         self._learner = learner
         self._nonnegative = nonnegative
-        self._lock = threading.RLock()
-        self._version = store.version()
+        # Two locks, so that no prediction waits for a commit, which may wait for the disk or
+        # for another process: one for operations, one for what the learner is loaded from.
+        self._writing = threading.RLock()
+        self._loading = threading.Lock()
+        self._loads = 0
+        self._version: int | None = None
         self._asked = time.monotonic()
-        self._load()
+        with self._loading:
+            self._version = store.version()
+            self._load()
 
     def change(self, operation: Callable[[Store], Change]) -> Change:
         """Runs an operation that writes to the store; the learner follows its commit."""
-        with self._lock:
+        with self._writing:
             self._refresh()
+            loads = self._loads
             change = operation(self.store)
-            if self.store.version() == self._version:
-                try:
-                    self._learner.update(self._groups(change.added), self._groups(change.removed))
-                except NotFoundError:
-                    # One process committed just before, so that the learner has not seen its
-                    # rows, and another has the file to itself now, which hides the first.
-                    self._version = UNKNOWN
-            self._refresh()
+            with self._loading:
+                if loads != self._loads or not self._follow(change):
+                    # The rows of another process came in between: read them all.
+                    self._version = None
+                    self._look()
             return change
 
     def rank(self, embeddings: NDArray[np.generic]) -> Ranking:
         """Ranks the classes for one picture; embeddings (1, d), the backbone's integers."""
         features = to_features(embeddings, nonnegative=self._nonnegative)
         # Asking SQLite takes a tenth of a millisecond when the network has just emptied the
-        # processor's caches, so a camera's loop does not ask for every picture.
-        if time.monotonic() - self._asked > ASK_EVERY:
-            self._refresh()
+        # processor's caches, so a camera's loop does not ask for every picture; and it goes
+        # on with what it has while another thread looks.
+        due = time.monotonic() - self._asked > ASK_EVERY
+        if due and self._loading.acquire(blocking=False):
+            try:
+                self._look()
+            finally:
+                self._loading.release()
         return self._learner.rank(features)
 
     def nearest(self, embeddings: NDArray[np.generic], k: int) -> list[Match]:
         """The k examples nearest to one picture; embeddings (1, d)."""
         features = to_features(embeddings, nonnegative=self._nonnegative)
-        with self._lock:
-            self._refresh()
-            matches = []
-            for key, similarity in self._learner.nearest(features, k):
-                # What another process forgets at this moment is no match.
-                with suppress(SampleNotFoundError):
-                    sample = self.store.sample(key)
-                    matches.append(Match(sample.id, sample.label, similarity, sample.source))
+        self._refresh()
+        matches = []
+        for key, similarity in self._learner.nearest(features, k):
+            # Another process may have forgotten one since.
+            with contextlib.suppress(SampleNotFoundError):
+                sample = self.store.sample(key)
+                matches.append(Match(sample.id, sample.label, similarity, sample.source))
         return matches
 
     def fitted(self) -> Fitted:
@@ -108,27 +116,43 @@ class Memory:
         self.store.close()
 
     def _refresh(self) -> None:
-        """Starts again from the rows where another connection committed.
+        """Looks for commits of others, after whoever is at it."""
+        with self._loading:
+            self._look()
+
+    def _look(self) -> None:
+        """Starts again from the rows where another connection committed; `_loading` is held.
 
         While that connection keeps the file to itself the learner stays as it is, and the
         next call tries again.
         """
-        with self._lock:
-            version = self.store.version()
-            self._asked = time.monotonic()
-            if version != self._version:
-                try:
-                    self._load()
-                except StoreBusyError:
-                    return
-                self._version = version
+        version = self.store.version()
+        self._asked = time.monotonic()
+        if version == self._version:
+            return
+        with contextlib.suppress(StoreBusyError):
+            self._load()
+            self._version = version
+
+    def _follow(self, change: Change) -> bool:
+        """Brings a change to the learner; False where that does not know the rows before it."""
+        if self.store.version() != self._version:
+            return False
+        try:
+            self._learner.update(self._groups(change.added), self._groups(change.removed))
+        except NotFoundError:
+            # While another connection holds the file, its commit does not show in `version`.
+            return False
+        return True
 
     def _load(self) -> None:
+        """Reads every row; `_loading` is held."""
         groups: list[Group] = []
         for rows in self.store.rows():
             features = to_features(rows.embeddings, nonnegative=self._nonnegative)
             groups += _runs(rows.labels, rows.ids, features)
         self._learner.replace(groups)
+        self._loads += 1
 
     def _groups(self, rows: Sequence[Row]) -> list[Group]:
         """The rows of a change, as features."""
