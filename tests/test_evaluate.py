@@ -92,7 +92,7 @@ def test_a_folder_s_name_is_the_label_that_enrolling_it_would_give(tmp_path: Pat
 
 def test_folders_that_cannot_be_evaluated(painter: Engine, tmp_path: Path) -> None:
     (tmp_path / "a" / "red").mkdir(parents=True)
-    with pytest.raises(InputError, match="no readable picture"):
+    with pytest.raises(InputError, match="no (readable )?picture"):
         evaluate_folder(painter, tmp_path / "a")
     (tmp_path / "a" / "red" / "0.png").touch()
     with pytest.raises(InputError, match="no readable picture"):
