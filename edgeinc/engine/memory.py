@@ -23,9 +23,6 @@ __all__ = ["Memory"]
 # Seconds after which a prediction looks again for what other processes committed.
 ASK_EVERY = 0.1
 
-# A version that no store has.
-UNKNOWN = -1
-
 
 class Memory:
     """Joins a store and a learner, so that the second always follows the first.
