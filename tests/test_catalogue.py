@@ -251,6 +251,14 @@ def test_add_onnx_with_integers_inside(tmp_path: Path) -> None:
     assert verify("qdq").ok
 
 
+def test_add_a_network_that_leaves_the_batch_open(tmp_path: Path) -> None:
+    path = tmp_path / "open.onnx"
+    path.write_bytes(tiny.onnx_open_batch())
+    card = add(path, preprocessing=Preprocessing(mean=[127.5], std=[127.5]))
+    assert (card.layer, card.dim) == ("pool", 4)
+    assert (card.input.height, card.input.width) == (8, 8)
+
+
 def test_add_a_float_network_wants_its_normalisation(tmp_path: Path) -> None:
     path = tmp_path / "float.onnx"
     path.write_bytes(tiny.onnx_float())

@@ -316,7 +316,7 @@ def onnx_classifier() -> bytes:
     )
 
 
-def onnx_float() -> bytes:
+def onnx_float(batch: int | str = 1) -> bytes:
     """The float kind: two convolutions, a residual sum, the mean over the picture, softmax."""
     from onnx import helper
 
@@ -336,7 +336,13 @@ def onnx_float() -> bytes:
         node("MatMul", ["pool", "w"], ["e"]),
         node("Softmax", ["e"], ["y"]),
     ]
-    return onnx_file(nodes, [("x", "FLOAT", (1, 3, 8, 8))], [("y", "FLOAT", (1, 5))], weights)
+    ends = ("x", "FLOAT", (batch, 3, 8, 8)), ("y", "FLOAT", (batch, 5))
+    return onnx_file(nodes, [ends[0]], [ends[1]], weights)
+
+
+def onnx_open_batch() -> bytes:
+    """The same with any number of pictures at once, as PyTorch often exports."""
+    return onnx_float("batch")
 
 
 def onnx_reshape(dtype: str, shape: Sequence[int | str] = (1, 4, 4, 3)) -> bytes:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from pathlib import Path
 
 from edgeinc.errors import ModelFormatError
@@ -26,7 +27,7 @@ def inspect_litert(model: bytes | Path) -> Inspection:
     found = []
     with reading():
         for operator, read, made in steps(net):
-            most = max(math.prod(d["shape"]) for d in read)
+            most = max(_elements(d["shape"]) for d in read)
             for detail in made:
                 if detail["name"] and getattr(detail["dtype"], "__name__", "") in DTYPES:
                     found.append(_candidate(spec(detail), operator, most))
@@ -48,7 +49,7 @@ def inspect_onnx(model: bytes | Path) -> Inspection:
             if node.op_type in onnx_graph.MOVING or target in found or target not in described:
                 continue
             read = [described[n].shape for n in onnx_graph.reads(node) if n in described]
-            most = max((math.prod(shape) for shape in read), default=0)
+            most = max((_elements(shape) for shape in read), default=0)
             found[target] = _candidate(described[target], node.op_type, most)
         return Inspection(
             tuple(_end(described, v.name) for v in graph.inputs),
@@ -97,12 +98,20 @@ def _candidate(tensor: TensorSpec, operator: str, most: int) -> TensorInfo:
     Args:
         tensor: The tensor.
         operator: What computes it.
-        most: Elements of the largest tensor that the operator reads.
+        most: Elements, for one picture, of the largest tensor that the operator reads.
     """
     long = [n for n in tensor.shape[1:] if n != 1]
     flat = len(tensor.shape) in (2, 4) and len(long) == 1
-    pooled = operator in POOLING and flat and math.prod(tensor.shape) < most
+    pooled = operator in POOLING and flat and _elements(tensor.shape) < most
     return TensorInfo(tensor, operator, pooled)
+
+
+def _elements(shape: Sequence[int]) -> int:
+    """Return how many numbers a tensor holds for one picture.
+
+    An open side of a picture counts as 2: more than the 1 that pooling leaves of it.
+    """
+    return math.prod(2 if n < 0 else int(n) for n in shape[1:])
 
 
 def _ordered(found: list[TensorInfo]) -> tuple[TensorInfo, ...]:
