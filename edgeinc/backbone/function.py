@@ -17,7 +17,7 @@ def function_card(
 ) -> tuple[ModelCard, Asset, Quantization | None]:
     """What stands for a function: card, weights' name, quantisation of what it gives.
 
-    The fingerprint holds name, size and dimension: that is all that can be known of it.
+    The fingerprint holds name, size, dimension and sign: all that can be known of it.
 
     Raises:
         InputError: It gives other numbers than floats, uint8 or int8, or not `dim` of them.

@@ -143,11 +143,13 @@ class ModelCard:
     def fingerprint(self) -> str:
         """What binds a store to this backbone: sha256 in hex of all that shapes an embedding.
 
-        Network, preprocessing, layer and dimension; not the files, which are the same
-        network in several forms, cut or uncut.
+        Network, preprocessing, layer, dimension, and whether it can be below zero, which
+        decides how features are made of it; not the files, which are the same network in
+        several forms, cut or uncut.
         """
         shape = {"network": self.network, "layer": self.layer, "dim": self.dim}
-        text = json.dumps({**shape, "input": asdict(self.input)}, sort_keys=True)
+        sign = {"nonnegative": self.nonnegative}
+        text = json.dumps({**shape, **sign, "input": asdict(self.input)}, sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()
 
     @property
