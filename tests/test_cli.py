@@ -106,6 +106,19 @@ def test_predict_takes_folders_and_reports_what_it_cannot_read(shell: Shell, pho
     assert "Traceback" not in err
 
 
+def test_predict_says_what_it_passed_over_in_a_folder(
+    shell: Shell, photos: Path, tmp_path: Path
+) -> None:
+    (photos / "notes.txt").touch()
+    status, out, err = shell("predict", photos)
+    assert (status, len(out.splitlines())) == (0, 15)
+    assert err.startswith(f"warning: {photos / 'notes.txt'} ")
+    (tmp_path / "empty").mkdir()
+    status, out, err = shell("predict", tmp_path / "empty", photos / "kind 0")
+    assert (status, len(out.splitlines())) == (1, 5)
+    assert err == f"edgeinc: {tmp_path / 'empty'} holds no picture.\n"
+
+
 def test_nothing_enrolled_is_unknown_and_no_error(shell: Shell, photos: Path) -> None:
     answer = result(shell, "predict", photos / "kind 0" / "0.png")
     assert (answer["label"], answer["known"], answer["candidates"]) == (None, False, [])
@@ -117,14 +130,17 @@ def test_folder_import_skips_and_counts_what_is_unreadable(shell: Shell, photos:
     (photos / "kind 2" / "truncated.png").write_bytes(
         (photos / "kind 2" / "0.png").read_bytes()[:200]
     )
+    (photos / "kind 1" / "p.heic").touch()
     status, out, err = shell("--json", "enroll", "--from", photos)
     assert status == 0
     record = json.loads(out)
-    assert (record["added"], record["skipped"]) == (15, 1)
-    assert "truncated.png" in record["warnings"][0]
+    assert (record["added"], record["skipped"]) == (15, 2)
+    assert "p.heic" in record["warnings"][0]
+    assert "truncated.png" in record["warnings"][1]
+    assert "p.heic" in err
     assert "truncated.png" in err
     again = result(shell, "enroll", "--from", photos)
-    assert (again["added"], again["skipped"]) == (0, 16)
+    assert (again["added"], again["skipped"]) == (0, 17)
 
 
 def test_exit_status_when_nothing_can_be_enrolled(shell: Shell, tmp_path: Path) -> None:
@@ -285,3 +301,41 @@ def test_runs_as_a_module(tmp_path: Path) -> None:
         env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])},
     )
     assert done.stdout.startswith("edgeinc, version ")
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["predict", "p.png"],
+        ["classes"],
+        ["log"],
+        ["undo"],
+        ["search", "p.png"],
+        ["enroll", " ", "p.png"],
+    ],
+)
+def test_only_what_enrols_makes_a_store(shell: Shell, tmp_path: Path, words: list[str]) -> None:
+    cv2.imwrite(str(tmp_path / "p.png"), photo(0, 0))
+    status, _, err = shell(*words)
+    assert status == int(words[0] == "enroll"), err
+    assert not (tmp_path / "s.db").exists()
+
+
+def test_a_name_on_one_line(shell: Shell, tmp_path: Path) -> None:
+    path = tmp_path / "two\nlines.png"
+    cv2.imwrite(str(path), photo(0, 0))
+    status, out, _ = shell("predict", path)
+    assert (status, out.count("\n")) == (0, 1)
+
+
+def test_names_that_cannot_be_looked_at_are_one_line(shell: Shell) -> None:
+    status, _, err = shell("predict", "x" * 300)
+    assert (status, err.count("\n")) == (1, 1)
+
+
+def test_a_fallback_is_one_line(shell: Shell, tmp_path: Path) -> None:
+    cv2.imwrite(str(tmp_path / "p.png"), photo(0, 0))
+    status, _, err = shell("--device", "CUDAExecutionProvider", "predict", tmp_path / "p.png")
+    assert status == 0
+    assert err.startswith("warning: ")
+    assert err.count("\n") == 1

@@ -9,6 +9,7 @@ from __future__ import annotations
 import gc
 import os
 import sys
+import warnings
 from collections.abc import Sequence
 from importlib import import_module
 
@@ -127,6 +128,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     # Nor does it make the garbage that is worth looking for after every 700 objects.
     gc.set_threshold(50_000, 20, 20)
+    warnings.showwarning = _show_warning
     try:
         result = cli.main(arguments, prog_name="edgeinc", standalone_mode=False)
     except click.ClickException as exc:
@@ -142,4 +144,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # The reader of stdout went away (`| head`); what could be printed was printed.
         sys.stderr.close()
         return 1
+    except OSError as exc:
+        # What the rooms below do not translate: stdout on a full disk, a folder taken away.
+        click.echo(f"edgeinc: {exc.strerror or exc}: {exc.filename or 'output'}", err=True)
+        return 1
     return result if isinstance(result, int) else 0
+
+
+def _show_warning(message: Warning | str, *where: object, **more: object) -> None:
+    """Prints a warning as a line for people, without the place in the code."""
+    click.echo(f"warning: {message}", err=True)

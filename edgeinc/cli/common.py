@@ -6,9 +6,11 @@ Results go to stdout, everything for people (progress, warnings, reports) to std
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
@@ -26,7 +28,9 @@ __all__ = [
     "open_engine",
     "open_store",
     "pass_settings",
+    "printable",
     "progress",
+    "store_path",
 ]
 
 
@@ -47,12 +51,15 @@ pass_settings = click.make_pass_decorator(Settings)
 
 def emit(settings: Settings, record: Mapping[str, Any], text: str) -> None:
     """Prints one result: one JSON object on one line with `--json`, else the text."""
-    if settings.json:
+    line = json.dumps(record, ensure_ascii=False) if settings.json else text
+    if line:
         # Surrogates of undecodable file names must not stop the printing of a result.
-        line = json.dumps(record, ensure_ascii=False).encode("utf-8", "backslashreplace")
-        click.echo(line.decode("utf-8"))
-    elif text:
-        click.echo(text)
+        click.echo(line.encode("utf-8", "backslashreplace").decode("utf-8"))
+
+
+def printable(text: str) -> str:
+    """A name from the file system on one line: control characters as escapes."""
+    return "".join(c if c >= " " and c != "\x7f" else repr(c)[1:-1] for c in text)
 
 
 def note(message: str) -> None:
@@ -60,18 +67,39 @@ def note(message: str) -> None:
     click.echo(message, err=True)
 
 
-def open_engine(settings: Settings) -> Engine:
-    """Opens the store that the options name, with their backbone, head and device."""
+@contextmanager
+def open_engine(settings: Settings, *, create: bool = False) -> Iterator[Engine]:
+    """Opens the store that the options name, with their backbone, head and device.
+
+    Only what enrols makes a store where there is none (`create`): for everything else one
+    that is not there is an empty one.
+    """
     from edgeinc.engine import Engine
 
-    return Engine.open(
-        settings.store,
-        backbone=settings.backbone,
-        head=settings.head,
-        device=settings.device,
-        strict=settings.strict,
-        threads=settings.threads,
-    )
+    with (
+        store_path(settings, create=create) as path,
+        Engine.open(
+            path,
+            backbone=settings.backbone,
+            head=settings.head,
+            device=settings.device,
+            strict=settings.strict,
+            threads=settings.threads,
+        ) as engine,
+    ):
+        yield engine
+
+
+@contextmanager
+def store_path(settings: Settings, *, create: bool = False) -> Iterator[str]:
+    """The store's path; that of an empty one, gone afterwards, where there is none."""
+    if create or os.path.lexists(settings.store):
+        yield settings.store
+        return
+    from tempfile import TemporaryDirectory
+
+    with TemporaryDirectory(prefix="edgeinc-") as folder:
+        yield str(Path(folder) / "empty.db")
 
 
 def find_backbone(settings: Settings) -> ModelCard:
@@ -82,14 +110,17 @@ def find_backbone(settings: Settings) -> ModelCard:
     return find_card(settings.backbone or choose_backbone(settings.store))
 
 
-def open_store(settings: Settings) -> Store:
+@contextmanager
+def open_store(settings: Settings) -> Iterator[Store]:
     """Opens the store alone: what is stored can be managed without the backbone's weights."""
     from edgeinc.store import Store
 
     card = find_backbone(settings)
-    return Store.open(
-        settings.store, backbone=card.name, fingerprint=card.fingerprint, dim=card.dim
-    )
+    with (
+        store_path(settings) as path,
+        Store.open(path, backbone=card.name, fingerprint=card.fingerprint, dim=card.dim) as store,
+    ):
+        yield store
 
 
 @contextmanager

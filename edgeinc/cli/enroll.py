@@ -28,11 +28,16 @@ def enroll_command(
     `enroll LABEL FILE...` commits one class in one transaction; `enroll --from DIR` takes
     a folder of label folders. Unreadable files are reported and skipped.
     """
+    from edgeinc.store import clean_label
+
     if (folder is None) == (label is None):
         raise click.UsageError("Give either LABEL FILE... or --from DIR.")
     if label is not None and not files:
         raise click.UsageError("Give at least one picture after the label.")
-    with open_engine(settings) as engine:
+    if label is not None:
+        # Before a store is made for it.
+        clean_label(label)
+    with open_engine(settings, create=True) as engine:
         if folder is not None:
             with progress("Enrolling") as report_progress:
                 report = engine.enroll_folder(folder, progress=report_progress)

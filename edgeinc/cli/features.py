@@ -4,7 +4,15 @@ from __future__ import annotations
 
 import click
 
-from edgeinc.cli.common import Settings, emit, note, open_engine, pass_settings, progress
+from edgeinc.cli.common import (
+    Settings,
+    emit,
+    find_backbone,
+    note,
+    open_engine,
+    pass_settings,
+    progress,
+)
 
 __all__ = ["embed_command", "export_command"]
 
@@ -26,7 +34,7 @@ def embed_command(settings: Settings, folder: str, output: str, tensor: str | No
         done = embed_folder(
             folder,
             output,
-            backbone=settings.backbone,
+            backbone=find_backbone(settings),
             tensor=tensor,
             device=settings.device,
             strict=settings.strict,

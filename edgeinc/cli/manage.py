@@ -7,7 +7,7 @@ from dataclasses import asdict
 
 import click
 
-from edgeinc.cli.common import Settings, emit, open_engine, open_store, pass_settings
+from edgeinc.cli.common import Settings, emit, open_engine, open_store, pass_settings, printable
 
 __all__ = [
     "classes_command",
@@ -43,7 +43,7 @@ def samples_command(settings: Settings, label: str) -> None:
     emit(
         settings,
         {"samples": [{"id": s.id, "source": s.source, "time": s.time} for s in samples]},
-        "\n".join(f"{s.id}  {_clock(s.time)}  {s.source or '-'}" for s in samples),
+        "\n".join(f"{s.id}  {_clock(s.time)}  {printable(s.source or '-')}" for s in samples),
     )
 
 

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import click
 
-from edgeinc.cli.common import Settings, emit, note, open_engine, pass_settings
+from edgeinc.cli.common import Settings, emit, note, open_engine, pass_settings, printable
 from edgeinc.errors import ImageError
 from edgeinc.types import Prediction
 
@@ -20,30 +19,47 @@ __all__ = ["predict_command"]
 def predict_command(settings: Settings, files: tuple[str, ...]) -> int:
     """Say what pictures show, one line a picture.
 
-    Of a folder every picture is taken. An unreadable picture is reported and passed over;
-    the exit status is then 1.
+    Of a folder every picture is taken, and other files are reported. An unreadable picture
+    is reported and passed over, and so is a folder without pictures; the exit status is then 1.
     """
     failed = False
     with open_engine(settings) as engine:
-        for path in _pictures(files):
+        for name in files:
             try:
-                prediction = engine.predict(path)
+                pictures = _pictures(name)
             except ImageError as exc:
                 note(f"edgeinc: {exc}")
                 failed = True
-            else:
-                emit(settings, _record(prediction), _line(prediction))
+                continue
+            for path in pictures:
+                try:
+                    prediction = engine.predict(path)
+                except ImageError as exc:
+                    note(f"edgeinc: {exc}")
+                    failed = True
+                else:
+                    emit(settings, _record(prediction), _line(prediction))
     return int(failed)
 
 
-def _pictures(files: tuple[str, ...]) -> Iterator[str]:
+def _pictures(name: str) -> list[str]:
+    """The pictures that an argument stands for; of a folder, the rest is reported."""
+    if not _is_folder(name):
+        return [name]
     from edgeinc.images import list_images
 
-    for name in files:
-        if Path(name).is_dir():
-            yield from (str(path) for path in list_images(name))
-        else:
-            yield name
+    found = list_images(name)
+    for sentence in found.passed_over:
+        note(f"warning: {sentence}")
+    return [str(path) for path in found.pictures]
+
+
+def _is_folder(name: str) -> bool:
+    try:
+        return Path(name).is_dir()
+    except OSError:
+        # What may not be looked at is left to the reading, which says so.
+        return False
 
 
 def _record(p: Prediction) -> dict[str, object]:
@@ -67,4 +83,4 @@ def _line(p: Prediction) -> str:
         answer = f"unknown  (nearest: {p.candidates[0].label})"
     else:
         answer = "unknown  (nothing is enrolled)"
-    return f"{p.source}: {answer}"
+    return f"{printable(str(p.source))}: {answer}"

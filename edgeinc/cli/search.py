@@ -6,7 +6,7 @@ from dataclasses import asdict
 
 import click
 
-from edgeinc.cli.common import Settings, emit, open_engine, pass_settings
+from edgeinc.cli.common import Settings, emit, open_engine, pass_settings, printable
 
 __all__ = ["search_command"]
 
@@ -22,7 +22,9 @@ def search_command(settings: Settings, file: str, k: int) -> None:
     """
     with open_engine(settings) as engine:
         matches = engine.search(file, k=k)
-    lines = [f"{m.similarity:.3f}  {m.label}  {m.source or '-'}  {m.id}" for m in matches]
+    lines = [
+        f"{m.similarity:.3f}  {m.label}  {printable(m.source or '-')}  {m.id}" for m in matches
+    ]
     emit(
         settings,
         {"matches": [asdict(m) for m in matches]},
