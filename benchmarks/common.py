@@ -96,7 +96,7 @@ class Pictures:
 @cache
 def flowers(backbone: str) -> Pictures:
     """Embeds Flowers-17 once a process."""
-    files = labelled_images(unpacked("flowers17.tar"))
+    files = labelled_images(unpacked("flowers17.tar")).pictures
     names = tuple(sorted({label for label, _ in files}))
     with Backbone.open(find_card(backbone)) as body:
         embeddings = np.concatenate(

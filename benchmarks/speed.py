@@ -69,7 +69,7 @@ def bare(backbone: str, threads: int) -> Callable[[Any], Any]:
 
 def predict_overhead() -> Iterator[Figure]:
     """`Engine.predict` on a 1280x720 array, 17 classes enrolled, against the bare runtime."""
-    files = labelled_images(unpacked("flowers17.tar"))
+    files = labelled_images(unpacked("flowers17.tar")).pictures
     frame = np.random.default_rng(0).integers(0, 256, (720, 1280, 3), dtype=np.uint8)
     for backbone in (V2, V1):
         for threads in sorted({1, physical_cores()}):
@@ -212,7 +212,7 @@ print(picture, labels[int(scores.argmax())], scores.max())
 
 def cold_start(rounds: int = 15) -> Iterator[Figure]:
     """`edgeinc predict one.jpg` as a whole process, against a bare script doing the same."""
-    files = labelled_images(unpacked("flowers17.tar"))
+    files = labelled_images(unpacked("flowers17.tar")).pictures
     names = list(dict.fromkeys(label for label, _ in files))
     chosen = [pair for name in names for pair in [f for f in files if f[0] == name][:5]]
     content, side = bare_weights(V2)
@@ -264,7 +264,7 @@ def folder_import(rounds: int = 3) -> Iterator[Figure]:
     import cv2
 
     folder = unpacked("flowers17.tar")
-    paths = [str(path) for _, path in labelled_images(folder)]
+    paths = [str(path) for _, path in labelled_images(folder).pictures]
     cores = physical_cores()
 
     def ours() -> None:

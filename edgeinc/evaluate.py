@@ -28,7 +28,7 @@ def evaluate_folder(
 ) -> Evaluation:
     """Predicts every picture of a folder that holds one folder a label.
 
-    Unreadable files are left out and named in the result.
+    Unreadable files, and those that are no pictures, are left out and named in the result.
 
     Args:
         engine: The engine; its background refit is waited for.
@@ -40,10 +40,11 @@ def evaluate_folder(
         InputError: The folder holds no readable picture.
     """
     # The labels as enrolling this folder would have kept them.
-    pictures = [(clean_label(name), path) for name, path in labelled_images(folder)]
+    found = labelled_images(folder)
+    pictures = [(clean_label(name), path) for name, path in found.pictures]
     engine.flush()
     answers: list[tuple[str, Sequence[str], bool]] = []
-    skipped = []
+    skipped = [*found.passed_over]
     for done, (label, path) in enumerate(pictures, 1):
         try:
             prediction = engine.predict(path)

@@ -19,10 +19,11 @@ from numpy.typing import NDArray
 
 from edgeinc.backbone import Backbone
 from edgeinc.cache import part_of
+from edgeinc.cards import ModelCard
 from edgeinc.engine import DEFAULT_BACKBONE, Engine
 from edgeinc.errors import ImageError, InputError, RuntimeUnavailableError
 from edgeinc.features import UNIT
-from edgeinc.images import labelled_images
+from edgeinc.images import LabelledPictures, labelled_images
 from edgeinc.store import clean_label
 
 __all__ = ["Written", "embed_folder", "export_hdf5"]
@@ -50,7 +51,7 @@ def embed_folder(
     folder: str | Path,
     path: str | Path,
     *,
-    backbone: str | Path | Backbone | None = None,
+    backbone: str | Path | ModelCard | Backbone | None = None,
     tensor: str | None = None,
     device: str = "auto",
     strict: bool = False,
@@ -60,7 +61,8 @@ def embed_folder(
     """Writes the features of a folder, one folder a label, straight to HDF5.
 
     The features are the real values of the layer, dequantised, not normalised. They are
-    written in pieces, so that they may be larger than memory. Unreadable files are skipped.
+    written in pieces, so that they may be larger than memory. Unreadable files are skipped,
+    and so are those that are no pictures.
     The file appears under its name only when it is complete.
 
     Args:
@@ -80,18 +82,17 @@ def embed_folder(
         TensorNotFoundError: The network has no such tensor.
         RuntimeUnavailableError: h5py is not installed.
     """
-    files = [(clean_label(name), picture) for name, picture in labelled_images(folder)]
-    if not files:
-        raise InputError(f"{folder} holds no picture; give a folder of label folders.")
+    pictures, passed_over = labelled_images(folder)
+    found = LabelledPictures([(clean_label(name), file) for name, file in pictures], passed_over)
     if isinstance(backbone, Backbone):
         if tensor is not None:
             raise InputError("An open backbone has its layer; open it with `tensor` instead.")
-        return _embed(backbone, files, Path(path), progress)
+        return _embed(backbone, found, Path(path), progress)
     name = DEFAULT_BACKBONE if backbone is None else backbone
     with Backbone.open(
         name, tensor=tensor, device=device, strict=strict, threads=threads
     ) as opened:
-        return _embed(opened, files, Path(path), progress)
+        return _embed(opened, found, Path(path), progress)
 
 
 def export_hdf5(engine: Engine, path: str | Path) -> tuple[int, int]:
@@ -120,17 +121,18 @@ def export_hdf5(engine: Engine, path: str | Path) -> tuple[int, int]:
 
 def _embed(
     backbone: Backbone,
-    files: Sequence[tuple[str, Path]],
+    found: LabelledPictures,
     path: Path,
     progress: Callable[[int, int], None] | None,
 ) -> Written:
+    files = found.pictures
     names = sorted({label for label, _ in files})
     index = {name: i for i, name in enumerate(names)}
     size = 4 * int(np.prod(backbone.shape))
     rows = max(1, min(MOST_ROWS, CHUNK_BYTES // size))
     # Space is given out by whole chunks.
     bound = size * rows * -(-len(files) // rows)
-    skipped: list[str] = []
+    skipped = [*found.passed_over]
     with _hdf5(path, _room(bound, len(files), len(names))) as file:
         features = _growing(file, "features", "float32", rows, backbone.shape)
         labels = _growing(file, "labels", "int64", MOST_ROWS)

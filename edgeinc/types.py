@@ -101,8 +101,9 @@ class EnrollReport:
 
     Attributes:
         added: Examples that were committed.
-        skipped: Pictures that were not: duplicates and unreadable ones.
-        unreadable: How many of the skipped ones could not be read.
+        skipped: Pictures that were not: duplicates and unreadable ones, and in a folder also
+            files that are no pictures and folders that cannot be listed.
+        unreadable: How many of the skipped ones were no duplicates.
         classes: Every enrolled class with the number of its examples, after the operation.
         warnings: One sentence for each thing that a person should look at.
         ids: Ids of the examples that were added, in the order given.
@@ -147,7 +148,7 @@ class Evaluation:
         per_class: Top-1 accuracy of each class.
         confusion: `confusion[truth][answer]`, counts, of the label ranking.
         unknown_rate: Share of the pictures that were rejected as unknown.
-        skipped: Unreadable files that were left out.
+        skipped: A sentence for each unreadable or other file that was left out.
     """
 
     n: int

@@ -55,6 +55,7 @@ def test_what_is_counted(painter: Engine, tmp_path: Path) -> None:
     write(folder, "green", GREEN, GREEN)
     write(folder, "violet", BLUE)
     (folder / "green" / "broken.png").write_bytes(b"no picture")
+    (folder / "notes.txt").touch()
     steps: list[tuple[int, int]] = []
     found = evaluate_folder(painter, folder, progress=lambda *step: steps.append(step))
     assert found.n == 6
@@ -67,8 +68,9 @@ def test_what_is_counted(painter: Engine, tmp_path: Path) -> None:
     }
     # Only the two mixed colours are far from every mean; a rejected picture keeps its ranking.
     assert found.unknown_rate == pytest.approx(2 / 6)
-    assert len(found.skipped) == 1
-    assert "broken.png" in found.skipped[0]
+    assert len(found.skipped) == 2
+    assert "notes.txt" in found.skipped[0]
+    assert "broken.png" in found.skipped[1]
     assert steps == [(i, 7) for i in range(1, 8)]
 
 
@@ -92,7 +94,7 @@ def test_a_folder_s_name_is_the_label_that_enrolling_it_would_give(tmp_path: Pat
 
 def test_folders_that_cannot_be_evaluated(painter: Engine, tmp_path: Path) -> None:
     (tmp_path / "a" / "red").mkdir(parents=True)
-    with pytest.raises(InputError, match="no (readable )?picture"):
+    with pytest.raises(InputError, match=r"no (readable )?picture"):
         evaluate_folder(painter, tmp_path / "a")
     (tmp_path / "a" / "red" / "0.png").touch()
     with pytest.raises(InputError, match="no readable picture"):

@@ -46,6 +46,7 @@ def many(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
         link = folder / "a" / f"{i:03}.png"
         link.unlink()
         link.write_bytes(b"no picture")
+    (folder / "a" / "notes.txt").touch()
     return folder
 
 
@@ -74,6 +75,7 @@ def test_more_than_one_piece_and_what_cannot_be_read(
     half = MOST_ROWS // 2 + 30
     assert written.shape == (2 * half - 3, 64)
     assert [Path(s.split(" ")[0]).name for s in written.skipped] == [
+        "notes.txt",
         "000.png",
         "100.png",
         "140.png",

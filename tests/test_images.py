@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import struct
 import threading
 import zlib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -495,8 +497,11 @@ def test_list_images_goes_down_and_sorts(tmp_path: Path) -> None:
     for name in ("b/2.png", "b/1.png", "a.jpg", "b/c/0.png", ".git/x.png", "b/.x.png", "n.txt"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).touch()
-    names = [str(p.relative_to(tmp_path)) for p in list_images(tmp_path)]
+    found = list_images(tmp_path)
+    names = [str(p.relative_to(tmp_path)) for p in found.pictures]
     assert names == ["a.jpg", "b/1.png", "b/2.png", "b/c/0.png"]
+    (sentence,) = found.passed_over
+    assert sentence.startswith(f"{tmp_path / 'n.txt'} has not the name of a picture")
 
 
 def test_links_are_followed_and_loops_end(tmp_path: Path) -> None:
@@ -513,7 +518,12 @@ def test_links_are_followed_and_loops_end(tmp_path: Path) -> None:
     (data / "lost.png").touch()
     (data / "gear").mkdir()
     (data / "gear" / "gone.png").symlink_to(tmp_path / "none.png")
-    found = [(label, str(path.relative_to(data))) for label, path in labelled_images(data)]
+    pictures, passed_over = labelled_images(data)
+    assert [sentence.split(" ")[0] for sentence in passed_over] == [
+        str(data / name) for name in ("bolt/self", "lost.png", "nut/self")
+    ]
+    assert "lies in no label folder" in passed_over[1]
+    found = [(label, str(path.relative_to(data))) for label, path in pictures]
     assert found == [
         ("bolt", "bolt/1.png"),
         ("bolt", "bolt/deep/2.png"),
@@ -531,5 +541,49 @@ def test_what_is_no_folder_is_refused(tmp_path: Path) -> None:
             function(tmp_path / "none")
         with pytest.raises(ImageError, match="is no folder"):
             function(file)
-    assert list_images(tmp_path) == [file]
-    assert labelled_images(tmp_path) == []
+    assert list_images(tmp_path) == ([file], [])
+    with pytest.raises(ImageError, match=r"holds no picture with a label.*a\.png lies in no"):
+        labelled_images(tmp_path)
+
+
+def test_what_is_passed_over_is_named(tmp_path: Path) -> None:
+    for name in ("nut/p.heic", "nut/x.gif", "nut/IMG_1", "nut/1.png", "notes.txt", ".nut/1.png"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    (tmp_path / "empty").mkdir()
+    found = labelled_images(tmp_path)
+    assert found.pictures == [("nut", tmp_path / "nut" / "1.png")]
+    names = [Path(sentence.split(" has not")[0]).name for sentence in found.passed_over]
+    assert names == ["notes.txt", "IMG_1", "p.heic", "x.gif"]
+    with pytest.raises(ImageError, match=r"holds no picture\.$"):
+        list_images(tmp_path / "empty")
+    (tmp_path / "nut" / "1.png").unlink()
+    with pytest.raises(ImageError, match=r"holds no picture\. .*IMG_1.*\(and 2 more\)"):
+        list_images(tmp_path / "nut")
+
+
+def test_a_folder_that_cannot_be_listed_is_passed_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("bolt", "nut/deep"):
+        (tmp_path / name).mkdir(parents=True)
+        (tmp_path / name / "1.png").touch()
+    (tmp_path / "nut" / "2.png").touch()
+    real = Path.iterdir
+    shut = {tmp_path / "bolt", tmp_path / "nut" / "deep"}
+
+    def refusing(folder: Path) -> Iterator[Path]:
+        # Permissions alone would not stop a test that runs as root.
+        if folder in shut:
+            raise PermissionError(errno.EACCES, "Permission denied", str(folder))
+        return real(folder)
+
+    monkeypatch.setattr(Path, "iterdir", refusing)
+    found = labelled_images(tmp_path)
+    assert found.pictures == [("nut", tmp_path / "nut" / "2.png")]
+    assert [sentence.split(" cannot be listed")[0] for sentence in found.passed_over] == [
+        str(tmp_path / "bolt"),
+        str(tmp_path / "nut" / "deep"),
+    ]
+    with pytest.raises(ImageError, match="cannot be listed"):
+        list_images(tmp_path / "bolt")

@@ -7,7 +7,6 @@ from pathlib import Path
 
 from edgeinc.backbone import Backbone
 from edgeinc.engine.memory import Memory
-from edgeinc.errors import InputError
 from edgeinc.images import Picture, labelled_images
 from edgeinc.store import NewExample, clean_label
 from edgeinc.types import EnrollReport
@@ -58,9 +57,7 @@ def enroll_folder(
     progress: Callable[[int, int], None] | None,
 ) -> EnrollReport:
     """Enrols one folder a label, in batches; see `Engine.enroll_folder`."""
-    files = labelled_images(folder)
-    if not files:
-        raise InputError(f"{folder} holds no picture; give a folder of label folders.")
+    files, passed_over = labelled_images(folder)
     for label in dict.fromkeys(label for label, _ in files):
         clean_label(label)
     reports = []
@@ -71,10 +68,10 @@ def enroll_folder(
             progress(start + len(batch), len(files))
     return EnrollReport(
         added=sum(r.added for r in reports),
-        skipped=sum(r.skipped for r in reports),
-        unreadable=sum(r.unreadable for r in reports),
+        skipped=sum(r.skipped for r in reports) + len(passed_over),
+        unreadable=sum(r.unreadable for r in reports) + len(passed_over),
         classes=reports[-1].classes,
-        warnings=tuple(w for r in reports for w in r.warnings),
+        warnings=(*passed_over, *(w for r in reports for w in r.warnings)),
         ids=tuple(i for r in reports for i in r.ids),
     )
 

@@ -2,12 +2,18 @@
 
 read_image        anything -> upright (H, W, 3) uint8 BGR
 Preparation       that -> the network's input, cropped, resized, normalised
-list_images, labelled_images   the picture files of a folder
+list_images, labelled_images   the picture files of a folder, and what was passed over
 """
 
 from __future__ import annotations
 
-from edgeinc.images.folders import is_image_path, labelled_images, list_images
+from edgeinc.images.folders import (
+    LabelledPictures,
+    Pictures,
+    is_image_path,
+    labelled_images,
+    list_images,
+)
 from edgeinc.images.headers import LEAST_SIDE, MAX_BYTES, MAX_PIXELS
 from edgeinc.images.prepare import Preparation, crop, shrink
 from edgeinc.images.quiet import quiet
@@ -18,7 +24,9 @@ __all__ = [
     "MAX_BYTES",
     "MAX_PIXELS",
     "Box",
+    "LabelledPictures",
     "Picture",
+    "Pictures",
     "Preparation",
     "crop",
     "is_image_path",
