@@ -6,7 +6,7 @@ import json
 import re
 import shutil
 from collections.abc import Callable
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ import click
 import cv2
 import pytest
 
-from edgeinc.cards import ModelCard, dump_card, parse_card, parse_yaml
+from edgeinc.cards import ModelCard, dump_card, parse_card, parse_yaml, read_card
 from edgeinc.cli import COMMANDS, cli, main
 from tests.conftest import photo
 from tests.test_structure import LEVELS
@@ -72,6 +72,32 @@ def test_the_example_of_a_card_is_one_and_has_every_key() -> None:
     given = {"name", "bytes", "sha256", "source", "runtime", "input", "embedding"}
     assert isinstance(node["files"], list)
     assert set(node["files"][0]) == given
+
+
+def test_the_fingerprint_is_over_what_is_said(tiny_card: Path) -> None:
+    said = re.search(r"the sha256 over ([^.]+)\.", text("cards.md"))
+    assert said is not None
+    card = read_card(tiny_card)
+    others = {
+        "name": "other",
+        "title": "other",
+        "licence": "other",
+        "homepage": None,
+        "network": "other",
+        "input": replace(card.input, crop="squash"),
+        "layer": "other",
+        "dim": 65,
+        "nonnegative": False,
+        "files": (),
+        "labels": card.files[0],
+        "background": card.files[0],
+        "notes": "other",
+    }
+    assert set(others) == CARD_KEYS
+    changed = {
+        key for key in others if replace(card, **{key: others[key]}).fingerprint != card.fingerprint
+    }
+    assert changed == set(re.findall(r"`(\w+)`", said[1]))
 
 
 def test_every_command_and_option_is_documented() -> None:
