@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
@@ -21,6 +22,7 @@ from edgeinc.cards import InputSpec, Quantization
 from edgeinc.errors import (
     CardError,
     ChecksumError,
+    DeviceError,
     ImageError,
     InferenceError,
     InputError,
@@ -28,6 +30,7 @@ from edgeinc.errors import (
     TensorNotFoundError,
 )
 from edgeinc.weights import find_card, weights_dir
+from tests.absent import run_without
 
 SHARED = Path(os.environ.get("EDGEINC_SHARED", Path(__file__).parents[2] / "shared")) / "models"
 SMALL = "mobilenet_v1_0.25_128_quant"
@@ -287,6 +290,76 @@ def test_one_file_of_a_card_is_enough(install: Callable[[str], Path]) -> None:
     (folder / f"{V2}.tflite").unlink()
     with Backbone.open(V2) as backbone:
         assert backbone.file_name == f"{V2}.onnx"
+
+
+def test_a_device_of_another_runtime(install: Callable[[str], Path]) -> None:
+    install(SMALL)
+    folder = install(V2)
+    device = "CPUExecutionProvider"
+    with Backbone.open(V2, device=device) as backbone:
+        assert (backbone.runtime, backbone.device) == ("onnx", device)
+    with pytest.warns(RuntimeWarning, match=rf"no \.onnx file, which {device} needs"):
+        backbone = Backbone.open(SMALL, device=device)
+    with backbone:
+        assert (backbone.runtime, backbone.device) == ("litert", "CPU")
+    with pytest.raises(DeviceError, match="choose another model or device"):
+        Backbone.open(SMALL, device=device, strict=True)
+    (folder / f"{V2}.onnx").unlink()
+    with pytest.warns(RuntimeWarning, match=rf"needs the \.onnx file .* {V2}\.tflite is used"):
+        Backbone.open(V2, device=device).close()
+    with pytest.raises(ModelNotFoundError, match=rf"{V2}\.onnx is not installed"):
+        Backbone.open(V2, device=device, strict=True)
+    with pytest.raises(DeviceError, match=r"needs the \.onnx file"):
+        Backbone.open(V2, runtime="litert", device=device, strict=True)
+
+
+CORE = """
+from edgeinc.catalogue import describe, verify
+from edgeinc.weights import find_card
+from edgeinc.backbone import Backbone
+from edgeinc.errors import RuntimeUnavailableError
+
+card = find_card(sys.argv[1])
+print(describe(card).runtime, describe(card).missing)
+found = verify(card)
+print(found.ok, found.advice)
+try:
+    print(Backbone.open(card).file_name)
+except RuntimeUnavailableError as exc:
+    print(exc)
+"""
+
+
+def test_a_core_install_names_every_way_out(
+    install: Callable[[str], Path], cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in (SMALL, V2):
+        install(name)
+    (tmp_path / "weights").symlink_to(cache / "weights")
+    monkeypatch.setenv("EDGEINC_CACHE", str(tmp_path))
+    without = ("ai_edge_litert", "tflite_runtime", "onnx")
+    both = r"LiteRT .*edgeinc\[litert\]'.* onnx.*edgeinc\[onnx\]'"
+    for name, ways in ((SMALL, r"LiteRT .*edgeinc\[litert\]'"), (V2, both)):
+        done = run_without(CORE, name, modules=without)
+        assert done.returncode == 0, done.stderr
+        listed, verified, opened = done.stdout.splitlines()
+        assert re.match(f"litert .*{ways}", listed)
+        assert re.match(f"False {ways}", verified)
+        assert re.search(ways, opened)
+    # What was cut before needs no package for cutting any more.
+    Backbone.open(V2, runtime="onnx").close()
+    done = run_without(CORE, V2, modules=without)
+    assert done.stdout.splitlines()[::2] == ["onnx None", f"{V2}.onnx"], done.stderr
+
+
+def test_the_embedded_network_runs_in_a_core_install(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("EDGEINC_CACHE", str(tmp_path))
+    done = run_without(CORE, "pebble", modules=("ai_edge_litert", "tflite_runtime", "onnx"))
+    lines = done.stdout.splitlines()
+    assert lines[::2] == ["onnx None", "pebble.onnx"], done.stderr
+    assert lines[1].startswith("True")
 
 
 def test_a_card_that_does_not_fit_its_weights(install: Callable[[str], Path]) -> None:

@@ -12,8 +12,15 @@ import numpy as np
 
 from edgeinc.cache import cache_dir, digest, keep, recall
 from edgeinc.cards import DType, EmbeddingTensor, ModelCard, ModelFile, Quantization
-from edgeinc.errors import CardError, ModelFormatError, ModelNotFoundError, RuntimeUnavailableError
+from edgeinc.errors import (
+    CardError,
+    DeviceError,
+    ModelFormatError,
+    ModelNotFoundError,
+    RuntimeUnavailableError,
+)
 from edgeinc.runtimes import Session, TensorSpec, open_session, runtimes_for
+from edgeinc.runtimes.helpers import fall_back
 from edgeinc.version import __version__
 from edgeinc.weights import installed_path, load_file
 
@@ -51,7 +58,7 @@ def open_card(
         ChecksumError: They are not what the card says.
         RuntimeUnavailableError: They are, and no runtime for them is installed.
         ModelFormatError, TensorNotFoundError: They cannot be read, or cut at the tensor.
-        DeviceError: `strict`, and the device is not here.
+        DeviceError: `strict`, and the device is not here, or runs no file of the card.
     """
     files = [file for file in card.files if runtime in (None, file.runtime)]
     if not files:
@@ -59,20 +66,49 @@ def open_card(
         raise CardError(f"{card.name} has no file for runtime {runtime!r}; it has: {have}.")
     # A device's name tells whose it is; the sort keeps the card's order among equals.
     files.sort(key=lambda file: file.runtime not in runtimes_for(device))
-    refusals: list[ModelNotFoundError | RuntimeUnavailableError] = []
+    if strict and files[0].runtime in runtimes_for(device):
+        files = [file for file in files if file.runtime in runtimes_for(device)]
+    missing: list[RuntimeUnavailableError] = []
+    absent: list[ModelNotFoundError] = []
     for file in files:
         end = tensor or file.embedding.tensor
         try:
             network = cut_network(card, file, end)
             another = partial(
-                open_session, network, file.runtime, output=end, device=device, strict=strict
+                open_session,
+                network,
+                file.runtime,
+                output=end,
+                device=_device_for(card, file, device, strict),
+                strict=strict,
             )
             return file, another, another(threads=threads)
-        except (ModelNotFoundError, RuntimeUnavailableError) as exc:
-            refusals.append(exc)
+        except RuntimeUnavailableError as exc:
+            missing.append(exc)
+        except ModelNotFoundError as exc:
+            absent.append(exc)
     # Weights that are here and want a package say more than weights that are not here.
-    refusals.sort(key=lambda exc: isinstance(exc, ModelNotFoundError))
-    raise refusals[0]
+    if len(missing) > 1:
+        raise RuntimeUnavailableError(". Or: ".join(map(str, missing))) from missing[0]
+    raise [*missing, *absent][0]
+
+
+def _device_for(card: ModelCard, file: ModelFile, device: str, strict: bool) -> str:
+    """The device to ask the file's runtime for: another runtime's becomes the CPU.
+
+    Raises:
+        DeviceError: `strict`, and the device belongs to another runtime.
+    """
+    kinds = runtimes_for(device)
+    if file.runtime in kinds:
+        return device
+    suffix = {"litert": ".tflite", "onnx": ".onnx"}[kinds[0]]
+    if kinds[0] in [one.runtime for one in card.files]:
+        what = f"{device} needs the {suffix} file of {card.name}, and {file.name} is used"
+    else:
+        what = f"{card.name} has no {suffix} file, which {device} needs"
+    fall_back(DeviceError(f"{what}; choose another model or device"), strict=strict)
+    return "cpu"
 
 
 def cut_network(card: ModelCard, file: ModelFile, tensor: str) -> bytes:

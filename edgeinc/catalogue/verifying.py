@@ -33,11 +33,14 @@ class Check:
         ok: True when it can be used, False when it must not be, None when it cannot be
             tried here: it is not installed, or its runtime is not.
         message: In words.
+        missing: The package that its runtime wants, and the extra that brings it; None where
+            nothing is missing.
     """
 
     name: str
     ok: bool | None
     message: str
+    missing: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +56,14 @@ class Verification:
         weights = {file.name for file in self.card.files}
         runs = any(check.ok and check.name in weights for check in self.checks)
         return runs and not any(check.ok is False for check in self.checks)
+
+    @property
+    def advice(self) -> str:
+        """What to do where it is not `ok`."""
+        ways = [check.missing for check in self.checks if check.missing is not None]
+        if ways and not any(check.ok is False for check in self.checks):
+            return ". Or: ".join(ways)
+        return f"run `edgeinc models pull {self.card.name}` to fetch its files."
 
 
 def sample_picture() -> NDArray[np.uint8]:
@@ -88,7 +99,8 @@ def _check(card: ModelCard, file: ModelFile) -> Check:
             ms = 1000 * (time.perf_counter() - start)
             device = backbone.device
     except RuntimeUnavailableError as exc:
-        return Check(file.name, None, f"has the right sha256 and cannot be tried: {exc}")
+        words = f"has the right sha256 and cannot be tried: {exc}"
+        return Check(file.name, None, words, str(exc))
     except EdgeincError as exc:
         return Check(file.name, False, str(exc))
     if not first.any() or not np.array_equal(first, again):

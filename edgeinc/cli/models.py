@@ -10,6 +10,7 @@ from edgeinc.cli.common import Settings, emit, note, pass_settings, progress
 
 if TYPE_CHECKING:
     from edgeinc.cards import ModelCard
+    from edgeinc.catalogue import Listed
 
 __all__ = ["models_command"]
 
@@ -40,9 +41,12 @@ def list_command(settings: Settings) -> None:
     wide = max((len(one.card.name) for one in listed), default=0)
     lines = [
         f"{one.card.name:{wide}}  {one.runtime:7s} {one.card.dim:5d}  "
-        f"{'installed' if one.installed else '-':9s}  {one.card.title}"
+        f"{_state(one):9s}  {one.card.title}"
         for one in listed
     ]
+    for one in listed:
+        if one.missing is not None:
+            note(f"{one.card.name} is installed and cannot run: {one.missing}")
     emit(settings, {"models": models}, "\n".join(lines))
 
 
@@ -60,11 +64,12 @@ def show_command(settings: Settings, name: str) -> None:
 
     card = find_card(name)
     here = [asset.name for asset in card.assets if installed_path(card, asset) is not None]
+    found = describe(card)
+    wants = "" if found.missing is None else f"# cannot run here: {found.missing}\n"
     text = (
         f"# {card.folder}\n# fingerprint {card.fingerprint}\n"
-        f"# installed: {', '.join(here) or 'nothing'}\n{dump_card(card)}"
+        f"# installed: {', '.join(here) or 'nothing'}\n{wants}{dump_card(card)}"
     )
-    found = describe(card)
     record = {"name": card.name, "runtime": found.runtime, "installed": found.installed}
     emit(settings, {**record, "fingerprint": card.fingerprint, **_plain(card)}, text.rstrip())
 
@@ -168,8 +173,15 @@ def verify_command(settings: Settings, name: str) -> int:
     lines = [f"{c.name} {c.message}" for c in found.checks]
     emit(settings, {"name": found.card.name, "ok": found.ok, "checks": checks}, "\n".join(lines))
     if not found.ok:
-        note(f"edgeinc: {found.card.name} cannot be used; `edgeinc models pull` fetches its files.")
+        note(f"edgeinc: {found.card.name} cannot be used: {found.advice}")
     return 0 if found.ok else 1
+
+
+def _state(one: Listed) -> str:
+    """What a list says of a model's weights, in one word."""
+    if one.missing is not None:
+        return "unusable"
+    return "installed" if one.installed else "-"
 
 
 def _plain(card: ModelCard) -> dict[str, Any]:

@@ -58,7 +58,8 @@ def read(model: bytes) -> Graph:
         import onnx
     except ImportError as exc:
         raise RuntimeUnavailableError(
-            "looking into an .onnx file needs the package onnx; pip install 'edgeinc[onnx]'"
+            "the package onnx, which looks into and cuts .onnx files, is not installed; "
+            "pip install 'edgeinc[onnx]'"
         ) from exc
     with reading():
         proto = onnx.load_model_from_string(model)
