@@ -15,6 +15,7 @@ import cv2
 import pytest
 
 from edgeinc.cli import COMMANDS, cli, main
+from edgeinc.store import Store
 from tests.conftest import photo
 
 Shell = Callable[..., tuple[int, str, str]]
@@ -339,3 +340,24 @@ def test_a_fallback_is_one_line(shell: Shell, tmp_path: Path) -> None:
     assert status == 0
     assert err.startswith("warning: ")
     assert err.count("\n") == 1
+
+
+def test_a_store_is_managed_without_its_card(shell: Shell, photos: Path) -> None:
+    shell("enroll", "--from", photos)
+    status, _, err = shell("log", backbone="gone")
+    assert (status, "no model 'gone'" in err) == (1, True)
+    status, _, err = shell("log", backbone="mobilenet_v2_1.0_224_quant")
+    assert status == 1
+    assert "made with backbone 'tiny'" in err
+    for words in (["forget", "kind 0", "--purge"], ["purge"], ["log"], ["samples", "kind 1"]):
+        status, _, err = shell(*words, backbone=None)
+        assert (status, err) == (0, "")
+    assert shell("log", backbone="tiny")[0] == 0
+
+
+def test_a_store_that_was_never_used_takes_another_backbone(
+    shell: Shell, photos: Path, tmp_path: Path
+) -> None:
+    with Store.open(tmp_path / "s.db", backbone="gone", fingerprint="f00d", dim=5):
+        pass
+    assert result(shell, "enroll", "--from", photos)["added"] == 15

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from edgeinc.errors import (
+    BackboneMismatchError,
     InputError,
     LabelError,
     LabelNotFoundError,
@@ -36,11 +37,44 @@ def test_a_new_store_is_empty_and_knows_its_backbone(tmp_path: Path) -> None:
         assert store.path == path
         assert not store.read_only
         device = store.device_id
-    assert peek(path) == ("tiny", "f" * 64)
+    found = peek(path)
+    assert found is not None
+    assert (found.backbone, found.dim) == ("tiny", DIM)
+    assert found == ("tiny", "f" * 64, DIM)
     with open_store(path) as store:
         assert store.device_id == device
     with open_store(tmp_path / "other.db") as other:
         assert other.device_id != device
+
+
+def test_a_store_in_which_nothing_was_done_is_bound_anew(tmp_path: Path) -> None:
+    path = tmp_path / "a.db"
+    open_store(path).close()
+    with open_store(path, backbone="other", fingerprint="e" * 64, dim=3) as store:
+        assert peek(path) == ("other", "e" * 64, 3)
+        three = NewExample("nut", np.array([1, 2, 3], np.uint8))
+        store.enroll([three], **WEIGHTS)
+        store.undo()
+        store.purge()
+    with pytest.raises(BackboneMismatchError, match=r"'other'.*'tiny'"):
+        open_store(path)
+
+
+@pytest.mark.parametrize("dim", [DIM, 3])
+def test_who_had_it_open_as_it_was_bound_anew_is_refused(store: Store, dim: int) -> None:
+    """Else two backbones' examples could meet in one store."""
+    shots = [shot("nut", 1)]
+    with open_store(store.path, backbone="other", fingerprint="e" * 64, dim=dim) as other:
+        for act in (
+            lambda: store.enroll(shots, **WEIGHTS),
+            lambda: list(store.rows()),
+            lambda: store.forget("nut"),
+            lambda: store.rename("nut", "bolt"),
+            store.undo,
+        ):
+            with pytest.raises(BackboneMismatchError, match=r"'other'.*'tiny'"):
+                act()
+        assert other.log() == []
 
 
 def test_what_was_enrolled_is_there_after_opening_again(tmp_path: Path) -> None:

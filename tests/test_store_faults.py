@@ -22,7 +22,7 @@ from edgeinc.errors import (
     StoreWriteError,
 )
 from edgeinc.store import checks, peek, schema
-from tests.stores import contents, enroll, labels_of, open_store
+from tests.stores import DIM, contents, enroll, labels_of, open_store
 
 ROOT = Path(__file__).parents[1]
 
@@ -262,7 +262,7 @@ def test_the_file_is_deleted_under_us(sound: Path) -> None:
             enroll(store, "nut", 1)
         # Neither the old file nor the new one was written to.
         assert contents(store) == before
-        assert peek(sound) == ("tiny", "f" * 64)
+        assert peek(sound) == ("tiny", "f" * 64, DIM)
 
 
 def test_a_full_disk_leaves_the_store_as_it_was(sound: Path) -> None:

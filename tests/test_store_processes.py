@@ -19,7 +19,7 @@ import pytest
 from edgeinc.errors import StoreError, StoreReadOnlyError
 from edgeinc.store import checks, opening, peek, schema
 from edgeinc.store.records import Identity
-from tests.stores import contents, enroll, labels_of, open_store
+from tests.stores import DIM, contents, enroll, labels_of, open_store
 
 ROOT = Path(__file__).parents[1]
 
@@ -85,7 +85,7 @@ def half_written(tmp_path: Path) -> Path:
 
 
 def test_a_crash_in_the_middle_of_a_write_is_rolled_back(half_written: Path) -> None:
-    assert peek(half_written) == ("tiny", "f" * 64)
+    assert peek(half_written) == ("tiny", "f" * 64, DIM)
     with open_store(half_written) as store:
         assert labels_of(store) == {"nut": 50}
     assert [file.name for file in half_written.parent.iterdir()] == ["half.db"]
@@ -147,7 +147,7 @@ def protected(half_written: Path) -> Iterator[Path]:
 @pytest.mark.parametrize("name", ["sound.db", "half.db"])
 def test_a_store_that_may_not_be_written_is_read(protected: Path, name: str) -> None:
     before = {file.name: file.read_bytes() for file in protected.iterdir()}
-    assert peek(protected / name) == ("tiny", "f" * 64)
+    assert peek(protected / name) == ("tiny", "f" * 64, DIM)
     with open_store(protected / name) as store:
         assert store.read_only
         assert store.path == protected / name

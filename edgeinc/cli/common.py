@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
+from edgeinc.errors import BackboneMismatchError
+
 if TYPE_CHECKING:
     from edgeinc.cards import ModelCard
     from edgeinc.engine import Engine
@@ -112,15 +114,28 @@ def find_backbone(settings: Settings) -> ModelCard:
 
 @contextmanager
 def open_store(settings: Settings) -> Iterator[Store]:
-    """Opens the store alone: what is stored can be managed without the backbone's weights."""
-    from edgeinc.store import Store
+    """Opens the store alone: what it holds can be managed without its backbone, or its card.
 
-    card = find_backbone(settings)
-    with (
-        store_path(settings) as path,
-        Store.open(path, backbone=card.name, fingerprint=card.fingerprint, dim=card.dim) as store,
-    ):
-        yield store
+    Raises:
+        BackboneMismatchError: `--backbone` names another than the store's.
+    """
+    from edgeinc.store import Identity, Store, peek
+    from edgeinc.weights import find_card
+
+    given = settings.backbone
+    with store_path(settings) as path:
+        bound = peek(path)
+        if bound is None:
+            card = find_backbone(settings)
+            bound = Identity(card.name, card.fingerprint, card.dim)
+        # A card's path is as good as its name.
+        elif given not in (None, bound.backbone) and find_card(str(given)).name != bound.backbone:
+            raise BackboneMismatchError(
+                f"{path} was made with backbone {bound.backbone!r}, not with {given!r}; "
+                "leave --backbone out, or choose another store."
+            )
+        with Store.open(path, **bound._asdict()) as store:
+            yield store
 
 
 @contextmanager

@@ -20,7 +20,7 @@ DEFAULT_BACKBONE = "pebble"
 def choose_backbone(store: str | Path) -> str:
     """The name of the backbone that a store is bound to; the embedded one's for a new store."""
     bound = peek(store)
-    return DEFAULT_BACKBONE if bound is None else bound[0]
+    return DEFAULT_BACKBONE if bound is None else bound.backbone
 
 
 def open_parts(

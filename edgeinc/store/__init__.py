@@ -20,12 +20,13 @@ from __future__ import annotations
 
 from edgeinc.store.labels import MAX_LABEL, clean_label
 from edgeinc.store.opening import peek
-from edgeinc.store.records import Change, NewExample, Row, Rows
+from edgeinc.store.records import Change, Identity, NewExample, Row, Rows
 from edgeinc.store.store import Store
 
 __all__ = [
     "MAX_LABEL",
     "Change",
+    "Identity",
     "NewExample",
     "Row",
     "Rows",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from pathlib import Path
 
 from edgeinc.errors import BackboneMismatchError, StoreFormatError, StoreVersionError
 from edgeinc.store import schema
@@ -11,7 +12,7 @@ from edgeinc.store.records import Identity
 from edgeinc.store.trust import expect, one_row
 from edgeinc.version import __version__
 
-__all__ = ["QUICK_CHECK_BYTES", "check", "identity", "is_blank", "match"]
+__all__ = ["QUICK_CHECK_BYTES", "check", "identity", "is_blank", "is_bound", "match"]
 
 QUICK_CHECK_BYTES = 32 << 20
 """Up to this size `quick_check` runs at every opening. It reads the whole file, so a larger
@@ -51,29 +52,37 @@ def check(db: Database) -> None:
         )
 
 
-def identity(db: Database) -> Identity:
+def identity(conn: sqlite3.Connection) -> Identity:
     """The backbone that a store is bound to.
 
     Raises:
         StoreFormatError: The store does not say.
     """
-    with db.reading() as conn:
-        query = "SELECT backbone, fingerprint, dim FROM store"
-        backbone, fingerprint, dim = one_row(conn.execute(query))
+    query = "SELECT backbone, fingerprint, dim FROM store"
+    backbone, fingerprint, dim = one_row(conn.execute(query))
     return Identity(expect(str, backbone), expect(str, fingerprint), expect(int, dim))
 
 
-def match(db: Database, wanted: Identity) -> None:
-    """Refuse a store that was made with another backbone.
+def is_bound(conn: sqlite3.Connection, wanted: Identity) -> bool:
+    """True where the store is bound to this backbone, whatever it is called."""
+    found = identity(conn)
+    return (found.fingerprint, found.dim) == (wanted.fingerprint, wanted.dim)
+
+
+def match(conn: sqlite3.Connection, path: Path, wanted: Identity) -> None:
+    """Refuse a store that is bound to another backbone.
+
+    It is asked again in each transaction that handles embeddings: as long as nothing was
+    ever done in a store, another process may bind it anew; see `opening.open_store`.
 
     Raises:
         BackboneMismatchError: Its message names both backbones.
     """
-    found = identity(db)
-    if (found.fingerprint, found.dim) == (wanted.fingerprint, wanted.dim):
+    if is_bound(conn, wanted):
         return
+    found = identity(conn)
     raise BackboneMismatchError(
-        f"{db.path} was made with backbone {found.backbone!r} ({found.dim} dimensions, "
+        f"{path} was made with backbone {found.backbone!r} ({found.dim} dimensions, "
         f"fingerprint {found.fingerprint[:12]}), not with {wanted.backbone!r} ({wanted.dim} "
         f"dimensions, fingerprint {wanted.fingerprint[:12]}). Use that backbone or another store."
     )

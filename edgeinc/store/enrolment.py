@@ -8,11 +8,12 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from edgeinc.store.checks import match
 from edgeinc.store.connection import Database
 from edgeinc.store.content import digest, pack, unpack
 from edgeinc.store.journal import count_examples, last_row, record
 from edgeinc.store.labels import clean_label
-from edgeinc.store.records import Change, NewExample, Row
+from edgeinc.store.records import Change, Identity, NewExample, Row
 from edgeinc.store.state import find_representative
 
 __all__ = ["enroll", "row_of_class"]
@@ -30,14 +31,19 @@ class _Checked:
 
 
 def enroll(
-    db: Database, examples: Sequence[NewExample], *, dim: int, file: tuple[str, str], now: float
+    db: Database,
+    examples: Sequence[NewExample],
+    *,
+    bound: Identity,
+    file: tuple[str, str],
+    now: float,
 ) -> Change:
     """Add examples in one transaction, but for those that their class has already.
 
     Args:
         db: The store.
         examples: Any number, of any classes.
-        dim: The store's dimension.
+        bound: The backbone that made them.
         file: Name and sha256 of the weight file that made the embeddings.
         now: Unix time, seconds.
 
@@ -46,8 +52,9 @@ def enroll(
         InputError: An embedding of another shape or type; nothing is added.
         StoreError: As for every write; nothing is added.
     """
-    checked = [_check(example, dim) for example in examples]
+    checked = [_check(example, bound.dim) for example in examples]
     with db.writing() as conn:
+        match(conn, db.path, bound)
         fresh: list[_Checked] = []
         seen: set[tuple[str, bytes]] = set()
         for example in checked:
@@ -59,7 +66,7 @@ def enroll(
             return Change(skipped=len(checked))
         detail = f"enrolled {count_examples(Counter(e.label for e in fresh))}"
         operation, number = record(conn, "enroll", detail, now, _row_of_file(conn, *file))
-        rows = tuple(_insert(conn, example, operation, dim) for example in fresh)
+        rows = tuple(_insert(conn, example, operation, bound.dim) for example in fresh)
     skipped = len(checked) - len(fresh)
     return Change(rows, (), skipped, tuple(row.id for row in rows), number)
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from edgeinc.errors import InputError, LabelError, LabelNotFoundError
+from edgeinc.store.checks import match
 from edgeinc.store.connection import Database
 from edgeinc.store.enrolment import row_of_class
 from edgeinc.store.journal import record
 from edgeinc.store.labels import clean_label
 from edgeinc.store.reading import is_enrolled, uids
-from edgeinc.store.records import Change
+from edgeinc.store.records import Change, Identity
 from edgeinc.store.state import settle
 from edgeinc.types import LogEntry
 
@@ -32,14 +33,14 @@ UNION SELECT sample FROM relabels WHERE operation = :o
 """
 
 
-def rename(db: Database, old: str, new: str, *, dim: int, now: float) -> Change:
+def rename(db: Database, old: str, new: str, *, bound: Identity, now: float) -> Change:
     """Give every example of a class, forgotten ones too, another label.
 
     Args:
         db: The store.
         old: The class's label.
         new: A label that no enrolled class has.
-        dim: The store's dimension.
+        bound: The backbone of the store.
         now: Unix time, seconds.
 
     Raises:
@@ -49,6 +50,7 @@ def rename(db: Database, old: str, new: str, *, dim: int, now: float) -> Change:
     """
     old, new = clean_label(old), clean_label(new)
     with db.writing() as conn:
+        match(conn, db.path, bound)
         if not is_enrolled(conn, old):
             raise LabelNotFoundError(f"No class {old!r} is enrolled. See `edgeinc classes`.")
         if is_enrolled(conn, new):
@@ -63,12 +65,12 @@ def rename(db: Database, old: str, new: str, *, dim: int, now: float) -> Change:
             "INSERT INTO relabels (sample, operation, class) VALUES (?, ?, ?)",
             [(row, operation, target) for row in targets],
         )
-        added, removed = settle(conn, targets, dim)
+        added, removed = settle(conn, targets, bound.dim)
         ids = uids(conn, targets)
     return Change(added, removed, 0, ids, number)
 
 
-def undo(db: Database, n: int, *, dim: int, now: float) -> Change:
+def undo(db: Database, n: int, *, bound: Identity, now: float) -> Change:
     """Take back the last `n` operations of this store that can be taken back.
 
     Enrolling, forgetting and renaming can; undoing, purging and merging cannot and are passed
@@ -78,7 +80,7 @@ def undo(db: Database, n: int, *, dim: int, now: float) -> Change:
     Args:
         db: The store.
         n: How many, at least 1; fewer where there are fewer.
-        dim: The store's dimension.
+        bound: The backbone of the store.
         now: Unix time, seconds.
 
     Raises:
@@ -88,6 +90,7 @@ def undo(db: Database, n: int, *, dim: int, now: float) -> Change:
     if n < 1:
         raise InputError(f"{n} operations cannot be undone. Give 1 or more.")
     with db.writing() as conn:
+        match(conn, db.path, bound)
         found = conn.execute(_UNDOABLE, (n,)).fetchall()
         if not found:
             return Change()
@@ -101,6 +104,6 @@ def undo(db: Database, n: int, *, dim: int, now: float) -> Change:
         )
         words = "; ".join(f"{entry.number} ({entry.detail})" for entry in undone)
         _, number = record(conn, "undo", f"undid {words}", now)
-        added, removed = settle(conn, targets, dim)
+        added, removed = settle(conn, targets, bound.dim)
         ids = uids(conn, targets)
     return Change(added, removed, 0, ids, number, undone)

@@ -15,7 +15,7 @@ from edgeinc.errors import (
     StoreWriteError,
 )
 from edgeinc.store import schema
-from edgeinc.store.checks import check, identity, is_blank, match
+from edgeinc.store.checks import check, identity, is_blank, is_bound, match
 from edgeinc.store.connection import Database
 from edgeinc.store.records import Identity
 from edgeinc.store.trust import one_row
@@ -26,6 +26,8 @@ __all__ = ["open_store", "peek", "scrub"]
 
 def open_store(path: str | Path, wanted: Identity, *, timeout: float, now: float) -> Database:
     """Open the store at `path`, or make a new one there.
+
+    A store in which nothing was ever done is no one's yet: it is bound to whoever opens it.
 
     Args:
         path: The file.
@@ -43,7 +45,9 @@ def open_store(path: str | Path, wanted: Identity, *, timeout: float, now: float
         if blank:
             _create(db, wanted, now)
         check(db)
-        match(db, wanted)
+        _bind(db, wanted)
+        with db.reading() as conn:
+            match(conn, db.path, wanted)
         if not db.read_only:
             db.use_rollback_journal()
             # Another process's lock or a full disk may put the wiping off, not the opening.
@@ -55,8 +59,8 @@ def open_store(path: str | Path, wanted: Identity, *, timeout: float, now: float
     return db
 
 
-def peek(path: str | Path, *, timeout: float = 5.0) -> tuple[str, str] | None:
-    """Name and fingerprint of the backbone that the store at `path` is bound to.
+def peek(path: str | Path, *, timeout: float = 5.0) -> Identity | None:
+    """The backbone that the store at `path` is bound to.
 
     Args:
         path: The file.
@@ -76,10 +80,10 @@ def peek(path: str | Path, *, timeout: float = 5.0) -> tuple[str, str] | None:
             if is_blank(conn):
                 return None
         check(db)
-        found = identity(db)
+        with db.reading() as conn:
+            return identity(conn)
     finally:
         db.close()
-    return found.backbone, found.fingerprint
 
 
 def scrub(db: Database) -> None:
@@ -203,3 +207,16 @@ def _create(db: Database, wanted: Identity, now: float) -> None:
             " created, tool) VALUES (1, 1, ?, ?, ?, 0, 0, 0, ?, ?)",
             (wanted.backbone, wanted.fingerprint, wanted.dim, float(now), __version__),
         )
+
+
+def _bind(db: Database, wanted: Identity) -> None:
+    """Bind a store in which nothing was ever done to this backbone."""
+    unused = "SELECT NOT EXISTS (SELECT 1 FROM operations)"
+    with db.reading() as conn:
+        due = not is_bound(conn, wanted) and one_row(conn.execute(unused))[0]
+    if not due or db.read_only:
+        return
+    with db.writing() as conn:
+        # Another process may have been quicker to use it.
+        if one_row(conn.execute(unused))[0]:
+            conn.execute("UPDATE store SET backbone = ?, fingerprint = ?, dim = ?", wanted)

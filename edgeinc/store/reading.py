@@ -6,10 +6,11 @@ import sqlite3
 from collections.abc import Iterable, Iterator
 
 from edgeinc.errors import LabelNotFoundError, SampleNotFoundError, StoreBusyError
+from edgeinc.store.checks import match
 from edgeinc.store.connection import Database
 from edgeinc.store.content import unpack
 from edgeinc.store.labels import clean_label
-from edgeinc.store.records import Rows
+from edgeinc.store.records import Identity, Rows
 from edgeinc.store.trust import expect, one_row
 from edgeinc.types import ClassInfo, SampleInfo
 
@@ -124,7 +125,7 @@ def uids(conn: sqlite3.Connection, rows: Iterable[int]) -> tuple[str, ...]:
     return tuple(expect(bytes, uid).hex() for uid in found)
 
 
-def rows(db: Database, dim: int, batch: int) -> Iterator[Rows]:
+def rows(db: Database, bound: Identity, batch: int) -> Iterator[Rows]:
     """Every example that counts, in canonical order, all of one committed state.
 
     The order depends on content only: labels by code point, then digests of the integers.
@@ -133,10 +134,12 @@ def rows(db: Database, dim: int, batch: int) -> Iterator[Rows]:
     never changes until it is purged.
 
     Raises:
+        BackboneMismatchError: The store is bound to another backbone than `bound`.
         StoreBusyError: A purge came between; read again.
         StoreError: As for every read.
     """
     with db.reading() as conn:
+        match(conn, db.path, bound)
         listing = conn.execute(CANONICAL).fetchall()
     query = "SELECT embedding, digest FROM samples WHERE id = ?"
     for start in range(0, len(listing), batch):
@@ -148,7 +151,7 @@ def rows(db: Database, dim: int, batch: int) -> Iterator[Rows]:
         yield Rows(
             ids=tuple(expect(bytes, uid).hex() for _, _, uid in part),
             labels=tuple(expect(str, label) for label, _, _ in part),
-            embeddings=unpack(blobs, dim),
+            embeddings=unpack(blobs, bound.dim),
         )
 
 

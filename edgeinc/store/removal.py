@@ -6,12 +6,13 @@ import sqlite3
 from collections.abc import Sequence
 
 from edgeinc.errors import InputError, LabelNotFoundError, SampleNotFoundError, StoreError
+from edgeinc.store.checks import match
 from edgeinc.store.connection import Database
 from edgeinc.store.journal import count_examples, record
 from edgeinc.store.labels import clean_label
 from edgeinc.store.opening import scrub
 from edgeinc.store.reading import sample_key, uids
-from edgeinc.store.records import Change
+from edgeinc.store.records import Change, Identity
 from edgeinc.store.state import settle
 
 __all__ = ["forget", "purge"]
@@ -22,7 +23,7 @@ _LIVE = " AND live = 1"
 
 
 def forget(
-    db: Database, *, label: str | None, sample: str | None, purge: bool, dim: int, now: float
+    db: Database, *, label: str | None, sample: str | None, purge: bool, bound: Identity, now: float
 ) -> Change:
     """Take a class or one example out of everything; with `purge` destroy it too.
 
@@ -35,7 +36,7 @@ def forget(
         label: The class to forget, or None.
         sample: The id of the example to forget, or None; one of the two is given.
         purge: Destroy beyond undo.
-        dim: The store's dimension.
+        bound: The backbone of the store.
         now: Unix time, seconds.
 
     Raises:
@@ -48,6 +49,7 @@ def forget(
         raise InputError("Say what to forget: either a label or the id of an example.")
     key: list[object]
     with db.writing() as conn:
+        match(conn, db.path, bound)
         if label is not None:
             name = clean_label(label)
             query, key = _OF_CLASS, [name]
@@ -66,7 +68,7 @@ def forget(
             "INSERT INTO removals (sample, operation) VALUES (?, ?)",
             [(row, operation) for row in targets],
         )
-        added, removed = settle(conn, targets, dim)
+        added, removed = settle(conn, targets, bound.dim)
         ids = uids(conn, targets)
         if purge:
             _wipe(conn, targets)

@@ -50,6 +50,8 @@ class Store:
     ) -> Store:
         """Open the store at `path`; make a new one where there is none, or an empty file.
 
+        A store in which nothing was ever done is bound to the backbone that opens it last.
+
         Args:
             path: The file.
             backbone: Name of the backbone, for people.
@@ -108,7 +110,7 @@ class Store:
         return enrolment.enroll(
             self._db,
             examples,
-            dim=self._identity.dim,
+            bound=self._identity,
             file=(file, file_sha256),
             now=self._clock(),
         )
@@ -141,7 +143,7 @@ class Store:
             label=label,
             sample=sample,
             purge=purge,
-            dim=self._identity.dim,
+            bound=self._identity,
             now=self._clock(),
         )
 
@@ -160,7 +162,7 @@ class Store:
         """
         from edgeinc.store import history
 
-        return history.rename(self._db, old, new, dim=self._identity.dim, now=self._clock())
+        return history.rename(self._db, old, new, bound=self._identity, now=self._clock())
 
     def undo(self, n: int = 1) -> Change:
         """Take back the last `n` enrolments, removals and renamings, or as many as there are.
@@ -174,7 +176,7 @@ class Store:
         """
         from edgeinc.store import history
 
-        return history.undo(self._db, n, dim=self._identity.dim, now=self._clock())
+        return history.undo(self._db, n, bound=self._identity, now=self._clock())
 
     def log(self, limit: int | None = None) -> list[LogEntry]:
         """The latest `limit` operations of this store, newest first; all of them for None."""
@@ -221,7 +223,7 @@ class Store:
         Raises:
             StoreBusyError: A purge came between two batches; read again.
         """
-        return reading.rows(self._db, self._identity.dim, batch)
+        return reading.rows(self._db, self._identity, batch)
 
     def version(self) -> int:
         """A number that changes when another connection has committed; asking never waits.
