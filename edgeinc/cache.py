@@ -7,7 +7,16 @@ import hashlib
 import os
 from pathlib import Path
 
-__all__ = ["cache_dir", "digest", "keep", "part_of", "recall", "user_models_dir"]
+__all__ = [
+    "cache_dir",
+    "digest",
+    "is_file",
+    "is_here",
+    "keep",
+    "part_of",
+    "recall",
+    "user_models_dir",
+]
 
 
 def cache_dir() -> Path:
@@ -33,6 +42,22 @@ def _user_folder(variable: str, default: str) -> Path:
     # The specification passes over a path that is not absolute.
     base = Path(given) if Path(given).is_absolute() else Path.home() / default
     return base / "edgeinc"
+
+
+def is_here(path: Path) -> bool:
+    """True when there is a file or folder; what lies in a locked folder is not here.
+
+    `Path.exists` raises there, in most releases of Python.
+    """
+    try:
+        return path.exists()
+    except OSError:
+        return False
+
+
+def is_file(path: Path) -> bool:
+    """As `is_here`, and it is a file."""
+    return is_here(path) and path.is_file()
 
 
 def part_of(path: Path) -> Path:

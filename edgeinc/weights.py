@@ -13,7 +13,7 @@ import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edgeinc.cache import cache_dir, digest, keep, recall, user_models_dir
+from edgeinc.cache import cache_dir, digest, is_file, is_here, keep, recall, user_models_dir
 from edgeinc.cards import Asset, ModelCard, build_card, parse_yaml, read_card, read_text
 from edgeinc.errors import CardError, ChecksumError, ModelNotFoundError
 
@@ -53,7 +53,7 @@ def list_cards() -> tuple[ModelCard, ...]:
     """Every card, by name. One that breaks the schema is left out with a warning."""
     cards: dict[str, ModelCard] = {}
     for folder in card_folders():
-        for path in sorted(folder.glob("*/*.yaml")):
+        for path in sorted(folder.glob("*/*.yaml") if is_here(folder) else ()):
             if path.stem != path.parent.name or path.stem in cards:
                 continue
             try:
@@ -110,17 +110,17 @@ def _card_file(path: Path) -> Path | None:
     """The card that a name or a path means, None where there is none."""
     if path.suffix in CARD_SUFFIXES:
         return path if path.is_file() else None
-    folders = card_folders() if len(path.parts) == 1 else ()
-    for folder in (*(folder / path for folder in folders), path):
-        if (folder / f"{path.name}.yaml").is_file():
-            return folder / f"{path.name}.yaml"
-    return None
+    own = f"{path.name}.yaml"
+    for folder in card_folders() if len(path.parts) == 1 else ():
+        if is_file(folder / path / own):
+            return folder / path / own
+    return path / own if (path / own).is_file() else None
 
 
 def _places(card: ModelCard, asset: Asset) -> list[Path]:
     """Where a card's file may lie, those that exist."""
     folders = [weights_dir(card)] if card.folder is None else [card.folder, weights_dir(card)]
-    return [folder / asset.name for folder in folders if (folder / asset.name).is_file()]
+    return [folder / asset.name for folder in folders if is_file(folder / asset.name)]
 
 
 def installed_path(card: ModelCard, asset: Asset) -> Path | None:

@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
+import re
+import shutil
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from dataclasses import replace
@@ -28,6 +33,7 @@ from edgeinc.errors import (
 )
 from edgeinc.weights import find_card, load_file, load_labels, weights_dir
 from tests import tiny_networks as tiny
+from tests.absent import ROOT
 
 
 class Server(ThreadingHTTPServer):
@@ -284,7 +290,7 @@ def test_add_a_float_network_wants_its_normalisation(tmp_path: Path) -> None:
 
 def test_add_the_same_name_again(net: Path) -> None:
     first = add(net)
-    with pytest.raises(CardError, match="added before"):
+    with pytest.raises(CardError, match=r"added before.*--overwrite"):
         add(net)
     second = add(net, embedding="logits", overwrite=True)
     assert find_card("net") == second
@@ -317,6 +323,18 @@ def test_inputs_that_are_no_picture(tmp_path: Path) -> None:
     path.write_bytes(tiny.tflite_gather())
     with pytest.raises(ModelFormatError, match="no picture"):
         add(path, embedding="y")
+
+
+@pytest.mark.parametrize("name", ["net.yaml", "net.tflite"])
+def test_labels_do_not_take_the_place_of_card_or_network(
+    net: Path, tmp_path: Path, name: str
+) -> None:
+    labels = tmp_path / "labels" / name
+    labels.parent.mkdir()
+    labels.write_text("nut\nbolt\n", encoding="utf-8")
+    with pytest.raises(CardError, match=f"{name} has the name of .* rename it"):
+        add(net, labels=labels)
+    assert not user_models_dir().exists()
 
 
 def test_candidates_propose_the_pooled_layer(net: Path) -> None:
@@ -355,6 +373,46 @@ def test_verify_tells_what_is_wrong(remote: ModelCard) -> None:
 def test_verify_tries_the_network_itself(net: Path) -> None:
     card = add(net)
     assert verify(replace(card, dim=5)).checks[0].ok is False
+
+
+@pytest.mark.parametrize(
+    ("locked", "words", "status", "said"),
+    [
+        ("cache", ["list"], 0, "pebble"),
+        ("cache", ["verify", "pebble"], 0, "right sha256"),
+        ("cache", ["pull", "pebble"], 0, "was here already"),
+        ("cache", ["add", "net.tflite"], 1, r"cannot be written .*Permission denied"),
+        ("cache", ["pull", "mobilenet_v2_1.0_224_quant"], 1, r"Permission denied.*EDGEINC_CACHE"),
+        ("models", ["pull", "mobilenet_v2_1.0_224_quant"], 1, r"denied.*check EDGEINC_MODELS"),
+    ],
+)
+def test_locked_folders(
+    net: Path, tmp_path: Path, locked: str, words: list[str], status: int, said: str
+) -> None:
+    for name in ("cache", "models"):
+        (tmp_path / name).mkdir()
+    (tmp_path / locked).chmod(0)
+    places = {name: tmp_path / name / "below" for name in ("cache", "models")}
+    drop = ["setpriv", "--inh-caps=-all", "--bounding-set=-all"] if os.geteuid() == 0 else []
+    if drop and shutil.which(drop[0]) is None:
+        pytest.skip("root may read everything, and setpriv is not here to take that away")
+    python = Path(sys.executable).absolute()
+    done = subprocess.run(
+        [*drop, str(python), "-m", "edgeinc", "models", *words],
+        cwd=tmp_path,
+        env={
+            **os.environ,
+            "PYTHONPATH": str(ROOT),
+            "EDGEINC_CACHE": str(places["cache"]),
+            "EDGEINC_MODELS": str(places["models"]),
+            "https_proxy": "http://127.0.0.1:9",
+        },
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert "Traceback" not in done.stderr
+    assert (done.returncode, bool(re.search(said, done.stdout + done.stderr))) == (status, True)
 
 
 # -- shell ---------------------------------------------------------------------------

@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from edgeinc.backbone import Backbone
-from edgeinc.cache import digest, part_of, user_models_dir
+from edgeinc.cache import digest, is_here, part_of, user_models_dir
 from edgeinc.cards import (
     Asset,
     ModelCard,
@@ -84,9 +84,10 @@ def add(
     path = Path(path)
     content, runtime = _read(path)
     target = user_models_dir() / path.stem
-    if target.exists() and not overwrite:
+    if is_here(target) and not overwrite:
         raise CardError(
-            f"A model named {path.stem} was added before; rename the file, or overwrite the model."
+            f"A model named {path.stem} was added before; rename the file, or replace the model "
+            "with --overwrite."
         )
     entry, end = ends(content, runtime, embedding)
     spec, tensor = read_input(entry, preprocessing or Preprocessing())
@@ -95,6 +96,8 @@ def add(
     never = meaning.quantization is not None and meaning.quantization.zero_point == least
     files = {path.name: content}
     if labels is not None:
+        if Path(labels).name in (path.name, f"{path.stem}.yaml"):
+            raise CardError(f"{labels} has the name of the network or of its card; rename it.")
         files[Path(labels).name] = _read_labels(Path(labels))
     assets = [Asset(name, len(data), digest(data), None) for name, data in files.items()]
     weights = assets[0]

@@ -103,9 +103,17 @@ def _places(asset: Asset) -> list[Path | str]:
     own = os.environ.get("EDGEINC_MODELS", "")
     if own.startswith(("http://", "https://")):
         places.append(f"{own.rstrip('/')}/{urllib.parse.quote(asset.name)}")
-    elif own and (Path(own) / asset.name).is_file():
+    elif own and _may_be(Path(own) / asset.name):
         places.append(Path(own) / asset.name)
     return [*places, asset.source] if asset.source else places
+
+
+def _may_be(path: Path) -> bool:
+    """True when there is a file, or a folder above is locked: opening it says so then."""
+    try:
+        return path.is_file()
+    except OSError:
+        return True
 
 
 def _fetch(asset: Asset, places: list[Path | str], target: Path) -> Iterator[int]:
