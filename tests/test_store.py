@@ -153,6 +153,33 @@ def test_a_label_that_may_not_be_is_refused(store: Store, label: str) -> None:
     assert store.log() == []
 
 
+@pytest.mark.parametrize(
+    "label",
+    [
+        "\u200b",
+        "nut\u200b",
+        "\u202etun",
+        "n\u00adut",
+        "\ufeffnut",
+        "\u200d",
+        "nut\u200d",
+        "\u200cnut",
+        "nut \u200dbolt",
+        "nut\u200d\u200dbolt",
+    ],
+)
+def test_what_cannot_be_seen_is_no_label(store: Store, label: str) -> None:
+    with pytest.raises(LabelError, match="invisible character") as caught:
+        enroll(store, label, 1)
+    assert str(caught.value).isascii()
+    assert store.log() == []
+
+
+def test_joiners_within_a_word_are_kept() -> None:
+    for label in ("\u0645\u06cc\u200c\u062e\u0648\u0627\u0647\u0645", "\u0d28\u0d4d\u200d\u0d2e"):
+        assert clean_label(f" {label} ") == label
+
+
 def test_labels_are_one_however_they_were_typed(store: Store) -> None:
     enroll(store, "cafe\u0301 ", 1)
     enroll(store, "caf\u00e9", 2)

@@ -48,7 +48,7 @@ def check(db: Database) -> None:
         faults = _faults(conn)
     if faults is not None:
         raise StoreFormatError(
-            f"{db.path} is damaged ({faults}). Restore it from a copy, or run `edgeinc doctor`."
+            f"{db.path} is damaged ({faults}). Restore it from a copy, or enrol into a new store."
         )
 
 

@@ -11,8 +11,12 @@ __all__ = ["MAX_LABEL", "clean_label"]
 MAX_LABEL = 200
 """The most characters that a label may have."""
 
+JOINERS = "\u200c\u200d"
+"""Invisible, but within a word some scripts and emoji need them."""
+
 _REFUSED = {
     "Cc": "a control character",
+    "Cf": "an invisible character",
     "Cs": "a byte that is not valid text",
     "Zl": "a line separator",
     "Zp": "a paragraph separator",
@@ -25,6 +29,9 @@ def clean_label(label: str) -> str:
     NFC, because two keyboards may write the same accented word as different code points, and
     a person means one class by it. Labels are compared after this; they are case-sensitive.
 
+    Invisible characters are refused, since they make different labels look alike, or one look
+    like another; all but the joiners between visible characters.
+
     Args:
         label: The name of a class.
 
@@ -32,8 +39,8 @@ def clean_label(label: str) -> str:
         The label to store, to look up and to print.
 
     Raises:
-        LabelError: It is empty, longer than 200 characters, has a character that cannot stand
-            in a line of text, or is not text at all.
+        LabelError: It is empty, longer than 200 characters, has a character that cannot be
+            seen or cannot stand in a line of text, or is not text at all.
 
     >>> clean_label(" hex bolt ")
     'hex bolt'
@@ -42,11 +49,13 @@ def clean_label(label: str) -> str:
     """
     if not isinstance(label, str):
         raise LabelError(f"A label is text, not {type(label).__name__}. Give it as a string.")
-    for character in label:
+    text = unicodedata.normalize("NFC", label)
+    for place, character in enumerate(text):
         fault = _REFUSED.get(unicodedata.category(character))
-        if fault is not None:
-            raise LabelError(f"The label {label!r} has {fault}. Use plain text on one line.")
-    cleaned = unicodedata.normalize("NFC", label).strip()
+        if fault is not None and not (character in JOINERS and _is_within(text, place)):
+            # As ASCII, so that what is invisible is seen.
+            raise LabelError(f"The label {label!a} has {fault}. Use plain text on one line.")
+    cleaned = text.strip()
     if not cleaned:
         raise LabelError("A label is empty. Give the class a name.")
     if len(cleaned) > MAX_LABEL:
@@ -54,3 +63,9 @@ def clean_label(label: str) -> str:
             f"A label has {len(cleaned)} characters: {cleaned[:20]!r}... Use at most {MAX_LABEL}."
         )
     return cleaned
+
+
+def _is_within(label: str, place: int) -> bool:
+    """True between two characters of a word, neither of them a joiner."""
+    around = label[max(place - 1, 0) : place] + label[place + 1 : place + 2]
+    return len(around) == 2 and not any(c.isspace() or c in JOINERS for c in around)
