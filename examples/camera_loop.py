@@ -26,6 +26,7 @@ from numpy.typing import NDArray
 from edgeinc import EdgeincError, Engine
 from edgeinc.camera import frames
 from edgeinc.draw import annotate, write_picture
+from edgeinc.errors import InputError
 
 # Of so many pictures one is learned from: neighbours hardly differ.
 EVERY = 5
@@ -36,7 +37,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description="Recognise and learn from a camera.")
     parser.add_argument("source", help="a camera's number, a URL, or a video file")
     parser.add_argument("--learn", metavar="LABEL", help="learn this from the first pictures")
-    parser.add_argument("--shots", type=int, default=5, help="pictures to learn a class from")
+    parser.add_argument("--shots", type=positive, default=5, help="pictures to learn a class from")
     parser.add_argument("--save", type=Path, help="where to keep the newest annotated picture")
     parser.add_argument("--store", default="edgeinc.db", help="the store; made when missing")
     parser.add_argument("--backbone", help="a model's name or card; default: the embedded one")
@@ -58,6 +59,14 @@ def main() -> int:
     except KeyboardInterrupt:
         return 0
     return 0
+
+
+def positive(text: str) -> int:
+    """A number of at least one, from a command line."""
+    number = int(text)
+    if number < 1:
+        raise ValueError(text)
+    return number
 
 
 def listen(typed: SimpleQueue[str]) -> None:
@@ -97,6 +106,12 @@ def watch(
             print(f"{last or 'unknown'} {prediction.score:.2f} ({prediction.ms:.1f} ms)")
         if save is not None:
             write_picture(save, annotate(picture, prediction))
+    if label:
+        needed = EVERY * (shots - 1) + 1
+        raise InputError(
+            f"The pictures ended after {shown} of the {needed} from which {label!r} would have "
+            "been learned; nothing was. Give a longer clip, or fewer --shots."
+        )
 
 
 if __name__ == "__main__":

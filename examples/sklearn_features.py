@@ -50,6 +50,11 @@ def main() -> int:
     with h5py.File(options.features) as file:
         features, labels = file["features"][:], file["labels"][:]
     features = features.reshape(len(features), -1)
+    counts = np.bincount(labels)
+    counts = counts[counts > 0]
+    if len(counts) < 2 or counts.min() < 2:
+        print("Two classes of two readable pictures each are the least.", file=sys.stderr)
+        return 1
     print(f"{features.shape[0]} pictures, {features.shape[1]} features each")
     x, x_test, y, y_test = train_test_split(
         features, labels, test_size=0.5, stratify=labels, random_state=0

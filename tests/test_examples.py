@@ -101,17 +101,45 @@ def test_sklearn_features(run: Run, parts: Path) -> None:
 
 
 def test_camera_loop_learns_from_a_video_and_goes_on(run: Run, tmp_path: Path) -> None:
-    code = cv2.VideoWriter.fourcc(*"MJPG")
-    writer = cv2.VideoWriter(str(tmp_path / "clip.avi"), code, 25, (96, 96))
-    for seed in range(14):
-        writer.write(draw_part("gear", np.random.default_rng(seed), 96))
-    writer.release()
+    clip(tmp_path / "clip.avi", 14)
     words = ("clip.avi", "--learn", "gear", "--shots", "2", "--save", "last.png")
     done = run("camera_loop", *words)
     assert done.status == 0, done.err
     assert done.out[0] == "learned gear: 2 added, 0 skipped"
     assert len(done.out) > 1
     assert read_image(tmp_path / "last.png").shape == (96, 96, 3)
+
+
+def clip(path: Path, pictures: int) -> None:
+    """A video of gears."""
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"MJPG"), 25, (96, 96))
+    for seed in range(pictures):
+        writer.write(draw_part("gear", np.random.default_rng(seed), 96))
+    writer.release()
+
+
+def test_camera_loop_says_that_a_clip_was_too_short_to_learn(run: Run, tmp_path: Path) -> None:
+    clip(tmp_path / "clip.avi", 12)
+    done = run("camera_loop", "clip.avi", "--learn", "gear")
+    assert done.status == 1
+    (line,) = done.err
+    assert line.startswith("The pictures ended after 12 of the 21 from which 'gear'")
+    assert run("camera_loop", "clip.avi", "--learn", "gear", "--shots", "0").status == 2
+
+
+@pytest.mark.parametrize(("classes", "pictures"), [(2, 1), (1, 4)])
+def test_sklearn_features_wants_two_classes_of_two(
+    run: Run, parts: Path, tmp_path: Path, classes: int, pictures: int
+) -> None:
+    pytest.importorskip("sklearn", reason="the example needs scikit-learn")
+    pytest.importorskip("h5py", reason="the example needs h5py")
+    for kind in KINDS[:classes]:
+        (tmp_path / "few" / kind).mkdir(parents=True)
+        for i in range(pictures):
+            (tmp_path / "few" / kind / f"{i}.png").symlink_to(parts / kind / f"{i}.png")
+    done = run("sklearn_features", tmp_path / "few")
+    assert done.status == 1
+    assert done.err == ["Two classes of two readable pictures each are the least."]
 
 
 def test_bad_input_ends_in_one_line(run: Run, tmp_path: Path) -> None:
