@@ -98,8 +98,7 @@ def test_negative_in_a_nonnegative_embedding_is_refused() -> None:
 
 
 operation = st.tuples(
-    st.sampled_from(["add", "remove", "relabel", "merge", "gram"]),
-    st.sampled_from(LABELS),
+    st.sampled_from(["add", "remove", "merge", "gram"]),
     st.sampled_from(LABELS),
     st.lists(st.integers(0, len(ROWS) - 1), min_size=1, max_size=4),
 )
@@ -120,11 +119,11 @@ def same(one: Snapshot, other: Snapshot) -> bool:
 
 @given(st.lists(operation, max_size=25))
 @settings(max_examples=150, derandomize=True, deadline=None)
-def test_any_history_equals_a_fresh_start(history: list[tuple[str, str, str, list[int]]]) -> None:
+def test_any_history_equals_a_fresh_start(history: list[tuple[str, str, list[int]]]) -> None:
     """Sums, rows and Gram depend on the surviving examples alone, to the last bit."""
     examples = Examples(DIM)
     model: list[tuple[str, int, str]] = []
-    for step, (what, label, other, picks) in enumerate(history):
+    for step, (what, label, picks) in enumerate(history):
         if what == "add":
             names = [f"{step}-{i}" for i in range(len(picks))]
             examples.add(label, ROWS[picks], names)
@@ -134,10 +133,6 @@ def test_any_history_equals_a_fresh_start(history: list[tuple[str, str, str, lis
             if mine:
                 examples.remove(label, ROWS[[e[1] for e in mine]], [e[2] for e in mine])
                 model = [entry for entry in model if entry not in mine]
-        elif what == "relabel":
-            if any(entry[0] == label for entry in model):
-                examples.relabel(label, other)
-                model = [(other if e[0] == label else e[0], *e[1:]) for e in model]
         elif what == "merge":
             second = Examples(DIM)
             second.add(label, ROWS[picks], [f"m{step}-{i}" for i in range(len(picks))])
@@ -232,8 +227,6 @@ def test_failed_removal_changes_nothing() -> None:
         examples.remove("a", ROWS[[0, 0]])
     with pytest.raises(LabelNotFoundError, match="'b'"):
         examples.remove("b", ROWS[:1])
-    with pytest.raises(LabelNotFoundError, match="'b'"):
-        examples.relabel("b", "a")
     assert same(before, examples.snapshot())
 
 

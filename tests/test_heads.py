@@ -345,9 +345,6 @@ def test_similarity_to_class_means(centred: bool) -> None:
     assert held.tolist() == [True] * 6 + [False] + [True] * 9
     assert np.array_equal(similarity.loo[held], proto.loo[each, snapshot.y][held])
     assert similarity.loo[~held].tolist() == [0.0]
-    others = proto.scores(snapshot.rows)
-    others[each, snapshot.y] = -1
-    assert np.allclose(similarity.nearest_other, others.max(axis=1), atol=1e-6)
     query = pictures(1, (1,), WIDE)[0]
     assert np.array_equal(similarity.cosine(query), proto.scores(query))
     for c, label in enumerate(snapshot.labels):

@@ -1,4 +1,4 @@
-"""The enrolled examples: added, removed, merged and relabelled, with exact sums."""
+"""The enrolled examples: added, removed and merged, with exact sums."""
 
 from __future__ import annotations
 
@@ -137,22 +137,6 @@ class Examples:
             entries = sorted([*entries, *block.entries])
             self._blocks[label] = ClassBlock(tuple(entries), total + block.total)
             self._follow([row for row, _ in block.entries], ())
-
-    def relabel(self, old: str, new: str) -> None:
-        """Move all examples of a class to another label, joining it where it exists.
-
-        Raises:
-            LabelNotFoundError: The class has no examples.
-        """
-        if old not in self._blocks:
-            raise LabelNotFoundError(
-                f"No class {old!r} is enrolled; list the classes to see what is."
-            )
-        block = self._blocks.pop(old)
-        entries, total = self._held(new)
-        self._blocks[new] = ClassBlock(
-            tuple(sorted([*entries, *block.entries])), total + block.total
-        )
 
     def snapshot(self) -> Snapshot:
         """The present examples in canonical order, immutable."""

@@ -69,17 +69,6 @@ class ClassSimilarity:
         return self._own(np.arange(self._snapshot.total))
 
     @cached_property
-    def nearest_other(self) -> NDArray[np.float32]:
-        """`(n,)` largest cosine of each row to the mean of another class; -1 without one."""
-        best = np.full(self._snapshot.total, -1.0, np.float32)
-        for start in range(0, len(best), CHUNK):
-            part = slice(start, start + CHUNK)
-            cosines = self.cosine(self._snapshot.rows[part])
-            cosines[np.arange(len(cosines)), self._snapshot.y[part]] = -1.0
-            best[part] = cosines.max(axis=1)
-        return best
-
-    @cached_property
     def thresholds(self) -> NDArray[np.float64]:
         """`(C,)` the least cosine to a class's mean at which a picture is taken for known.
 
