@@ -40,8 +40,8 @@ test-others:
 	@for python in $(OTHERS); do \
 	  name=$(VENV)-$$(basename $$python); \
 	  echo "== $$python"; \
-	  { [ -x $$name/bin/pytest ] || { $$python -m venv $$name && \
-	    $$name/bin/pip install $(PIP_OPTIONS) -e '.[dev]'; }; } && \
+	  { [ $$name/installed-dev -nt pyproject.toml ] || { $$python -m venv $$name && \
+	    $$name/bin/pip install $(PIP_OPTIONS) -e '.[dev]' && touch $$name/installed-dev; }; } && \
 	  $$name/bin/pytest -q || exit 1; \
 	done
 
