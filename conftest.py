@@ -1,10 +1,19 @@
-"""Examples in docstrings and README run in a scratch folder."""
+"""What holds for every test, those in docstrings and in README among them."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+
+@pytest.fixture(scope="session", autouse=True)
+def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """The tests leave the user's cache and models alone."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("EDGEINC_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
 
 
 @pytest.fixture(autouse=True)

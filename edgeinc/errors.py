@@ -3,7 +3,7 @@
     EdgeincError
     ├── InputError (ValueError)         what was handed in cannot be used
     │   ├── ImageError                  no picture: missing, empty, truncated, too small, too large
-    │   ├── LabelError                  a label that is empty, over-long or has control characters
+    │   ├── LabelError                  a label that is empty, over-long, or has control or invisible characters
     │   ├── CardError                   a model card that breaks its schema
     │   └── ModelFormatError            weights that no runtime here can read or cut
     ├── NotFoundError (LookupError)     a name that nothing answers to
@@ -71,7 +71,7 @@ class ImageError(InputError):
 
 
 class LabelError(InputError):
-    """A label that is empty, over-long or has control characters."""
+    """A label that is empty, over-long, or has control or invisible characters."""
 
 
 class CardError(InputError):

@@ -96,7 +96,7 @@ class Engine:
             skip_unreadable: Report unreadable pictures in `warnings` instead of raising.
 
         Raises:
-            LabelError: The label is empty, over-long or has control characters.
+            LabelError: The label is empty, over-long, or has control or invisible characters.
             ImageError: A picture cannot be read; nothing was enrolled.
             StoreError: The store refused; nothing was enrolled.
         """
