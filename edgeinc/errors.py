@@ -3,7 +3,7 @@
     EdgeincError
     ├── InputError (ValueError)         what was handed in cannot be used
     │   ├── ImageError                  no picture: missing, empty, truncated, too small, too large
-    │   ├── LabelError                  a label that is empty, over-long, or has control or invisible characters
+    │   ├── LabelError                  a label: empty, over-long, with control or hidden characters
     │   ├── CardError                   a model card that breaks its schema
     │   └── ModelFormatError            weights that no runtime here can read or cut
     ├── NotFoundError (LookupError)     a name that nothing answers to
