@@ -1,6 +1,6 @@
-"""`python -m benchmarks [NAME...] [--keep]`: measures the figures and prints a table.
+"""`python -m benchmarks [NAME...] [--keep FILE]`: measures the figures and prints a table.
 
-With `--keep` the table is written to `benchmarks/results/` under the date.
+With `--keep` the table is written to a file too, with machine and date.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def main() -> int:
     """Measures the groups named on the command line, by default all; 1 when a bound is missed."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("groups", nargs="*", metavar="NAME", help=f"of {', '.join(GROUPS)}")
-    parser.add_argument("--keep", action="store_true", help="write the table to results/")
+    parser.add_argument("--keep", metavar="FILE", type=Path, help="write the table there too")
     options = parser.parse_args()
     if unknown := set(options.groups) - set(GROUPS):
         parser.error(f"no such group: {', '.join(sorted(unknown))}")
@@ -51,9 +51,7 @@ def main() -> int:
             print(lines[-1], flush=True)
             missed += figure.holds is False
     if options.keep:
-        target = Path(__file__).parent / "results" / f"{today}.md"
-        target.parent.mkdir(exist_ok=True)
-        target.write_text("\n".join(lines) + "\n", encoding="utf-8")
+        options.keep.write_text("\n".join(lines) + "\n", encoding="utf-8")
     return int(missed > 0)
 
 

@@ -17,7 +17,7 @@ from edgeinc.types import Candidate
 __all__ = ["Decision", "Ranking", "decide", "softmax"]
 
 CANDIDATES = 5
-FEW = 256
+FEW = 64
 
 
 class Decision(NamedTuple):
@@ -69,11 +69,13 @@ def decide(ranking: Ranking) -> Decision:
         # At thousands of classes a full sort costs more than the head; equals of the last
         # place stay in, so that the order of the labels decides among them.
         last = np.partition(probabilities, -CANDIDATES)[-CANDIDATES]
-        some = np.flatnonzero(probabilities >= last)
+        some = np.flatnonzero(probabilities >= last).tolist()
     else:
-        some = np.arange(len(labels))
-    order = some[np.argsort(-probabilities[some], kind="stable")[:CANDIDATES]]
-    candidates = tuple(Candidate(labels[i], float(probabilities[i])) for i in order)
+        some = list(range(len(labels)))
+    values = probabilities.tolist()
+    # Sorting keeps equals in their order, and so does sorting in reverse.
+    order = sorted(some, key=values.__getitem__, reverse=True)[:CANDIDATES]
+    candidates = tuple(Candidate(labels[i], values[i]) for i in order)
     known = ranking.similarity >= ranking.threshold
     top = candidates[0]
     return Decision(top.label if known else None, top.score, known, candidates)

@@ -14,7 +14,7 @@ from edgeinc.types import EnrollReport
 __all__ = ["enroll_folder", "enroll_pictures", "source_of"]
 
 # A folder import commits this often: what was embedded before a power cut is kept.
-IMPORT_BATCH = 64
+IMPORT_BATCH = 256
 
 
 def enroll_pictures(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from math import sqrt
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -46,11 +48,13 @@ class Proto(Base):
         rows = features.astype(np.float32)
         if self._offset is not None:
             rows -= self._offset
-        cosines = product(self._weights, rows)
-        length = np.sqrt(np.einsum("ij,ij->i", rows, rows))[:, np.newaxis]
         # A feature is either zero or of length UNIT, so no division by a small number.
-        cosines /= np.maximum(length, UNIT * TINY, dtype=np.float32)
-        return cosines
+        if len(rows) == 1:
+            rows /= max(sqrt(rows[0] @ rows[0]), UNIT * TINY)
+        else:
+            length = np.sqrt(np.einsum("ij,ij->i", rows, rows))[:, np.newaxis]
+            rows /= np.maximum(length, UNIT * TINY, dtype=np.float32)
+        return product(self._weights, rows)
 
     def similarity(self, features: NDArray[np.int16], label: str) -> float:
         """Cosine of one `(1, d)` int16 feature to one class's mean, without the others."""
