@@ -12,7 +12,7 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from benchmarks import accuracy, speed
+from benchmarks import accuracy, speed, whole
 from benchmarks.common import Figure, machine, shared
 
 GROUPS: dict[str, Callable[[], Iterator[Figure]]] = {
@@ -23,8 +23,8 @@ GROUPS: dict[str, Callable[[], Iterator[Figure]]] = {
     "predict": speed.predict_overhead,
     "enrolment": speed.enrolment,
     "head": speed.head_alone,
-    "cold": speed.cold_start,
-    "import": speed.folder_import,
+    "cold": whole.cold_start,
+    "import": whole.folder_import,
 }
 
 

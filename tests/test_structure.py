@@ -107,9 +107,8 @@ def test_exports() -> None:
     assert sorted(edgeinc.__all__) == list(edgeinc.__all__)
     for name in edgeinc.__all__:
         assert getattr(edgeinc, name) is not None
-    assert edgeinc.__version__ == re.search(
-        r'"(.+)"', (PACKAGE / "version.py").read_text(encoding="utf-8").splitlines()[-1]
-    ).group(1)  # type: ignore[union-attr]
+    written = (PACKAGE / "version.py").read_text(encoding="utf-8")
+    assert re.findall(r'__version__ = "(.+)"', written) == [edgeinc.__version__]
 
 
 def test_import_is_light() -> None:
