@@ -38,7 +38,7 @@ def ranking(pictures: Pictures, enrolled: Mask, head: str) -> tuple[NDArray[np.i
     examples = Examples(pictures.features.shape[1])
     for c, name in enumerate(pictures.names):
         examples.add(name, pictures.features[enrolled & (pictures.labels == c)])
-    scorer = fit(head, examples.snapshot())
+    scorer = fit(head, examples.snapshot(), pictures.background)
     return np.argsort(-scorer.scores(pictures.features[~enrolled]), axis=1), scorer.name
 
 

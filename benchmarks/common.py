@@ -17,9 +17,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgeinc.backbone import Backbone
-from edgeinc.features import to_features
+from edgeinc.features import Background, to_features
 from edgeinc.images import labelled_images, read_image
-from edgeinc.weights import find_card
+from edgeinc.weights import find_card, load_background
 
 __all__ = ["Figure", "Pictures", "flowers", "machine", "paired", "shared", "unpacked"]
 
@@ -77,12 +77,14 @@ class Pictures:
         labels: (1360,) indices of the classes.
         names: Names of the classes.
         first: (1360,) bool, the first 20 of each class in order of file names.
+        background: The card's, where it has one: what an engine gives its heads.
     """
 
     features: NDArray[np.int16]
     labels: NDArray[np.int64]
     names: tuple[str, ...]
     first: NDArray[np.bool_]
+    background: Background | None
 
     def draw(self, shots: int, seed: int) -> NDArray[np.bool_]:
         """Marks `shots` random pictures of each class for enrolment; the rest is the test."""
@@ -107,7 +109,7 @@ def flowers(backbone: str) -> Pictures:
     first = np.zeros(len(files), dtype=bool)
     for c in range(len(names)):
         first[np.flatnonzero(labels == c)[:20]] = True
-    return Pictures(features, labels, names, first)
+    return Pictures(features, labels, names, first, load_background(find_card(backbone)))
 
 
 def paired(

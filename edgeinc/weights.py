@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from edgeinc.cache import cache_dir, digest, is_file, is_here, keep, recall, user_models_dir
 from edgeinc.cards import Asset, ModelCard, build_card, parse_yaml, read_card, read_text
 from edgeinc.errors import CardError, ChecksumError, ModelNotFoundError
+from edgeinc.version import __version__
 
 if TYPE_CHECKING:
     from edgeinc.features import Background
@@ -29,6 +30,7 @@ __all__ = [
     "load_background",
     "load_file",
     "load_labels",
+    "stamped",
     "weights_dir",
 ]
 
@@ -133,6 +135,14 @@ def is_installed(card: ModelCard) -> bool:
     return any(installed_path(card, file) is not None for file in card.files)
 
 
+def stamped(card: ModelCard, asset: Asset, *words: str) -> str:
+    """A name for what was made from a card's file; another once the file was touched."""
+    path = installed_path(card, asset)
+    status = path.stat() if path else None
+    stamp = (status.st_size, status.st_mtime_ns) if status else ("absent",)
+    return digest("\n".join((__version__, asset.sha256, *words, *map(str, stamp))).encode())
+
+
 def load_file(card: ModelCard, asset: Asset) -> bytes:
     """The content of one of the card's files, checked by size and sha256.
 
@@ -192,7 +202,13 @@ def load_background(card: ModelCard) -> Background | None:
     # Numpy is not needed to list cards.
     from edgeinc.features import Background
 
-    background = Background.from_bytes(load_file(card, card.background))
+    # As for a cut network: kept under the stamp of the file, with a sha256 of its own.
+    place = cache_dir() / "backgrounds" / stamped(card, card.background)
+    if (stored := recall(place)) is not None:
+        background = Background.unpack(stored)
+    else:
+        background = Background.from_bytes(load_file(card, card.background))
+        keep(place, background.pack())
     if background.mean.shape != (card.dim,):
         raise CardError(f"{card.background.name} is not for {card.dim} dimensions; make it again.")
     return background

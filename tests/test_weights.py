@@ -188,3 +188,22 @@ def test_background() -> None:
     assert found.count == 3
     with pytest.raises(CardError, match="5 dimensions"):
         load_background(replace(made, dim=5))
+
+
+def test_statistics_are_kept_and_a_touched_file_is_checked_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("EDGEINC_CACHE", str(tmp_path / "cache"))
+    original = Background.of(np.arange(12, dtype=np.int16).reshape(3, 4))
+    content = original.to_bytes()
+    made = replace(card(dim=4), background=asset("thing.background.npz", content), folder=tmp_path)
+    (tmp_path / "thing.background.npz").write_bytes(content)
+    for _ in range(2):
+        loaded = load_background(made)
+        assert loaded is not None
+        assert loaded.count == 3
+        assert np.allclose(loaded.mean, original.mean)
+    assert len(list((tmp_path / "cache" / "backgrounds").iterdir())) == 1
+    (tmp_path / "thing.background.npz").write_bytes(content[:-1] + b"x")
+    with pytest.raises(ChecksumError):
+        load_background(made)

@@ -10,7 +10,7 @@ from typing import get_args
 
 import numpy as np
 
-from edgeinc.cache import cache_dir, digest, keep, recall
+from edgeinc.cache import cache_dir, keep, recall
 from edgeinc.cards import DType, EmbeddingTensor, ModelCard, ModelFile, Quantization
 from edgeinc.errors import (
     CardError,
@@ -21,8 +21,7 @@ from edgeinc.errors import (
 )
 from edgeinc.runtimes import Session, TensorSpec, open_session, runtimes_for
 from edgeinc.runtimes.helpers import fall_back
-from edgeinc.version import __version__
-from edgeinc.weights import installed_path, load_file
+from edgeinc.weights import load_file, stamped
 
 __all__ = ["check_session", "cut_network", "open_card", "own_tensor"]
 
@@ -121,12 +120,8 @@ def cut_network(card: ModelCard, file: ModelFile, tensor: str) -> bytes:
     cannot be written, and where the package that cuts is not installed, the work is done, or
     refused, by the runtime.
     """
-    path = installed_path(card, file)
-    status = path.stat() if path else None
-    stamp = (status.st_size, status.st_mtime_ns) if status else ()
-    words = (__version__, file.sha256, tensor, *map(str, stamp))
-    place = cache_dir() / "cut" / digest("\n".join(words).encode())
-    stored = recall(place) if stamp else None
+    place = cache_dir() / "cut" / stamped(card, file, tensor)
+    stored = recall(place)
     if stored:
         return stored
     content = load_file(card, file)

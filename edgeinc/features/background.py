@@ -71,3 +71,13 @@ class Background:
                 "pull the card's files again."
             )
         return cls(mean=mean.astype(np.float64), count=int(count))
+
+    def pack(self) -> bytes:
+        """Count and mean as plain bytes, for a cache: numpy's own reader takes 7 ms to import."""
+        return np.int64(self.count).tobytes() + self.mean.tobytes()
+
+    @classmethod
+    def unpack(cls, data: bytes) -> Background:
+        """What `pack` gave."""
+        count = np.frombuffer(data, np.int64, 1)[0]
+        return cls(mean=np.frombuffer(data, np.float64, offset=8), count=int(count))
