@@ -10,7 +10,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edgeinc.errors import LabelNotFoundError, SampleNotFoundError, StoreBusyError
+from edgeinc.errors import (
+    LabelNotFoundError,
+    SampleNotFoundError,
+    StoreBusyError,
+    StoreFormatError,
+)
 from edgeinc.store import NewExample, Store
 from edgeinc.store.connection import Database
 from tests.stores import WEIGHTS, contents, enroll, integers, labels_of, open_store
@@ -96,7 +101,66 @@ def test_purging_a_class_also_takes_what_was_forgotten_of_it(tmp_path: Path) -> 
         store.forget("nut")
         assert len(store.forget("nut", purge=True).ids) == 1
         assert [entry.operation for entry in store.log(1)] == ["purge"]
-        assert store.log(1)[0].detail == "purged 1 example of 'nut'"
+        assert store.log(1)[0].detail == "purged 1 example of (a purged class)"
+
+
+def test_a_label_goes_with_the_last_that_had_it(tmp_path: Path) -> None:
+    """It may be a person's name; the log keeps what was done, and when."""
+    with open_store(tmp_path / "a.db") as store:
+        first, _ = enroll(store, "Ada Lovelace", 1, 2).ids
+        enroll(store, "nut", 3)
+        store.rename("Ada Lovelace", "Countess")
+        store.undo()
+        store.rename("Ada Lovelace", "Lady L.")
+        store.forget(sample=first, purge=True)
+        assert [entry.detail for entry in store.log()] == [
+            "purged 1 example of 'Lady L.'",
+            "renamed 'Ada Lovelace' to 'Lady L.'",
+            "undid 3 (renamed 'Ada Lovelace' to 'Countess')",
+            "renamed 'Ada Lovelace' to 'Countess'",
+            "enrolled 1 example of 'nut'",
+            "enrolled 2 examples of 'Ada Lovelace'",
+        ]
+        store.forget("Lady L.", purge=True)
+        words = "(a purged class)"
+        assert [entry.detail for entry in store.log()] == [
+            f"purged 1 example of {words}",
+            f"purged 1 example of {words}",
+            f"renamed {words} to {words}",
+            f"undid 3 (renamed {words} to {words})",
+            f"renamed {words} to {words}",
+            "enrolled 1 example of 'nut'",
+            f"enrolled 2 examples of {words}",
+        ]
+        raw = store.path.read_bytes()
+        assert [name in raw for name in (b"Lovelace", b"Countess", b"Lady", b"nut")] == [
+            False,
+            False,
+            False,
+            True,
+        ]
+        assert labels_of(store) == {"nut": 1}
+        enroll(store, "Ada Lovelace", 1)
+        store.forget("Ada Lovelace")
+        store.purge()
+        assert b"Lovelace" not in store.path.read_bytes()
+
+
+def test_what_is_damaged_can_be_purged(tmp_path: Path) -> None:
+    with open_store(tmp_path / "a.db") as store:
+        first, second = enroll(store, "nut", 1, 2).ids
+        enroll(store, "bolt", 3)
+        before = store.version()
+        with store._db.writing() as conn:
+            conn.execute("UPDATE samples SET embedding = x'0102030405060708' WHERE id = 1")
+        with pytest.raises(StoreFormatError, match="digest"):
+            store.forget("nut")
+        assert store.forget(sample=first, purge=True).removed == ()
+        # No row of it could be told, so whoever keeps sums is told to read all again.
+        assert store.version() != before
+        assert set(contents(store)) > {second}
+        assert bytes(range(1, 9)) not in store.path.read_bytes()
+        assert labels_of(store) == {"bolt": 1, "nut": 1}
 
 
 def test_purge_takes_what_was_forgotten_and_what_was_undone(tmp_path: Path) -> None:

@@ -5,21 +5,37 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Sequence
 
-from edgeinc.errors import InputError, LabelNotFoundError, SampleNotFoundError, StoreError
+from edgeinc.errors import (
+    InputError,
+    LabelNotFoundError,
+    SampleNotFoundError,
+    StoreError,
+    StoreFormatError,
+)
 from edgeinc.store.checks import match
 from edgeinc.store.connection import Database
 from edgeinc.store.journal import count_examples, record
 from edgeinc.store.labels import clean_label
 from edgeinc.store.opening import scrub
 from edgeinc.store.reading import sample_key, uids
-from edgeinc.store.records import Change, Identity
+from edgeinc.store.records import Change, Identity, Row
 from edgeinc.store.state import settle
 
-__all__ = ["forget", "purge"]
+__all__ = ["finish_purge", "forget", "purge", "wipe"]
 
 _OF_CLASS = "SELECT id FROM samples WHERE class = (SELECT id FROM classes WHERE label = ?)"
 _ALIKE = "SELECT id FROM samples WHERE class = ? AND digest = ? AND live IN (0, 1)"
 _LIVE = " AND live = 1"
+
+# A class that no unpurged example has, had, or could get back.
+_ORPHANS = """
+SELECT id, label FROM classes WHERE id NOT IN (
+    SELECT class FROM samples WHERE class IS NOT NULL
+    UNION SELECT origin FROM samples WHERE origin IS NOT NULL
+    UNION SELECT class FROM relabels
+)
+"""
+_PURGED_LABEL = "(a purged class)"
 
 
 def forget(
@@ -68,12 +84,20 @@ def forget(
             "INSERT INTO removals (sample, operation) VALUES (?, ?)",
             [(row, operation) for row in targets],
         )
-        added, removed = settle(conn, targets, bound.dim)
+        added: tuple[Row, ...] = ()
+        removed: tuple[Row, ...] = ()
+        try:
+            added, removed = settle(conn, targets, bound.dim)
+        except StoreFormatError:
+            # What is damaged can still be destroyed; whoever keeps sums must read all anew.
+            if not purge:
+                raise
+            db.mark_changed()
         ids = uids(conn, targets)
         if purge:
-            _wipe(conn, targets)
+            wipe(conn, targets)
     if purge:
-        _finish(db)
+        finish_purge(db)
     return Change(added, removed, 0, ids, number)
 
 
@@ -96,13 +120,17 @@ def purge(db: Database, *, now: float) -> Change:
             plural = "" if len(targets) == 1 else "s"
             detail = f"purged {len(targets)} forgotten example{plural}"
             _, number = record(conn, "purge", detail, now)
-            _wipe(conn, targets)
-    _finish(db)
+            wipe(conn, targets)
+    finish_purge(db)
     return Change(ids=ids, operation=number)
 
 
-def _wipe(conn: sqlite3.Connection, samples: Sequence[int]) -> None:
-    """Leave nothing of these examples but their ids, and note that the file needs a scrub."""
+def wipe(conn: sqlite3.Connection, samples: Sequence[int]) -> None:
+    """Leave nothing of these examples but their ids, and note that the file needs a scrub.
+
+    A label that no other example has, had, or could get back goes with them, out of the log
+    too: it may be a person's name.
+    """
     rows = [(sample,) for sample in samples]
     for table in ("thumbnails", "removals", "relabels"):
         conn.executemany(f"DELETE FROM {table} WHERE sample = ?", rows)
@@ -111,11 +139,22 @@ def _wipe(conn: sqlite3.Connection, samples: Sequence[int]) -> None:
         " digest = NULL, source = NULL, embedding = NULL WHERE id = ?",
         rows,
     )
+    orphans = conn.execute(_ORPHANS).fetchall()
+    # The log names labels between quotes; see `journal.count_examples`.
+    conn.executemany(
+        "UPDATE operations SET detail = replace(detail, :name, :words) WHERE instr(detail, :name)",
+        [{"name": f"'{label}'", "words": _PURGED_LABEL} for _, label in orphans],
+    )
+    conn.executemany("DELETE FROM classes WHERE id = ?", [(row,) for row, _ in orphans])
     conn.execute("UPDATE store SET scrub = 1")
 
 
-def _finish(db: Database) -> None:
-    """Wipe what a committed purge left behind."""
+def finish_purge(db: Database) -> None:
+    """Wipe what a committed purge left behind.
+
+    Raises:
+        StoreError: It could not be done now; the message says that it is still due.
+    """
     try:
         scrub(db)
     except StoreError as exc:
