@@ -1,0 +1,114 @@
+"""What an open store can be asked; nothing here changes it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import TypeVar
+
+from edgeinc.store import journal, reading
+from edgeinc.store.connection import Database
+from edgeinc.store.records import Identity, Rows
+from edgeinc.store.trust import expect, one_row
+from edgeinc.types import ClassInfo, LogEntry, SampleInfo
+
+__all__ = ["Reader"]
+
+_R = TypeVar("_R", bound="Reader")
+
+
+class Reader:
+    """The half of a `Store` that reads."""
+
+    def __init__(self, db: Database, identity: Identity, clock: Callable[[], float]) -> None:
+        self._db = db
+        self._identity = identity
+        self._clock = clock
+        with db.reading() as conn:
+            query = "SELECT uid FROM devices WHERE id = (SELECT device FROM store)"
+            self._device = expect(bytes, one_row(conn.execute(query))[0]).hex()
+
+    @property
+    def path(self) -> Path:
+        """The file, links followed."""
+        return self._db.path
+
+    @property
+    def read_only(self) -> bool:
+        """True where the file or its folder may not be written."""
+        return self._db.read_only
+
+    @property
+    def device_id(self) -> str:
+        """The random id of this store's side of a merge, 32 hexadecimal digits."""
+        return self._device
+
+    def log(self, limit: int | None = None) -> list[LogEntry]:
+        """The latest `limit` operations of this store, newest first; all of them for None."""
+        with self._db.reading() as conn:
+            return journal.log(conn, limit)
+
+    def classes(self) -> list[ClassInfo]:
+        """Every enrolled class and how many of its examples count, by label."""
+        with self._db.reading() as conn:
+            return reading.classes(conn)
+
+    def samples(self, label: str) -> list[SampleInfo]:
+        """The examples of a class that count, in the order they came.
+
+        Raises:
+            LabelNotFoundError: No such class is enrolled.
+        """
+        with self._db.reading() as conn:
+            return reading.samples(conn, label)
+
+    def sample(self, id: str) -> SampleInfo:
+        """One live example.
+
+        Raises:
+            SampleNotFoundError: There is none of that id.
+        """
+        with self._db.reading() as conn:
+            return reading.sample(conn, id)
+
+    def thumbnail(self, id: str) -> bytes | None:
+        """The encoded picture that was enrolled with an example, where there was one.
+
+        Raises:
+            SampleNotFoundError: `id` is not 32 hexadecimal digits.
+        """
+        with self._db.reading() as conn:
+            return reading.thumbnail(conn, id)
+
+    def rows(self, batch: int = 4096) -> Iterator[Rows]:
+        """Every example that counts, a batch at a time, all of one committed state.
+
+        The order depends on content only: labels by code point, then a digest of the integers.
+
+        Raises:
+            StoreBusyError: A purge came between two batches; read again.
+        """
+        return reading.rows(self._db, self._identity, batch)
+
+    def version(self) -> int:
+        """A number that changes when another connection has committed; asking never waits.
+
+        Changes made through this store do not count, since they come back as a `Change`.
+        """
+        return self._db.version()
+
+    def close(self) -> None:
+        """Close the file; closing again does nothing."""
+        self._db.close()
+
+    def __enter__(self: _R) -> _R:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
