@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import math
 import shutil
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 
-from edgeinc.backbone import Backbone
 from edgeinc.cache import digest, is_here, part_of, user_models_dir
 from edgeinc.cards import (
     Asset,
@@ -18,15 +18,11 @@ from edgeinc.cards import (
     parse_card,
 )
 from edgeinc.catalogue.reading import Preprocessing, ends, read_embedding, read_input
-from edgeinc.catalogue.verifying import sample_picture
-from edgeinc.errors import (
-    CardError,
-    ModelFormatError,
-    ModelNotFoundError,
-)
-from edgeinc.runtimes import Inspection, inspect
+from edgeinc.catalogue.trial import attempt
+from edgeinc.errors import CardError, ModelFormatError, ModelNotFoundError
+from edgeinc.runtimes import Inspection, TensorInfo, TensorSpec
 
-__all__ = ["add", "candidates"]
+__all__ = ["add", "candidates", "make_card"]
 
 RUNTIMES: dict[str, RuntimeName] = {".tflite": "litert", ".onnx": "onnx"}
 
@@ -34,13 +30,28 @@ RUNTIMES: dict[str, RuntimeName] = {".tflite": "litert", ".onnx": "onnx"}
 def candidates(path: str | Path) -> Inspection:
     """What is in a `.tflite` or `.onnx` file: inputs, outputs, and every possible embedding.
 
+    The file is looked into in a process of its own; see `trial`.
+
     Raises:
         ModelNotFoundError: There is no such file.
-        ModelFormatError: It is no network that can be read.
+        ModelFormatError: It is no network that can be read, or crashes what reads it.
         RuntimeUnavailableError: A package is not installed; the message names the extra.
     """
-    content, runtime = _read(Path(path))
-    return inspect(content, runtime)
+    path = Path(path)
+    content, runtime = _read(path)
+    found = attempt("inspect", path.name, content, {"runtime": runtime})
+    return Inspection(
+        tuple(_spec(plain) for plain in found["inputs"]),
+        tuple(_spec(plain) for plain in found["outputs"]),
+        tuple(
+            TensorInfo(_spec(one["spec"]), one["operator"], one["pooled"])
+            for one in found["candidates"]
+        ),
+    )
+
+
+def _spec(plain: dict[str, Any]) -> TensorSpec:
+    return TensorSpec(**{**plain, "shape": tuple(plain["shape"])})
 
 
 def add(
@@ -56,8 +67,9 @@ def add(
 ) -> ModelCard:
     """Makes a card of a network, tries it, and copies both to where cards are found.
 
-    Input and quantisation are read from the file. The card's name is the file's stem; it
-    takes the place of a shipped card of that name.
+    This process never loads the file: it is read and tried in one of its own, under limits
+    of time and memory. Input and quantisation are read from the file. The card's name is the
+    file's stem; it takes the place of a shipped card of that name.
 
     Args:
         path: A `.tflite` or `.onnx` file.
@@ -75,7 +87,8 @@ def add(
 
     Raises:
         ModelNotFoundError: There is no such file.
-        ModelFormatError: It is no network with one picture for its input.
+        ModelFormatError: It is no network with one picture for its input, or it crashes, or
+            takes too long or too much memory.
         TensorNotFoundError: There is no such tensor, or none that is pooled to propose.
         CardError: The name was added before, a float input has no normalisation, or the card
             cannot be written.
@@ -89,38 +102,76 @@ def add(
             f"A model named {path.stem} was added before; rename the file, or replace the model "
             "with --overwrite."
         )
-    entry, end = ends(content, runtime, embedding)
-    spec, tensor = read_input(entry, preprocessing or Preprocessing())
-    meaning = read_embedding(end)
-    least = {"uint8": 0, "int8": -128}.get(meaning.dtype)
-    never = meaning.quantization is not None and meaning.quantization.zero_point == least
     files = {path.name: content}
     if labels is not None:
         if Path(labels).name in (path.name, f"{path.stem}.yaml"):
             raise CardError(f"{labels} has the name of the network or of its card; rename it.")
         files[Path(labels).name] = _read_labels(Path(labels))
     assets = [Asset(name, len(data), digest(data), None) for name, data in files.items()]
-    weights = assets[0]
+    request = {
+        "runtime": runtime,
+        "embedding": embedding,
+        "preprocessing": asdict(preprocessing or Preprocessing()),
+        "licence": licence,
+        "title": title,
+        "labels": asdict(assets[1]) if labels is not None else None,
+        "nonnegative": nonnegative,
+    }
+    text = attempt("make", path.name, content, request)["card"]
+    card = parse_card(text, origin=f"A card for {path.name}")
+    files[f"{card.name}.yaml"] = text.encode()
+    return _settle(card, files, target)
+
+
+def make_card(
+    name: str,
+    content: bytes,
+    runtime: RuntimeName,
+    *,
+    embedding: str | None,
+    preprocessing: Preprocessing,
+    licence: str,
+    title: str | None,
+    labels: Asset | None,
+    nonnegative: bool,
+) -> ModelCard:
+    """The card of a network. This loads it: only for what is trusted, or in a trial.
+
+    Args:
+        name: The file's name.
+        content: The file.
+        runtime: That reads it.
+        embedding: As for `add`, and so are the others.
+        preprocessing: Of its input.
+        licence: Of the weights.
+        title: One line.
+        labels: The file of its labels.
+        nonnegative: No value is ever below zero.
+
+    Raises:
+        EdgeincError: As for `add`.
+    """
+    entry, end = ends(content, runtime, embedding)
+    spec, tensor = read_input(entry, preprocessing)
+    meaning = read_embedding(end)
+    least = {"uint8": 0, "int8": -128}.get(meaning.dtype)
+    never = meaning.quantization is not None and meaning.quantization.zero_point == least
+    stem, sha256 = Path(name).stem, digest(content)
     card = ModelCard(
-        name=path.stem,
-        title=title or f"{path.name}, added from a file",
+        name=stem,
+        title=title or f"{name}, added from a file",
         licence=licence,
         homepage=None,
-        network=f"{path.stem}, sha256 {weights.sha256}",
+        network=f"{stem}, sha256 {sha256}",
         input=spec,
         layer=end.name,
         dim=math.prod(end.shape),
         nonnegative=nonnegative or never,
-        files=(
-            ModelFile(weights.name, weights.bytes, weights.sha256, None, runtime, tensor, meaning),
-        ),
-        labels=assets[1] if labels is not None else None,
+        files=(ModelFile(name, len(content), sha256, None, runtime, tensor, meaning),),
+        labels=labels,
     )
     # Reading it back holds it to every rule of the schema.
-    text = dump_card(card)
-    parse_card(text, origin=f"A card for {path.name}")
-    files[f"{card.name}.yaml"] = text.encode()
-    return _settle(card, files, target)
+    return parse_card(dump_card(card), origin=f"A card for {name}")
 
 
 def _read(path: Path) -> tuple[bytes, RuntimeName]:
@@ -143,14 +194,12 @@ def _read_labels(path: Path) -> bytes:
 
 
 def _settle(card: ModelCard, files: dict[str, bytes], target: Path) -> ModelCard:
-    """Writes a card's files beside their place, tries them, and gives them their place."""
+    """Writes a card's files beside their place, and gives them their place."""
     part = part_of(target)
     try:
         part.mkdir(parents=True)
         for name, content in files.items():
             (part / name).write_bytes(content)
-        with Backbone.open(replace(card, folder=part)) as backbone:
-            backbone.embed([sample_picture()])
         if target.exists():
             shutil.rmtree(target)
         part.rename(target)

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from edgeinc.backbone import Backbone
-from edgeinc.cards import ModelCard, ModelFile
+from edgeinc.cards import ModelCard, ModelFile, dump_card
+from edgeinc.catalogue.trial import attempt
 from edgeinc.errors import EdgeincError, RuntimeUnavailableError
 from edgeinc.weights import (
     find_card,
@@ -21,7 +23,7 @@ from edgeinc.weights import (
     load_labels,
 )
 
-__all__ = ["Check", "Verification", "sample_picture", "verify"]
+__all__ = ["Check", "Verification", "run_card", "sample_picture", "verify"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +79,8 @@ def sample_picture() -> NDArray[np.uint8]:
 def verify(card: ModelCard | str | Path) -> Verification:
     """Checks every file of a card: sha256, then loading and running one picture.
 
+    It is run in a process of its own, under limits of time and memory; see `trial`.
+
     Raises:
         ModelNotFoundError: There is no such card.
         CardError: There is one, and it breaks the schema.
@@ -91,24 +95,41 @@ def _check(card: ModelCard, file: ModelFile) -> Check:
     if installed_path(card, file) is None:
         return Check(file.name, None, "is not installed")
     try:
-        load_file(card, file)
-        with Backbone.open(replace(card, files=(file,))) as backbone:
-            first = backbone.embed([sample_picture()])
-            start = time.perf_counter()
-            again = backbone.embed([sample_picture()])
-            ms = 1000 * (time.perf_counter() - start)
-            device = backbone.device
+        content = load_file(card, file)
+        found = attempt("run", file.name, content, {"card": dump_card(card)})
     except RuntimeUnavailableError as exc:
         words = f"has the right sha256 and cannot be tried: {exc}"
         return Check(file.name, None, words, str(exc))
     except EdgeincError as exc:
         return Check(file.name, False, str(exc))
-    if not first.any() or not np.array_equal(first, again):
-        said = "gives only zeros" if not first.any() else "answers one picture in two ways"
+    if not found["values"] or not found["same"]:
+        said = "gives only zeros" if not found["values"] else "answers one picture in two ways"
         return Check(file.name, False, f"has the right sha256 and {said}; do not use it")
-    values = f"{card.dim} values, {np.count_nonzero(first)} of them not zero"
-    words = f"has the right sha256, runs on {device} ({file.runtime}), gives {values}, {ms:.1f} ms"
-    return Check(file.name, True, words)
+    values = f"{card.dim} values, {found['values']} of them not zero"
+    ran = f"runs on {found['device']} ({file.runtime}), gives {values}, {found['ms']:.1f} ms"
+    return Check(file.name, True, f"has the right sha256, {ran}")
+
+
+def run_card(card: ModelCard) -> dict[str, Any]:
+    """Opens a card and runs one picture twice. This loads it: only in a trial.
+
+    Returns:
+        `device`; `values`, how many are not zero; `same`, whether both runs gave them; and
+        `ms` of the second run.
+
+    Raises:
+        EdgeincError: As `Backbone.open` and `Backbone.embed`.
+    """
+    with Backbone.open(card) as backbone:
+        first = backbone.embed([sample_picture()])
+        start = time.perf_counter()
+        again = backbone.embed([sample_picture()])
+        return {
+            "device": backbone.device,
+            "values": int(np.count_nonzero(first)),
+            "same": bool(np.array_equal(first, again)),
+            "ms": 1000 * (time.perf_counter() - start),
+        }
 
 
 def _check_assets(card: ModelCard) -> Iterator[Check]:

@@ -1,0 +1,108 @@
+"""The process in which a network is tried: `python -m edgeinc.catalogue.child`.
+
+It works in the folder where `edgeinc.catalogue.trial` started it, which holds the weights and
+a request, and leaves an answer there.
+"""
+
+from __future__ import annotations
+
+import json
+import signal
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+from edgeinc.cards import Asset, dump_card, parse_card
+from edgeinc.catalogue.adding import make_card
+from edgeinc.catalogue.reading import Preprocessing
+from edgeinc.catalogue.trial import ANSWER, REQUEST
+from edgeinc.catalogue.verifying import run_card
+from edgeinc.errors import EdgeincError
+from edgeinc.runtimes import inspect
+
+__all__ = ["main"]
+
+Request = dict[str, Any]
+
+
+def main() -> None:
+    """Does what the request asks; an error that a caller can catch is an answer too."""
+    request = json.loads(Path(REQUEST).read_text(encoding="utf-8"))
+    _restrain(request)
+    try:
+        answer = _JOBS[request["job"]](request)
+    except (EdgeincError, MemoryError) as exc:
+        answer = {"error": type(exc).__name__, "message": str(exc)}
+    Path(ANSWER).write_text(json.dumps(answer), encoding="utf-8")
+
+
+def _restrain(request: Request) -> None:
+    """Limits this process, as far as the system can; its parent's clock holds in any case."""
+    try:
+        import resource
+    except ImportError:
+        return
+    # Should the parent be gone, nobody else would end it.
+    signal.alarm(int(request["seconds"]) + 2)
+    limits = {
+        resource.RLIMIT_CORE: 0,
+        resource.RLIMIT_CPU: request["cpu_seconds"],
+        resource.RLIMIT_FSIZE: request["written"],
+        resource.RLIMIT_DATA: request["memory"],
+    }
+    for kind, wanted in limits.items():
+        hard = resource.getrlimit(kind)[1]
+        least = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+        # macOS refuses some; those that it takes still hold.
+        with suppress(ValueError, OSError):
+            resource.setrlimit(kind, (least, hard))
+    # Where memory runs out for all, this process is the one to end. Only Linux has it.
+    with suppress(OSError):
+        Path("/proc/self/oom_score_adj").write_text("1000", encoding="ascii")
+
+
+def _inspect(request: Request) -> dict[str, Any]:
+    found = inspect(Path(request["name"]).read_bytes(), request["runtime"])
+    return {
+        "inputs": [asdict(spec) for spec in found.inputs],
+        "outputs": [asdict(spec) for spec in found.outputs],
+        "candidates": [
+            {"spec": asdict(one.spec), "operator": one.operator, "pooled": one.pooled}
+            for one in found.candidates
+        ],
+    }
+
+
+def _make(request: Request) -> dict[str, Any]:
+    labels = request["labels"]
+    card = make_card(
+        request["name"],
+        Path(request["name"]).read_bytes(),
+        request["runtime"],
+        embedding=request["embedding"],
+        preprocessing=Preprocessing(**request["preprocessing"]),
+        licence=request["licence"],
+        title=request["title"],
+        labels=None if labels is None else Asset(**labels),
+        nonnegative=request["nonnegative"],
+    )
+    run_card(replace(card, folder=Path()))
+    return {"card": dump_card(card)}
+
+
+def _run(request: Request) -> dict[str, Any]:
+    card = parse_card(request["card"], Path())
+    files = tuple(file for file in card.files if file.name == request["name"])
+    return run_card(replace(card, files=files))
+
+
+_JOBS: dict[str, Callable[[Request], dict[str, Any]]] = {
+    "inspect": _inspect,
+    "make": _make,
+    "run": _run,
+}
+
+if __name__ == "__main__":
+    main()
