@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import json
 import sys
 from collections.abc import Iterator
 from dataclasses import replace
@@ -13,6 +14,9 @@ import cv2
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+
+from edgeinc.backbone import Backbone
+from edgeinc.errors import ModelNotFoundError
 
 pytest.importorskip("onnx", reason="the recipe needs the extra onnx")
 pytest.importorskip("ai_edge_litert", reason="the recipe needs the extra litert")
@@ -30,7 +34,17 @@ def recipe() -> Iterator[dict[str, ModuleType]]:
     """The recipe's modules; they import each other by their short names, as the command does."""
     before = set(sys.modules)
     sys.path.insert(0, str(RECIPE))
-    names = ("data", "graph", "onnx_file", "plan", "quantise", "sessions", "settings", "teachers")
+    names = (
+        "data",
+        "graph",
+        "ideas",
+        "onnx_file",
+        "plan",
+        "quantise",
+        "sessions",
+        "settings",
+        "teachers",
+    )
     try:
         yield {name: importlib.import_module(name) for name in (*names, "shots", "tflite_file")}
     finally:
@@ -145,16 +159,14 @@ def test_too_few_pictures_and_missing_teachers_are_said(
 ) -> None:
     error = recipe["settings"].RecipeError
     root = folder_of(tmp_path / "pictures", {"a": 2})
-    settings = recipe["settings"].read_settings(
-        CONFIG, pictures=root, work=tmp_path / "work", teachers_folder=tmp_path
-    )
+    settings = recipe["settings"].read_settings(CONFIG, pictures=root, work=tmp_path / "work")
     with pytest.raises(error, match="fewer than 2000"):
         recipe["data"].prepare(settings)
     with pytest.raises(error, match="no folder"):
         recipe["data"].prepare(replace(settings, pictures=tmp_path / "nowhere"))
     found = recipe["data"].prepare(replace(settings, least_pictures=2))
-    with pytest.raises(error, match="edgeinc models pull"):
-        recipe["teachers"].embed_all(settings, found)
+    with pytest.raises(ModelNotFoundError, match="nobody"):
+        recipe["teachers"].embed_all(replace(settings, teachers=("nobody",)), found)
 
 
 @pytest.mark.parametrize(
@@ -172,7 +184,7 @@ def test_bad_settings_are_said(
 def test_every_pass_shows_every_picture_once(recipe: dict[str, ModuleType]) -> None:
     plan, stage = recipe["plan"], recipe["settings"].Stage(32, 2, 7)
     rows = np.arange(100, 151)
-    made = plan.Plan(rows, (15,))
+    made = plan.Plan((rows,), (15,))
     seen = np.concatenate([plan.rows_at(made, stage, 0, step, 1) for step in range(15)])
     np.testing.assert_array_equal(np.sort(seen[:51]), rows)
     np.testing.assert_array_equal(np.sort(seen[51:102]), rows)
@@ -186,13 +198,90 @@ def test_a_stage_with_a_rate_begins_a_new_cycle(recipe: dict[str, ModuleType]) -
         stages=(stage(32, 1, 10), stage(48, 1, 10), stage(64, 1, 10, rate=0.1)),
         rate=1.0,
     )
-    made = plan.Plan(np.arange(1), (50, 50, 100))
+    made = plan.Plan((np.arange(1),) * 3, (50, 50, 100))
     first, second = (plan.cycle_at(settings, made, step) for step in (99, 100))
     assert (first.first, first.end, second.first, second.end) == (0, 100, 100, 200)
     rates = [plan.cycle_at(settings, made, step).rate(step) for step in range(200)]
     assert max(rates[:100]) == pytest.approx(1.0, rel=1e-3)
     assert rates[99] < 0.01
     assert max(rates[100:]) == pytest.approx(0.1, rel=1e-3)
+
+
+def test_stages_leave_held_out_classes_out(recipe: dict[str, ModuleType]) -> None:
+    data, stage = recipe["data"], recipe["settings"].Stage
+    settings = replace(
+        recipe["settings"].read_settings(CONFIG),
+        stages=(stage(32, 1, 10, hold_out=True), stage(32, 1, 10)),
+        held_out_classes=40,
+    )
+    names = tuple(f"n{i:02d}" for i in range(20))
+    labels = np.repeat(np.arange(-1, 20, dtype=np.int16), 5)
+    found = data.Pictures(np.zeros((105, 4, 4, 3), np.uint8), labels, names)
+    out = data.held_out(settings, names)
+    assert len(out) == 4  # a fifth of the classes, where 40 would be more
+    made = recipe["plan"].make_plan(settings, found)
+    assert set(labels[made.rows[0]].tolist()) == set(range(-1, 20)) - set(out.tolist())
+    assert made.rows[1].tolist() == list(range(105))
+    assert made.steps == (8, 10)
+
+
+def test_ideas_change_the_recipe(recipe: dict[str, ModuleType], tmp_path: Path) -> None:
+    settings = recipe["settings"].read_settings(CONFIG, work=tmp_path)
+    ours = recipe["ideas"].read_ideas(settings, CONFIG.parent / "ideas.yaml")
+    assert len({idea.folder for idea in ours}) == len(ours) > 5
+    assert all(stage.hold_out for idea in ours for stage in idea.settings.stages)
+    file = tmp_path / "ideas.yaml"
+    file.write_text("base: {seed: 5}\nideas: {plain: , fast: {rate: 0.5}}\n")
+    plain, fast = recipe["ideas"].read_ideas(settings, file)
+    assert (plain.settings.seed, plain.settings.rate) == (5, settings.rate)
+    assert (fast.settings.seed, fast.settings.rate) == (5, 0.5)
+    fast.folder.mkdir(parents=True)
+    found = {"averaged": "1 ± 2", "student": "3 ± 4", "distance": 0.5, "minutes": 6.2}
+    (fast.folder / "found.json").write_text(json.dumps(found))
+    assert "| fast | 1 ± 2 | 3 ± 4 | 0.500 | 6 |" in recipe["ideas"].table([plain, fast])
+    assert "plain" not in recipe["ideas"].table([plain, fast])
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("[]", "no ideas"),
+        ("base: {}", "no ideas"),
+        ("ideas: {one: {speed: 3}}", "unknown settings: speed"),
+        ("ideas: {one: {stages: [{sizes: 3}]}}", "compare its stages"),
+    ],
+)
+def test_bad_ideas_are_said(
+    recipe: dict[str, ModuleType], tmp_path: Path, text: str, sentence: str
+) -> None:
+    file = tmp_path / "ideas.yaml"
+    file.write_text(text)
+    settings = recipe["settings"].read_settings(CONFIG, work=tmp_path)
+    with pytest.raises(recipe["settings"].RecipeError, match=sentence):
+        recipe["ideas"].read_ideas(settings, file)
+
+
+def test_a_teacher_is_read_at_its_last_map(
+    recipe: dict[str, ModuleType], tmp_path: Path, shared: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("EDGEINC_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("EDGEINC_MODELS", str(shared / "models"))
+    name = "mobilenet_v1_0.25_128_quant"
+    root = folder_of(tmp_path / "pictures", {"a": 4, "b": 3})
+    settings = replace(
+        recipe["settings"].read_settings(CONFIG, pictures=root, work=tmp_path / "work"),
+        least_pictures=7,
+        teachers=(name,),
+    )
+    found = recipe["data"].prepare(settings)
+    (maps,) = recipe["teachers"].embed_all(settings, found)
+    assert maps.shape == (7, 4, 4, 256)
+    size = (128, 128)
+    enlarged = cv2.resize(found.pixels[0][:, :, ::-1], size, interpolation=cv2.INTER_CUBIC)
+    with Backbone.open(name) as backbone:
+        embedding = backbone.embed([enlarged]).astype(np.float64)
+    pooled = ((maps[0] / 255.0) ** 2).mean((0, 1))[None]
+    assert cosine(pooled, embedding) > 0.99
 
 
 def test_cells_average_by_overlap(recipe: dict[str, ModuleType]) -> None:

@@ -1,7 +1,8 @@
 """The recipe's one command: `python models/pebble/recipe STEP --config recipe.yaml`.
 
 Steps: data, teach, train, export, card, judge, curves; `all` does them in this order. Each goes on
-from what earlier calls left in the work folder.
+from what earlier calls left in the work folder. `compare` trains the ideas of --ideas for a short
+time each, on which the choice of settings rests.
 """
 
 from __future__ import annotations
@@ -29,12 +30,11 @@ def main() -> int:
         settings = read_settings(
             given.config,
             pictures=given.pictures,
-            teachers_folder=given.teachers,
             work=given.work,
             judge=given.judge,
         )
         for step in STEPS if given.step == "all" else (given.step,):
-            _run(step, settings, settings.work / given.name, given.out)
+            _run(step, settings, given)
     except (RecipeError, EdgeincError) as exc:
         print(f"recipe: {exc}", file=sys.stderr)
         return 1
@@ -46,21 +46,21 @@ def main() -> int:
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="recipe", description=__doc__)
-    parser.add_argument("step", choices=(*STEPS, "all"))
+    parser.add_argument("step", choices=(*STEPS, "all", "compare"))
     parser.add_argument("--config", type=Path, default=HOME / "recipe.yaml")
     parser.add_argument("--pictures", type=Path, help="folder of folders of pictures")
-    parser.add_argument("--teachers", type=Path, help="folder of the teachers' .tflite files")
     parser.add_argument("--work", type=Path, help="folder for caches, checkpoints and logs")
     parser.add_argument("--judge", type=Path, help="labelled pictures that measure the result")
     parser.add_argument("--name", default="run", help="of this training, below the work folder")
+    parser.add_argument("--ideas", type=Path, default=HOME / "ideas.yaml", help="for `compare`")
     parser.add_argument("--out", type=Path, default=HOME, help="where card and weights go")
     return parser.parse_args()
 
 
-def _run(step: str, settings: Settings, run: Path, out: Path) -> None:
+def _run(step: str, settings: Settings, given: argparse.Namespace) -> None:
     from data import prepare
 
-    pictures = prepare(settings)
+    pictures, run, out = prepare(settings), settings.work / given.name, given.out
     if step == "teach":
         from teachers import embed_all
 
@@ -69,6 +69,10 @@ def _run(step: str, settings: Settings, run: Path, out: Path) -> None:
         from training import train
 
         train(settings, pictures, run)
+    elif step == "compare":
+        from compare import compare
+
+        compare(settings, pictures, given.ideas, out)
     elif step == "curves":
         from curves import draw
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -39,13 +41,10 @@ def export(settings: Settings, pictures: Pictures, run: Path) -> Exported:
 
     Raises `RecipeError` where nothing is trained yet or a file grew too large.
     """
-    checkpoint = run / "checkpoint.pt"
-    if not checkpoint.exists():
-        raise RecipeError(f"{checkpoint} is missing; train first.")
-    state = torch.load(checkpoint, map_location="cpu", weights_only=True)
+    state = read_checkpoint(run / "checkpoint.pt")
     if state["step"] < (total := sum(state["steps"])):
         log.warning("the training stands at step %d of %d", state["step"], total)
-    steps = build({k: v.float().numpy() for k, v in state["averaged"].items()})
+    steps = folded(state["averaged"])
     size = settings.input_size
     quantised = quantise(steps, calibration(settings, pictures, 1), size)
     made = qdq_model(quantised), tflite_model(quantised)
@@ -59,6 +58,22 @@ def export(settings: Settings, pictures: Pictures, run: Path) -> Exported:
         write_bytes(folder / name, model)
     log.info("embedding scale %.5f", float(pooled(quantised).scale))
     return Exported(steps, quantised, *made, macs(steps, size), agreement)
+
+
+def read_checkpoint(path: Path) -> dict[str, Any]:
+    """What a training left at `path`.
+
+    Raises `RecipeError` where there is nothing.
+    """
+    if not path.exists():
+        raise RecipeError(f"{path} is missing; train first.")
+    state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+    return state
+
+
+def folded(state: Mapping[str, torch.Tensor]) -> list[Step]:
+    """A student's layers with batch norm folded in."""
+    return build({k: v.float().numpy() for k, v in state.items()})
 
 
 def calibration(settings: Settings, pictures: Pictures, seed: int) -> NDArray[np.uint8]:

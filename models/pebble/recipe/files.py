@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -55,6 +56,18 @@ def write_json(path: Path, value: Any) -> None:
 def write_array(path: Path, array: NDArray[Any]) -> None:
     """Write an array as .npy."""
     write_whole(path, lambda file: np.save(file, array))
+
+
+def read_ahead(path: Path) -> None:
+    """Ask for a file to be read into memory: at random places, a disk is far slower."""
+    if hasattr(os, "posix_fadvise"):
+        with path.open("rb") as file:
+            os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_WILLNEED)
+
+
+def quiet() -> None:
+    """For a worker's start: an interruption is the main process's to tell."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def reserve(path: Path, shape: tuple[int, ...]) -> np.memmap[Any, np.dtype[np.uint8]]:

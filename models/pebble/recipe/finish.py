@@ -10,19 +10,22 @@ from pathlib import Path
 import numpy as np
 from card import NAME, write_card
 from data import Pictures, held_out, square
-from export import Exported, export
+from export import Exported, calibration, export, folded, read_checkpoint
 from files import write_bytes, write_json
 from judge import coral, features, read_judge, shots
 from numpy.typing import NDArray
 from onnx_file import Float
+from quantise import quantise
 from sessions import Onnx, TfLite, milliseconds
 from settings import RecipeError, Settings
 from shots import episodes, feature
+from tflite_file import tflite_model
+from training import HELD_OUT
 
+from edgeinc.backbone.opening import cut_network
 from edgeinc.cards import dump_card, read_card
 from edgeinc.features import Background
-from edgeinc.runtimes.cut_tflite import cut
-from edgeinc.weights import find_card
+from edgeinc.weights import find_card, is_installed
 
 HEADS = ("auto", "ridge", "lda", "proto", "knn")
 RIVAL = "tf2_mobilenet_v2_1.0_224_ptq"
@@ -51,7 +54,7 @@ def finish(step: str, settings: Settings, pictures: Pictures, run: Path, out: Pa
         )
         write_card(settings, made, out, notes)
     elif step == "judge":
-        figures = measure(settings, pictures, made, out)
+        figures = measure(settings, pictures, made, run, out)
         write_json(run / "figures.json", figures)
         table = as_table(figures)
         write_bytes(out / "figures.md", table.encode())
@@ -62,7 +65,7 @@ def finish(step: str, settings: Settings, pictures: Pictures, run: Path, out: Pa
 
 
 def measure(
-    settings: Settings, pictures: Pictures, made: Exported, out: Path
+    settings: Settings, pictures: Pictures, made: Exported, run: Path, out: Path
 ) -> dict[str, dict[str, str]]:
     """All figures: a table's rows, each a mapping of column to text."""
     if settings.judge is None or not settings.judge.is_dir():
@@ -88,12 +91,11 @@ def measure(
                 row[f"split, {head}"] = str(coral(rows, shown.labels, head, background))
         figures[name] = row
         log.info("%s: %s", name, row)
-    rival = settings.teachers_folder / f"{RIVAL}.tflite"
-    if rival.is_file():
+    rival = find_card(RIVAL)
+    if is_installed(rival):
         # Without its classifier, as the SDK runs it.
-        tensor = find_card(RIVAL).files[0].embedding.tensor
-        other = TfLite(cut(rival.read_bytes(), tensor))
-        figures["episodes"] = _episodes(settings, pictures, made, other)
+        other = TfLite(cut_network(rival, rival.files[0], rival.files[0].embedding.tensor))
+        figures["episodes"] = _episodes(settings, pictures, run, other)
         figures["cost"] = _cost(settings, made, other)
     figures["files"] = {
         "ONNX, bytes": str(len(made.onnx)),
@@ -115,26 +117,31 @@ def _cost(settings: Settings, made: Exported, rival: TfLite) -> dict[str, str]:
     }
 
 
-def _episodes(
-    settings: Settings, pictures: Pictures, made: Exported, rival: TfLite
-) -> dict[str, str]:
-    """20-way 5-shot on pictures beside the training set (`val`), of the 40 fixed classes."""
-    chosen = held_out(replace(settings, held_out_classes=40), pictures.names)
-    names = [pictures.names[i] for i in chosen]
-    val = settings.pictures / "val"
-    if not val.is_dir():
-        return {"none": f"{settings.pictures} has no val folder"}
+def _episodes(settings: Settings, pictures: Pictures, run: Path, rival: TfLite) -> dict[str, str]:
+    """20-way 5-shot on classes that the network had not seen when it stood where it is taken.
+
+    That is at the end of the last stage that left them out; the pictures are those that lie
+    beside the training set (`val`). Both networks are int8.
+    """
+    names = [pictures.names[i] for i in held_out(settings, pictures.names)]
+    val, kept = settings.pictures / "val", run / HELD_OUT
+    if not val.is_dir() or len(names) < 20 or not kept.exists():
+        return {"none": "it takes 20 held-out classes, a stage that left them out, a val folder"}
+    steps = folded(read_checkpoint(kept)["averaged"])
+    size = settings.input_size
+    quantised = quantise(steps, calibration(settings, pictures, 1), size)
     found = {}
-    for name, network, size in (
-        ("pebble", TfLite(made.tflite), settings.input_size),
+    for name, network, side in (
+        ("pebble before it saw them", TfLite(tflite_model(quantised)), size),
         ("MobileNet V2", rival, 224),
     ):
-        shown = _of_classes(val, names, size)
+        shown = _of_classes(val, names, side)
         rows = np.concatenate([network(picture) for picture in shown[0]])
         mean, half = episodes(feature(rows), shown[1], ways=20, shots=5, queries=15, draws=600)
-        found[name] = f"{100 * mean:.1f} ± {100 * half:.1f}"
-    seen = "held out of training" if settings.held_out_classes else "other pictures of them taught"
-    return {**found, "classes": seen}
+        found[name] = (100 * mean, 100 * half)
+    ours, theirs = (mean for mean, _ in found.values())
+    table = {name: f"{mean:.1f} ± {half:.1f}" for name, (mean, half) in found.items()}
+    return {**table, "ratio": f"{ours / theirs:.2f}"}
 
 
 def _of_classes(

@@ -13,9 +13,9 @@ from settings import Settings, Stage
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """The pictures that teach, and the number of steps of every stage."""
+    """Of every stage, the pictures that teach and the number of steps."""
 
-    rows: NDArray[np.int64]
+    rows: tuple[NDArray[np.int64], ...]
     steps: tuple[int, ...]
 
     @property
@@ -25,21 +25,27 @@ class Plan:
 
 
 def make_plan(settings: Settings, pictures: Pictures) -> Plan:
-    """All pictures but those of the held-out classes, `passes` times each."""
+    """All pictures, or all but those of the held-out classes, `passes` times each."""
     out = held_out(settings, pictures.names)
-    rows = np.flatnonzero(~np.isin(pictures.labels, out))
-    steps = tuple(max(round(len(rows) * s.passes / s.batch), 1) for s in settings.stages)
+    every = np.arange(len(pictures.labels))
+    fewer = np.flatnonzero(~np.isin(pictures.labels, out))
+    rows = tuple(fewer if stage.hold_out else every for stage in settings.stages)
+    steps = tuple(
+        max(round(len(r) * s.passes / s.batch), 1)
+        for r, s in zip(rows, settings.stages, strict=True)
+    )
     return Plan(rows, steps)
 
 
 def rows_at(plan: Plan, stage: Stage, index: int, step: int, seed: int) -> NDArray[np.int64]:
     """The step's pictures; every pass of every stage has its own order."""
-    at, n = (step - sum(plan.steps[:index])) * stage.batch, len(plan.rows)
+    rows = plan.rows[index]
+    at, n = (step - sum(plan.steps[:index])) * stage.batch, len(rows)
     parts = []
     for turn in range(at // n, (at + stage.batch - 1) // n + 1):
         order = np.random.default_rng((seed, index, turn)).permutation(n)
         parts.append(order[max(at - turn * n, 0) : max(at + stage.batch - turn * n, 0)])
-    return plan.rows[np.concatenate(parts)]
+    return np.asarray(rows[np.concatenate(parts)])
 
 
 @dataclass(frozen=True, slots=True)

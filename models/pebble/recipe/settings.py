@@ -6,6 +6,7 @@ because they belong to a machine and not to the recipe.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,7 @@ class Stage:
     batch: int
     crop: tuple[float, float] = (0.4, 1.0)
     rate: float | None = None  # the peak; where it is given, a new cycle of the rate begins
+    hold_out: bool = False  # leave the held-out classes out, to measure on them honestly
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +35,6 @@ class Settings:
     """Everything that the recipe needs to know; sizes in pixels, passes in epochs."""
 
     pictures: Path
-    teachers_folder: Path
     work: Path
     teachers: tuple[str, ...]
     stages: tuple[Stage, ...]
@@ -62,7 +63,7 @@ class Settings:
     background: int = 20000
 
 
-PATHS = ("pictures", "teachers_folder", "work", "judge")
+PATHS = ("pictures", "work", "judge")
 
 
 def read_settings(path: Path, **given: Path | None) -> Settings:
@@ -79,23 +80,40 @@ def read_settings(path: Path, **given: Path | None) -> Settings:
         raise RecipeError(f"{path} cannot be read as YAML ({exc}); mend it.") from exc
     if not isinstance(raw, dict):
         raise RecipeError(f"{path} is no mapping of settings; compare it with recipe.yaml.")
-    names = {field.name for field in fields(Settings)}
-    unknown = sorted(set(map(str, raw)) - names)
-    if unknown:
-        raise RecipeError(f"{path} has unknown settings: {', '.join(unknown)}; remove them.")
-    values: dict[str, Any] = {k: _tupled(v) for k, v in raw.items()}
+    values = _values(path, raw)
     for name in PATHS:
         if values.get(name) is not None:
             values[name] = (path.parent / Path(str(values[name])).expanduser()).resolve()
     values.update({k: v.expanduser().resolve() for k, v in given.items() if v is not None})
     try:
-        values["stages"] = tuple(Stage(**stage) for stage in values.get("stages", ()))
         settings = Settings(**values)
     except TypeError as exc:
         raise RecipeError(f"{path}: {exc}; compare it with recipe.yaml.") from exc
     if not settings.stages or not settings.teachers:
         raise RecipeError(f"{path} names no stages or no teachers; at least one of each is needed.")
-    return replace(settings, work=settings.work)
+    return settings
+
+
+def changed(settings: Settings, path: Path, raw: Mapping[Any, Any]) -> Settings:
+    """Settings with some replaced, as `path` names them; no paths.
+
+    Raises `RecipeError` for an unknown key or a stage that is none.
+    """
+    return replace(settings, **_values(path, raw))
+
+
+def _values(path: Path, raw: Mapping[Any, Any]) -> dict[str, Any]:
+    """What a mapping says, with lists as tuples and stages as records."""
+    unknown = sorted(set(map(str, raw)) - {field.name for field in fields(Settings)})
+    if unknown:
+        raise RecipeError(f"{path} has unknown settings: {', '.join(unknown)}; remove them.")
+    values: dict[str, Any] = {k: _tupled(v) for k, v in raw.items()}
+    if "stages" in values:
+        try:
+            values["stages"] = tuple(Stage(**stage) for stage in values["stages"])
+        except TypeError as exc:
+            raise RecipeError(f"{path}: {exc}; compare its stages with recipe.yaml.") from exc
+    return values
 
 
 def _tupled(value: Any) -> Any:

@@ -15,10 +15,16 @@ from pathlib import Path
 
 import numpy as np
 from data import Pictures
-from files import disk_sentences, reserve
+from files import disk_sentences, quiet, reserve
 from numpy.lib.format import open_memmap
 from numpy.typing import NDArray
 from settings import RecipeError, Settings
+
+from edgeinc.backbone import Backbone
+from edgeinc.cards import ModelCard
+from edgeinc.catalogue import pull
+from edgeinc.runtimes import inspect
+from edgeinc.weights import find_card, is_installed, load_file
 
 CHUNK = 500
 TOP = 6.0
@@ -29,7 +35,7 @@ log = logging.getLogger("pebble.teachers")
 class Task:
     """One worker's share: every `step`-th unfinished chunk of one teacher."""
 
-    model: Path
+    teacher: str
     pixels: Path
     out: Path
     n: int
@@ -40,16 +46,15 @@ class Task:
 def embed_all(settings: Settings, pictures: Pictures) -> list[NDArray[np.uint8]]:
     """Maps of all teachers, each (n, grid, grid, d) uint8; finished chunks are kept.
 
-    Raises `RecipeError` where a teacher's file is missing or is no network of this kind.
+    A teacher is a card of the SDK, by its name or path; its weights are fetched where they are
+    not installed. Raises `RecipeError` where it has no feature map, and what the SDK raises
+    where there is no such card or its weights cannot be had.
     """
-    models = [settings.teachers_folder / f"{name}.tflite" for name in settings.teachers]
-    for model in models:
-        if not model.is_file():
-            raise RecipeError(
-                f"Teacher {model} is missing; fetch it with `edgeinc models pull {model.stem}`"
-                " or give the folder that holds it with --teachers."
-            )
-    return [_embed(settings, pictures, model) for model in models]
+    for name in settings.teachers:
+        card = find_card(name)
+        if not is_installed(card):
+            pull(card)
+    return [_embed(settings, pictures, name) for name in settings.teachers]
 
 
 def cell_means(size: int, grid: int) -> NDArray[np.float32]:
@@ -61,73 +66,84 @@ def cell_means(size: int, grid: int) -> NDArray[np.float32]:
     return np.asarray(weights / weights.sum(1, keepdims=True), np.float32)
 
 
-def _embed(settings: Settings, pictures: Pictures, model: Path) -> NDArray[np.uint8]:
-    n, folder = len(pictures.pixels), settings.work / "teachers"
-    depth = _Teacher(model, settings.grid).depth
-    out = folder / f"{model.stem}.npy"
+def maps_of(settings: Settings, teacher: str) -> Path:
+    """Where a teacher's maps are kept; its card may be given by a path."""
+    return settings.work / "teachers" / f"{find_card(teacher).name}.npy"
+
+
+def marks_of(maps: Path) -> Path:
+    """The folder that has an empty file for each finished chunk of a file of maps."""
+    return maps.with_suffix(".chunks")
+
+
+def _embed(settings: Settings, pictures: Pictures, name: str) -> NDArray[np.uint8]:
+    n, out = len(pictures.pixels), maps_of(settings, name)
+    with _Teacher(name, settings.grid) as teacher:
+        depth = teacher.depth
     maps = reserve(out, (n, settings.grid, settings.grid, depth))
-    marks = out.with_suffix(".chunks")
+    marks = marks_of(out)
     with disk_sentences(marks):
         marks.mkdir(exist_ok=True)
     left = [c for c in range(-(-n // CHUNK)) if not (marks / f"{c:05d}").exists()]
     if left:
-        log.info("%s: %d of %d chunks to do", model.stem, len(left), -(-n // CHUNK))
+        log.info("%s: %d of %d chunks to do", out.stem, len(left), -(-n // CHUNK))
         pixels = settings.work / "data" / "pixels.npy"
         share = [
-            Task(model, pixels, out, n, settings.grid, tuple(left[rank :: settings.workers]))
+            Task(name, pixels, out, n, settings.grid, tuple(left[rank :: settings.workers]))
             for rank in range(settings.workers)
         ]
-        with multiprocessing.get_context("spawn").Pool(settings.workers) as pool:
+        with multiprocessing.get_context("spawn").Pool(settings.workers, quiet) as pool:
             for done in pool.imap_unordered(_work, share):
-                log.info("%s: %d chunks done by one worker", model.stem, done)
+                log.info("%s: %d chunks done by one worker", out.stem, done)
     return np.asarray(maps)
 
 
 def _work(task: Task) -> int:
-    teacher = _Teacher(task.model, task.grid)
     pixels = np.load(task.pixels, mmap_mode="r")
     maps = open_memmap(task.out, mode="r+")
-    for chunk in task.chunks:
-        for i in range(chunk * CHUNK, min((chunk + 1) * CHUNK, task.n)):
-            maps[i] = teacher.look(pixels[i])
-        maps.flush()
-        with disk_sentences(task.out):
-            (task.out.with_suffix(".chunks") / f"{chunk:05d}").touch()
+    with _Teacher(task.teacher, task.grid) as teacher:
+        for chunk in task.chunks:
+            for i in range(chunk * CHUNK, min((chunk + 1) * CHUNK, task.n)):
+                maps[i] = teacher.look(pixels[i])
+            maps.flush()
+            with disk_sentences(task.out):
+                (marks_of(task.out) / f"{chunk:05d}").touch()
     return len(task.chunks)
 
 
 class _Teacher:
-    """A quantised network of the catalogue, read at the feature map before its average pool."""
+    """A network of the catalogue, cut at the feature map before its average pool."""
 
-    def __init__(self, model: Path, grid: int) -> None:
-        from ai_edge_litert.interpreter import Interpreter
+    def __init__(self, name: str, grid: int) -> None:
+        card = find_card(name)
+        tensor = _last_map(card)
+        self.backbone = Backbone.open(card, runtime=card.files[0].runtime, threads=1, tensor=tensor)
+        height, _, self.depth = self.backbone.shape
+        self.size = card.input.height, card.input.width
+        self.mean = cell_means(height, grid)
 
-        try:
-            self.net = Interpreter(
-                str(model), num_threads=1, experimental_preserve_all_tensors=True
-            )
-            self.net.allocate_tensors()
-        except (ValueError, RuntimeError) as exc:
-            raise RecipeError(f"{model} is no network that LiteRT reads ({exc}).") from exc
-        details = self.net.get_tensor_details()
-        spatial = [d for d in details if len(d["shape"]) == 4 and d["shape"][0] == 1]
-        spatial = [d for d in spatial if d["shape"][1] > 1 and d["shape"][1] == d["shape"][2]]
-        given = self.net.get_input_details()[0]
-        if not spatial or given["dtype"] != np.uint8:
-            raise RecipeError(f"{model} has no feature map or no uint8 input; choose another.")
-        last = max(spatial, key=lambda d: int(d["index"]))
-        self.input, self.size = int(given["index"]), int(given["shape"][1])
-        self.map, self.depth = int(last["index"]), int(last["shape"][3])
-        self.scale, self.zero = last["quantization"]
-        self.mean = cell_means(int(last["shape"][1]), grid)
+    def __enter__(self) -> _Teacher:
+        return self
+
+    def __exit__(self, *failure: object) -> None:
+        self.backbone.close()
 
     def look(self, pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """(s, s, 3) uint8 RGB -> (grid, grid, d) uint8, companded."""
         import cv2
 
-        view = cv2.resize(pixels, (self.size, self.size), interpolation=cv2.INTER_CUBIC)
-        self.net.set_tensor(self.input, view[None])
-        self.net.invoke()
-        q = self.net.get_tensor(self.map)[0].astype(np.float32) - self.zero
-        cells = np.einsum("iy,jx,yxd->ijd", self.mean, self.mean, q, optimize=True) * self.scale
+        # Cubic, since the pictures are smaller than what the teacher was taught with.
+        view = cv2.resize(pixels[:, :, ::-1], self.size[::-1], interpolation=cv2.INTER_CUBIC)
+        real = self.backbone.activations(view)
+        cells = np.einsum("iy,jx,yxd->ijd", self.mean, self.mean, real, optimize=True)
         return np.asarray(np.rint(255 * np.sqrt(np.clip(cells, 0, TOP) / TOP)), np.uint8)
+
+
+def _last_map(card: ModelCard) -> str:
+    """The deepest square feature map of a card's first file, channels last."""
+    file = card.files[0]
+    for candidate in inspect(load_file(card, file), file.runtime).candidates:
+        shape = candidate.spec.shape
+        if len(shape) == 4 and 1 < shape[1] == shape[2]:
+            return candidate.spec.name
+    raise RecipeError(f"{card.name} has no square feature map; choose another teacher.")

@@ -32,6 +32,7 @@ from world import World, open_maps, whitening
 
 SAVE_SECONDS = 180
 LOG_STEPS = 50
+HELD_OUT = "held_out.pt"  # as the last stage that leaves classes out made it
 log = logging.getLogger("pebble.training")
 
 
@@ -78,6 +79,8 @@ class Trainer:
                     speed = count * stage.batch / (time.monotonic() - began)
                     self._note(stage, sums / count, speed)
                     sums, began, first = np.zeros(3), time.monotonic(), self.step
+                if self.step == end and stage.hold_out:
+                    self.save(self.world.folder / HELD_OUT)
                 if time.monotonic() - saved > SAVE_SECONDS or self.step == end:
                     self.save(checkpoint)
                     saved = time.monotonic()

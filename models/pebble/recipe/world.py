@@ -8,10 +8,11 @@ from pathlib import Path
 import numpy as np
 import torch
 from data import Pictures
-from files import write_whole
+from files import read_ahead, write_whole
 from numpy.typing import NDArray
 from plan import Plan
 from settings import Settings
+from teachers import maps_of
 from torch import distributed
 from views import Whitening, fit_whitening, seen, whole
 
@@ -38,7 +39,7 @@ def whitening(world: World, plan: Plan) -> Whitening:
     """Fitted once on 20,000 whole pictures and kept beside the checkpoint."""
     path = world.folder / "whitening.npz"
     if world.rank == 0 and not path.exists():
-        rows = np.random.default_rng(world.settings.seed).permutation(plan.rows)[:20000]
+        rows = np.random.default_rng(world.settings.seed).permutation(plan.rows[0])[:20000]
         parts = np.array_split(np.sort(rows), max(len(rows) // 500, 1))
         views = torch.cat([seen(world.maps, part, whole(len(part)))[:, 0] for part in parts])
         white = fit_whitening(views, world.settings.whiten, TARGET)
@@ -52,5 +53,7 @@ def whitening(world: World, plan: Plan) -> Whitening:
 
 def open_maps(settings: Settings) -> list[NDArray[np.uint8]]:
     """The teachers' finished maps, read from disk as needed."""
-    folder = settings.work / "teachers"
-    return [np.load(folder / f"{name}.npy", mmap_mode="r") for name in settings.teachers]
+    paths = [maps_of(settings, name) for name in settings.teachers]
+    for path in paths:
+        read_ahead(path)
+    return [np.load(path, mmap_mode="r") for path in paths]
