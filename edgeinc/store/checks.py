@@ -12,7 +12,16 @@ from edgeinc.store.records import Identity
 from edgeinc.store.trust import expect, one_row
 from edgeinc.version import __version__
 
-__all__ = ["QUICK_CHECK_BYTES", "check", "identity", "is_blank", "is_bound", "match"]
+__all__ = [
+    "QUICK_CHECK_BYTES",
+    "check",
+    "compare",
+    "identity",
+    "is_blank",
+    "is_bound",
+    "match",
+    "refuse_newer",
+]
 
 QUICK_CHECK_BYTES = 32 << 20
 """Up to this size `quick_check` runs at every opening. It reads the whole file, so a larger
@@ -32,23 +41,35 @@ def check(db: Database) -> None:
         StoreVersionError: A newer edgeinc wrote it.
         StoreReadOnlyError: It needs an upgrade and may not be written.
     """
-    latest = len(schema.MIGRATIONS)
     with db.reading() as conn:
         application, version = _marks(conn)
-    if application != schema.APPLICATION_ID:
-        raise StoreFormatError(f"{db.path} is a database but not a store. Choose another file.")
-    if version > latest:
-        raise StoreVersionError(
-            f"{db.path} has format {version}; edgeinc {__version__} knows formats up to "
-            f"{latest}. Upgrade edgeinc."
-        )
-    for number in range(version + 1, latest + 1):
+        if application != schema.APPLICATION_ID:
+            raise StoreFormatError(f"{db.path} is a database but not a store. Choose another file.")
+        refuse_newer(conn, db.path)
+    for number in range(version + 1, len(schema.MIGRATIONS) + 1):
         _upgrade(db, number)
     with db.reading() as conn:
         faults = _faults(conn)
     if faults is not None:
         raise StoreFormatError(
             f"{db.path} is damaged ({faults}). Restore it from a copy, or enrol into a new store."
+        )
+
+
+def refuse_newer(conn: sqlite3.Connection, path: Path) -> None:
+    """Refuse a store of a newer format than this edgeinc knows.
+
+    It is asked again in each transaction that handles embeddings, since a newer edgeinc may
+    upgrade a store that an older one has open.
+
+    Raises:
+        StoreVersionError: A newer edgeinc wrote it.
+    """
+    version, latest = _marks(conn)[1], len(schema.MIGRATIONS)
+    if version > latest:
+        raise StoreVersionError(
+            f"{path} has format {version}; edgeinc {__version__} knows formats up to "
+            f"{latest}. Upgrade edgeinc."
         )
 
 
@@ -77,10 +98,20 @@ def match(conn: sqlite3.Connection, path: Path, wanted: Identity) -> None:
 
     Raises:
         BackboneMismatchError: Its message names both backbones.
+        StoreVersionError: A newer edgeinc has upgraded it since.
     """
-    if is_bound(conn, wanted):
+    refuse_newer(conn, path)
+    compare(path, identity(conn), wanted)
+
+
+def compare(path: Path, found: Identity, wanted: Identity) -> None:
+    """Refuse what is bound to another backbone, whatever the two are called.
+
+    Raises:
+        BackboneMismatchError: Its message names both backbones.
+    """
+    if (found.fingerprint, found.dim) == (wanted.fingerprint, wanted.dim):
         return
-    found = identity(conn)
     raise BackboneMismatchError(
         f"{path} was made with backbone {found.backbone!r} ({found.dim} dimensions, "
         f"fingerprint {found.fingerprint[:12]}), not with {wanted.backbone!r} ({wanted.dim} "

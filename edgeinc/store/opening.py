@@ -21,7 +21,7 @@ from edgeinc.store.records import Identity
 from edgeinc.store.trust import one_row
 from edgeinc.version import __version__
 
-__all__ = ["open_store", "peek", "scrub"]
+__all__ = ["attach", "open_store", "peek", "scrub"]
 
 
 def open_store(path: str | Path, wanted: Identity, *, timeout: float, now: float) -> Database:
@@ -38,7 +38,7 @@ def open_store(path: str | Path, wanted: Identity, *, timeout: float, now: float
     Raises:
         StoreError: Of every kind; see `Store.open`.
     """
-    db = _attach(path, timeout)
+    db = attach(path, timeout)
     try:
         with db.reading() as conn:
             blank = is_blank(conn)
@@ -74,7 +74,7 @@ def peek(path: str | Path, *, timeout: float = 5.0) -> Identity | None:
     """
     if _status(_resolve(path)) is None:
         return None
-    db = _attach(path, timeout)
+    db = attach(path, timeout)
     try:
         with db.reading() as conn:
             if is_blank(conn):
@@ -122,8 +122,14 @@ def _status(file: Path) -> os.stat_result | None:
         raise StoreError(f"{str(file)!r} cannot be opened ({exc}). Choose another.") from exc
 
 
-def _attach(path: str | Path, timeout: float) -> Database:
-    """Connect to whatever is at `path`, making an empty file where there is nothing."""
+def attach(path: str | Path, timeout: float, *, to_read: bool = False) -> Database:
+    """Connect to whatever is at `path`, making an empty file where there is nothing.
+
+    With `to_read` the file is never changed, also where it may be, and must be there.
+
+    Raises:
+        StoreError: There is no file that can be opened.
+    """
     file = _resolve(path)
     status = _status(file)
     if status is not None and not stat.S_ISREG(status.st_mode):
@@ -133,7 +139,11 @@ def _attach(path: str | Path, timeout: float) -> Database:
         raise StoreWriteError(
             f"The folder {file.parent} does not exist. Make it, or choose another place."
         )
-    writable = _may(file.parent, os.W_OK) and (status is None or _may(file, os.W_OK))
+    if status is None and to_read:
+        raise StoreError(f"There is no file {file}. Give the name of one.")
+    writable = (
+        not to_read and _may(file.parent, os.W_OK) and (status is None or _may(file, os.W_OK))
+    )
     if status is None and not writable:
         raise StoreReadOnlyError(
             f"No store can be made in {file.parent}, which may not be written. "
