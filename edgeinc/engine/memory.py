@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
+import warnings
 from collections.abc import Callable, Sequence
 from itertools import groupby
 
@@ -12,7 +13,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgeinc.decision import Ranking
-from edgeinc.errors import NotFoundError, SampleNotFoundError, StoreBusyError
+from edgeinc.errors import (
+    NotFoundError,
+    SampleNotFoundError,
+    StoreBusyError,
+    StoreFormatError,
+    StoreReadOnlyError,
+    StoreVersionError,
+    StoreWriteError,
+)
 from edgeinc.features import to_features
 from edgeinc.learner import Fitted, Group, Learner
 from edgeinc.store import Change, Row, Store
@@ -22,6 +31,9 @@ __all__ = ["Memory"]
 
 # Seconds after which a prediction looks again for what other processes committed.
 ASK_EVERY = 0.1
+
+# What may become of a file under a running engine; predictions go on from memory.
+FAULTS = (StoreFormatError, StoreReadOnlyError, StoreVersionError, StoreWriteError)
 
 
 class Memory:
@@ -50,6 +62,7 @@ class Memory:
         self._loads = 0
         self._version: int | None = None
         self._asked = time.monotonic()
+        self._told: str | None = None
         with self._loading:
             self._version = store.version()
             self._load()
@@ -61,10 +74,15 @@ class Memory:
             loads = self._loads
             change = operation(self.store)
             with self._loading:
-                if loads != self._loads or not self._follow(change):
-                    # The rows of another process came in between: read them all.
+                try:
+                    if loads != self._loads or not self._follow(change):
+                        # The rows of another process came in between: read them all.
+                        self._version = None
+                        self._look()
+                except FAULTS as exc:
+                    # It is committed all the same, and followed as soon as the file is read.
                     self._version = None
-                    self._look()
+                    self._tell(str(exc))
             return change
 
     def rank(self, embeddings: NDArray[np.generic]) -> Ranking:
@@ -77,6 +95,9 @@ class Memory:
         if due and self._loading.acquire(blocking=False):
             try:
                 self._look()
+                self._told = None
+            except FAULTS as exc:
+                self._tell(str(exc))
             finally:
                 self._loading.release()
         return self._learner.rank(features)
@@ -123,13 +144,19 @@ class Memory:
         While that connection keeps the file to itself the learner stays as it is, and the
         next call tries again.
         """
-        version = self.store.version()
         self._asked = time.monotonic()
+        version = self.store.version()
         if version == self._version:
             return
         with contextlib.suppress(StoreBusyError):
             self._load()
             self._version = version
+
+    def _tell(self, fault: str) -> None:
+        """Warns, once, that predictions go on without the store; `_loading` is held."""
+        if fault != self._told:
+            self._told = fault
+            warnings.warn(f"{fault} (predicting from memory)", RuntimeWarning, stacklevel=4)
 
     def _follow(self, change: Change) -> bool:
         """Brings a change to the learner; False where that does not know the rows before it."""

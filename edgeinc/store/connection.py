@@ -146,8 +146,13 @@ class Database:
         """A number that changes when another connection has committed; it never waits.
 
         While the file is locked, by the last moment of a commit, it is the number last seen.
+
+        Raises:
+            StoreWriteError: Its name no longer leads to the file; what is read is the old one.
+            StoreError: The file cannot be read.
         """
         self._refuse_fork()
+        self._file.refuse_moved()
         if self._lock.acquire(blocking=False):
             try:
                 # Locked: a commit is on its way, and the next call will see it.

@@ -12,7 +12,7 @@ from edgeinc.errors import (
     StoreError,
     StoreFormatError,
 )
-from edgeinc.store.checks import match
+from edgeinc.store.checks import match, refuse_newer
 from edgeinc.store.connection import Database
 from edgeinc.store.journal import count_examples, record
 from edgeinc.store.labels import clean_label
@@ -112,6 +112,7 @@ def purge(db: Database, *, now: float) -> Change:
         StoreError: As for every write.
     """
     with db.writing() as conn:
+        refuse_newer(conn, db.path)
         query = "SELECT id FROM samples WHERE live = 0 AND class IS NOT NULL"
         targets = [row for (row,) in conn.execute(query)]
         ids = uids(conn, targets)

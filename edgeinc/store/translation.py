@@ -62,6 +62,21 @@ class Opened:
             # A message that quotes a damaged schema may not even be text.
             raise self._error(str(exc)) from exc
 
+    def refuse_moved(self) -> None:
+        """Refuse a file that was deleted, or whose name another has taken.
+
+        Raises:
+            StoreWriteError: It was.
+        """
+        if inode(self.path) != self.inode:
+            raise self._moved()
+
+    def _moved(self) -> StoreWriteError:
+        return StoreWriteError(
+            f"{self.path} was deleted or replaced while it was open. "
+            "Nothing was written; open the store again."
+        )
+
     def _error(self, words: str) -> StoreError:
         """Ours for SQLite's, told apart by SQLite's own fixed words.
 
@@ -74,10 +89,7 @@ class Opened:
             )
         if "readonly" in words:
             if inode(self.path) != self.inode:
-                return StoreWriteError(
-                    f"{self.path} was deleted or replaced while it was open. "
-                    "Nothing was written; open the store again."
-                )
+                return self._moved()
             return StoreReadOnlyError(
                 f"{self.path} can only be read. Make the file and its folder writable."
             )

@@ -1,0 +1,126 @@
+"""A running engine whose store is taken away, replaced or damaged: it goes on from memory."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import time
+import warnings
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from edgeinc import Engine
+from edgeinc.errors import StoreError
+from tests.conftest import photo
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    folder = tmp_path / "card"
+    folder.mkdir()
+    return folder / "s.db"
+
+
+@pytest.fixture
+def engine(path: Path, tiny_card: Path) -> Iterator[Engine]:
+    """Two classes, known."""
+    with Engine.open(path, backbone=tiny_card) as opened:
+        opened.enroll("a", [photo(0, i) for i in range(4)])
+        opened.enroll("b", [photo(1, i) for i in range(4)])
+        opened.flush()
+        assert answer(opened) == "a"
+        yield opened
+
+
+def answer(engine: Engine) -> str | None:
+    """What a picture of the first class is taken for, after a look at the store."""
+    time.sleep(0.12)
+    return engine.predict(photo(0, 1000)).candidates[0].label
+
+
+def overwrite(path: Path) -> None:
+    path.write_bytes(b"not a store any more" * 400)
+
+
+def damage(path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    content[24:28] = b"\xff\xff\xff\xff"  # the change counter, so that it is looked at
+    content[4096:] = b"\xff" * (len(content) - 4096)
+    path.write_bytes(content)
+
+
+def truncate(path: Path) -> None:
+    os.truncate(path, 5000)
+
+
+def empty(path: Path) -> None:
+    os.truncate(path, 0)
+
+
+def replace(path: Path) -> None:
+    path.unlink()
+    path.write_bytes(b"another file")
+
+
+def remove_folder(path: Path) -> None:
+    shutil.rmtree(path.parent)
+
+
+def newer(path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    content[24:28] = b"\xff\xff\xff\xff"
+    content[60:64] = (99).to_bytes(4, "big")  # user_version
+    path.write_bytes(content)
+
+
+@pytest.mark.parametrize(
+    "fault", [overwrite, damage, truncate, empty, replace, newer, Path.unlink, remove_folder]
+)
+def test_predictions_go_on_from_memory(
+    engine: Engine, path: Path, fault: Callable[[Path], None]
+) -> None:
+    saved = path.read_bytes()
+    fault(path)
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        for _ in range(3):
+            assert answer(engine) == "a"
+    # What is wrong is told once.
+    (warning,) = told
+    assert re.search(r"\. .*\(predicting from memory\)$", str(warning.message))
+    left = path.read_bytes() if path.exists() else None
+    with pytest.raises(StoreError, match=r"\. "):
+        engine.enroll("c", photo(2, 0))
+    # Whatever is there now was not written to, and nothing was made where nothing is.
+    assert (path.read_bytes() if path.exists() else None) == left
+    assert answer(engine) == "a"
+    path.parent.mkdir(exist_ok=True)
+    path.write_bytes(saved)
+    with Engine.open(path, backbone=engine.backbone.card) as again:
+        assert again.predict(photo(0, 1000)).candidates[0].label == "a"
+
+
+def test_a_store_that_is_copied_over_the_open_one_is_followed(
+    engine: Engine, path: Path, tiny_card: Path
+) -> None:
+    other = path.with_name("other.db")
+    with Engine.open(other, backbone=tiny_card) as second:
+        second.enroll("from elsewhere", [photo(0, i) for i in range(4)])
+    path.write_bytes(other.read_bytes())
+    assert answer(engine) == "from elsewhere"
+    assert engine.enroll("c", photo(2, 0)).classes == {"c": 1, "from elsewhere": 4}
+
+
+def test_a_store_that_comes_back_is_followed_again(engine: Engine, path: Path) -> None:
+    saved = path.read_bytes()
+    for _ in range(2):
+        overwrite(path)
+        with pytest.warns(RuntimeWarning, match="predicting from memory"):
+            assert answer(engine) == "a"
+        path.write_bytes(saved)
+        assert answer(engine) == "a"
+    assert engine.enroll("c", photo(2, 0)).added == 1
+    assert set(engine.enroll("c", photo(2, 1)).classes) == {"a", "b", "c"}
