@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edgeinc.errors import StoreBusyError, StoreError, StoreReadOnlyError
+from edgeinc.errors import StoreError, StoreReadOnlyError
 from edgeinc.store.translation import Opened, inode, is_busy
 
 if TYPE_CHECKING:
@@ -94,8 +94,11 @@ class Database:
             self._wait_for(conn, "PRAGMA journal_mode = DELETE")
 
     @contextlib.contextmanager
-    def reading(self) -> Iterator[sqlite3.Connection]:
+    def reading(self, *, wait: float | None = None) -> Iterator[sqlite3.Connection]:
         """A read transaction: one committed state, however many statements.
+
+        Args:
+            wait: Longest wait for another process's lock, seconds; else the store's own limit.
 
         Raises:
             StoreError: The file cannot be read, is damaged, or stayed locked for too long.
@@ -104,7 +107,7 @@ class Database:
             conn.execute("BEGIN")
             try:
                 # The first statement that reads takes the lock; the others then need not wait.
-                self._wait_for(conn, "PRAGMA schema_version")
+                self._wait_for(conn, "PRAGMA schema_version", wait)
                 yield conn
             finally:
                 _end(conn)
@@ -155,9 +158,8 @@ class Database:
         self._file.refuse_moved()
         if self._lock.acquire(blocking=False):
             try:
-                # Locked: a commit is on its way, and the next call will see it.
-                with contextlib.suppress(StoreBusyError), self._guarded() as conn:
-                    self._seen = int(conn.execute("PRAGMA data_version").fetchone()[0])
+                with self._guarded() as conn:
+                    self._seen = _data_version(conn, self._seen)
             finally:
                 self._lock.release()
         return self._seen + self._marks
@@ -204,22 +206,38 @@ class Database:
                 "Open it again in each process."
             )
 
-    def _wait_for(self, conn: sqlite3.Connection, statement: str) -> None:
+    def _wait_for(
+        self, conn: sqlite3.Connection, statement: str, wait: float | None = None
+    ) -> None:
         """Run a statement as soon as other processes' locks let it.
 
         SQLite's own waiting sleeps up to 0.1 s at a time and so misses, again and again, the
         short moments at which a busy writer lets others in.
         """
-        end = time.monotonic() + self._file.timeout
+        wait = self._file.timeout if wait is None else wait
+        end = time.monotonic() + wait
         while True:
             try:
                 conn.execute(statement).fetchall()
             except sqlite3.OperationalError as exc:
-                if not is_busy(exc) or time.monotonic() >= end:
+                if not is_busy(exc):
                     raise
+                if time.monotonic() >= end:
+                    raise self._file.busy(wait) from exc
                 time.sleep(0.001)
             else:
                 return
+
+
+def _data_version(conn: sqlite3.Connection, last: int) -> int:
+    """SQLite's own count of others' commits, or the last one while it may not look."""
+    try:
+        return int(conn.execute("PRAGMA data_version").fetchone()[0])
+    except sqlite3.OperationalError as exc:
+        if not is_busy(exc):
+            raise
+        # A commit is on its way, and the next call will see it.
+        return last
 
 
 def _end(conn: sqlite3.Connection) -> None:

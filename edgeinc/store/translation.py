@@ -62,6 +62,16 @@ class Opened:
             # A message that quotes a damaged schema may not even be text.
             raise self._error(str(exc)) from exc
 
+    def busy(self, waited: float) -> StoreBusyError:
+        """The error for a lock that was waited for in vain, so many seconds."""
+        # Imported where it is needed: most processes never wait.
+        from edgeinc.store.holder import name_holders
+
+        return StoreBusyError(
+            f"{self.path} has been held for more than {waited:g} s by {name_holders(self.path)}. "
+            "Try again when that is done."
+        )
+
     def refuse_moved(self) -> None:
         """Refuse a file that was deleted, or whose name another has taken.
 
@@ -83,10 +93,7 @@ class Opened:
         Its error codes would be better, but Python passes them on from 3.11 only.
         """
         if _BUSY in words:
-            return StoreBusyError(
-                f"Another process has held {self.path} for more than {self.timeout:g} s. "
-                "Try again when it is done."
-            )
+            return self.busy(self.timeout)
         if "readonly" in words:
             if inode(self.path) != self.inode:
                 return self._moved()
