@@ -25,6 +25,7 @@ __all__ = ["ANSWER", "REQUEST", "Limits", "attempt"]
 
 REQUEST, ANSWER = "request.json", "answer.json"
 _SAID = "said.txt"
+CHILD = "edgeinc.catalogue.child"
 _MIB = 1 << 20
 
 
@@ -103,8 +104,11 @@ def attempt(
             f"{name} is tried in a process of its own, which cannot be started here "
             f"({exc.strerror or exc}); make room in {tempfile.gettempdir()}."
         ) from exc
-    if answer is None or answer.get("error") == MemoryError.__name__:
-        what = _failure(status, memory, limits)
+    short = answer is not None and answer.get("error") == MemoryError.__name__
+    if answer is None or short:
+        what = _failure(status, limits)
+        if short:
+            what = f"needed more than {memory // _MIB} MiB of memory"
         more = f" ({last})" if last else ""
         raise ModelFormatError(f"{name} {what} when it was tried{more}; do not use it.")
     if (error := answer.get("error")) is not None:
@@ -118,7 +122,7 @@ def _run(folder: Path, said: IO[bytes], seconds: float) -> int | None:
     # It finds edgeinc where this process did, and its folder is the first that is looked into.
     places = [str(Path(place).resolve()) for place in sys.path if place]
     child = subprocess.Popen(
-        [sys.executable, "-m", "edgeinc.catalogue.child"],
+        [sys.executable, "-m", CHILD],
         cwd=folder,
         # What a network that may be damaged leaves in the cache goes with the folder.
         env={
@@ -165,14 +169,12 @@ def _last_line(said: IO[bytes]) -> str:
     return next((line[:160] for line in reversed(plain) if line), "")
 
 
-def _failure(status: int | None, memory: int, limits: Limits) -> str:
+def _failure(status: int | None, limits: Limits) -> str:
     """What happened, from the exit status of the child."""
     if status is None or status == -getattr(signal, "SIGALRM", 0):
         return f"took more than {limits.seconds:g} seconds"
     if status == -getattr(signal, "SIGXCPU", 0):
         return f"took more than {limits.cpu_seconds} seconds of processor time"
-    if status == 0:
-        return f"needed more than {memory // _MIB} MiB of memory"
     if status < 0:
         return f"crashed its runtime by {signal.strsignal(-status) or f'signal {-status}'}"
     return "failed in its runtime"
