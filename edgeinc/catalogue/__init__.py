@@ -3,21 +3,27 @@
 from __future__ import annotations
 
 from edgeinc.catalogue.adding import add, candidates
+from edgeinc.catalogue.attaching import Attached, add_background
+from edgeinc.catalogue.background import Measured, measure_background
 from edgeinc.catalogue.listing import Listed, catalogue, describe
 from edgeinc.catalogue.pulling import Pulled, pull
 from edgeinc.catalogue.reading import Preprocessing
 from edgeinc.catalogue.verifying import Check, Verification, verify
 
 __all__ = [
+    "Attached",
     "Check",
     "Listed",
+    "Measured",
     "Preprocessing",
     "Pulled",
     "Verification",
     "add",
+    "add_background",
     "candidates",
     "catalogue",
     "describe",
+    "measure_background",
     "pull",
     "verify",
 ]

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from edgeinc.cli.background import background_command
 from edgeinc.cli.common import Settings, emit, note, pass_settings, progress
 
 if TYPE_CHECKING:
@@ -20,6 +21,9 @@ SHOWN_CANDIDATES = 8
 @click.group("models")
 def models_command() -> None:
     """List, fetch, add and check backbones."""
+
+
+models_command.add_command(background_command)
 
 
 @models_command.command("list")
