@@ -131,6 +131,9 @@ def run(
     (tmp_path / "photos" / "a").mkdir(parents=True)
     for i in range(3):
         cv2.imwrite(str(tmp_path / "photos" / "a" / f"{i}.png"), photo(0, i))
+    (tmp_path / "many").mkdir()
+    for i in range(100):
+        (tmp_path / "many" / f"{i}.png").symlink_to(tmp_path / "photos" / "a" / f"{i % 3}.png")
     shutil.copy(tiny_card.parent / "tiny.onnx", tmp_path / "other.onnx")
 
     def call(*words: str) -> list[Any]:
@@ -165,6 +168,7 @@ def test_json_keys_are_those_of_the_table(run: Json, tiny_card: Path) -> None:
         "models pull": ["models", "pull", str(tiny_card)],
         "models add": ["models", "add", "other.onnx", "--embedding", "pooled"],
         "models verify": ["models", "verify", str(tiny_card)],
+        "models background": ["models", "background", str(tiny_card), "many", "-o", "b.npz"],
         "bench": ["bench", "--seconds", "0.1"],
         "doctor": ["doctor"],
         "demo": ["demo", "--shots", "2", "--stream", "2", "-o", "parts.png"],
