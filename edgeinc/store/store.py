@@ -6,9 +6,10 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from edgeinc.store.checks import match
 from edgeinc.store.opening import open_store
 from edgeinc.store.reader import Reader
-from edgeinc.store.records import Change, Identity, NewExample
+from edgeinc.store.records import Change, Identity, NewExample, Statistics
 
 __all__ = ["Store"]
 
@@ -150,3 +151,66 @@ class Store(Reader):
         from edgeinc.store import history
 
         return history.undo(self._db, n, bound=self._identity, now=self._clock())
+
+    def merge(self, paths: Sequence[str | Path], *, timeout: float = 5.0) -> Change:
+        """Add what other stores, or archives of stores, hold: all of them or none.
+
+        The union of the examples; a removal wins, and a purge over everything: what was purged
+        in any of them is destroyed here too, as by `purge`. Of two labels that an example was
+        given, the one of the higher logical counter counts. Merging is commutative, associative
+        and idempotent; it is not undone. The others are only read.
+
+        Args:
+            paths: Store files and archives; this store among them is passed over.
+            timeout: Longest wait for a process that writes to one of them, seconds.
+
+        Returns:
+            How many examples came and went; `operation` is None where nothing was new.
+
+        Raises:
+            BackboneMismatchError: One was made with another backbone.
+            StoreFormatError: One is no store or archive, or a damaged one, or contradicts
+                another.
+        """
+        from edgeinc.store import merge
+
+        return merge.merge(
+            self._db, paths, bound=self._identity, timeout=timeout, now=self._clock()
+        )
+
+    def export(self, path: str | Path, *, thumbnails: bool = False) -> int:
+        """Write an archive: all that a merge takes over, also what was forgotten, not purged.
+
+        Args:
+            path: The file; it appears when it is whole and on the disk, in place of another.
+            thumbnails: Take thumbnails along, where examples have them.
+
+        Returns:
+            How many examples it holds.
+
+        Raises:
+            InputError: The file cannot be written.
+        """
+        from edgeinc.store.archive import write_archive
+        from edgeinc.store.sources import StoreSource
+
+        source = StoreSource(self._db)
+        write_archive(source, source.counts, path, thumbnails=thumbnails)
+        return source.counts.examples
+
+    def keep(self, statistics: Statistics, form: str, *, whole: bool = False) -> bool:
+        """Keep statistics of the examples, so that opening need not read them all.
+
+        Args:
+            statistics: Those of the examples that counted after one of the store's changes.
+            form: How features were made; `Reader.statistics` asks for the same.
+            whole: Write all, also what is there already: it was found damaged.
+
+        Returns:
+            False where the store has later ones, or a purge came since.
+        """
+        from edgeinc.store import snapshot
+
+        with self._db.writing() as conn:
+            match(conn, self._db.path, self._identity)
+            return snapshot.save(conn, statistics, form, whole=whole)

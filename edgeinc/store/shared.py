@@ -1,0 +1,189 @@
+"""What stores share when they are merged, record by record, and what each record may be.
+
+A merge reads these from another store or from an archive and trusts neither.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from typing import NamedTuple, Protocol, TypeAlias
+
+import numpy as np
+
+from edgeinc.errors import LabelError, StoreFormatError
+from edgeinc.store.labels import clean_label
+from edgeinc.store.records import Identity
+
+__all__ = [
+    "MOST_TEXT",
+    "Counts",
+    "Example",
+    "Operation",
+    "Purged",
+    "Record",
+    "Source",
+    "fault",
+    "is_text",
+    "unsound",
+]
+
+MOST_COUNTER = 2**62
+MOST_TEXT = 1000
+MOST_SOURCE = 100_000
+MOST_THUMBNAIL = 1 << 18
+"""Bounds of a logical counter, characters of a name, of a source, and bytes of a thumbnail."""
+
+KINDS = ("enroll", "forget", "rename")
+"""Operations that examples refer to. Undos show in what they took back, purges in the ids that
+they left; words for people stay in their own store's log."""
+
+
+class Operation(NamedTuple):
+    """An operation that an example refers to.
+
+    Attributes:
+        uid: Its random id, 16 bytes.
+        device: Random id of the device that did it, 16 bytes.
+        counter: That device's logical counter.
+        kind: `enroll`, `forget` or `rename`.
+        time: Unix time, seconds; for people.
+        tool: Version of edgeinc.
+        file: Name and sha256 of the weight file that made the examples.
+        undone: Taken back.
+    """
+
+    uid: bytes
+    device: bytes
+    counter: int
+    kind: str
+    time: float
+    tool: str
+    file: tuple[str, str] | None
+    undone: bool
+
+
+class Example(NamedTuple):
+    """An example that was not purged, live or not.
+
+    Attributes:
+        uid: Its random id, 16 bytes.
+        operation: The enrolment that it came by.
+        label: The class that it was enrolled in.
+        embedding: Its integers in stored form; see `content.pack`.
+        source: Where it came from, for people.
+        thumbnail: An encoded picture of it.
+        removals: The operations that took it out.
+        relabels: The operations that gave it another class, each with the class.
+    """
+
+    uid: bytes
+    operation: bytes
+    label: str
+    embedding: bytes
+    source: str | None
+    thumbnail: bytes | None
+    removals: tuple[bytes, ...]
+    relabels: tuple[tuple[bytes, str], ...]
+
+
+class Purged(NamedTuple):
+    """What stays of a purged example: its random id, 16 bytes."""
+
+    uid: bytes
+
+
+Record: TypeAlias = "Operation | Example | Purged"
+
+
+class Counts(NamedTuple):
+    """How many records there are of each kind."""
+
+    operations: int
+    examples: int
+    purged: int
+
+
+class Source(Protocol):
+    """Another store, or an archive of one."""
+
+    @property
+    def name(self) -> str:
+        """The file, for messages."""
+
+    @property
+    def identity(self) -> Identity:
+        """The backbone of its examples."""
+
+    def records(self) -> Iterator[Record]:
+        """Operations, then examples, then purged ones; each kind by id, ascending."""
+
+
+def unsound(name: str, how: str) -> StoreFormatError:
+    """The error for a file that cannot be merged."""
+    return StoreFormatError(
+        f"{name} cannot be merged: {how}. Nothing was changed; make the file again."
+    )
+
+
+def fault(record: Record, dim: int) -> str | None:
+    """What is wrong with a record, whatever types its fields came with; None for a sound one."""
+    if not _is_id(record.uid):
+        return "an id is not 16 bytes"
+    if isinstance(record, Operation):
+        sound = (
+            _is_id(record.device)
+            and type(record.counter) is int
+            and 0 < record.counter <= MOST_COUNTER
+            and record.kind in KINDS
+            and isinstance(record.time, float)
+            and math.isfinite(record.time)
+            and all(is_text(text, MOST_TEXT) for text in (record.tool, *(record.file or ())))
+            and isinstance(record.undone, bool)
+        )
+        return None if sound else f"operation {record.uid.hex()} is none"
+    if isinstance(record, Example):
+        sound = (
+            _is_id(record.operation)
+            and (record.source is None or is_text(record.source, MOST_SOURCE))
+            and _is_embedding(record.embedding, dim)
+            and (record.thumbnail is None or _is_bytes(record.thumbnail, MOST_THUMBNAIL))
+            and all(_is_id(operation) for operation in record.removals)
+            and all(_is_id(operation) for operation, _ in record.relabels)
+            and all(_is_label(label) for label in (record.label, *(c for _, c in record.relabels)))
+        )
+        return None if sound else f"example {record.uid.hex()} is none"
+    return None
+
+
+def _is_id(value: object) -> bool:
+    return isinstance(value, bytes) and len(value) == 16
+
+
+def _is_bytes(value: object, most: int) -> bool:
+    return isinstance(value, bytes) and 0 < len(value) <= most
+
+
+def is_text(value: object, most: int) -> bool:
+    """True for text of at most so many characters that a store can keep."""
+    if not isinstance(value, str) or len(value) > most:
+        return False
+    # A lone surrogate is no text, and SQLite refuses it.
+    return not any("\ud800" <= character <= "\udfff" for character in value)
+
+
+def _is_label(value: object) -> bool:
+    try:
+        return isinstance(value, str) and clean_label(value) == value
+    except LabelError:
+        return False
+
+
+def _is_embedding(value: object, dim: int) -> bool:
+    """True for integers in their one stored form: wide only where one byte is too little."""
+    if not isinstance(value, bytes) or len(value) not in (dim, 2 * dim):
+        return False
+    if len(value) == dim:
+        return True
+    wide = np.frombuffer(value, "<i2")
+    return bool(wide.min() < 0 or wide.max() > 255)

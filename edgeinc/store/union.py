@@ -1,0 +1,182 @@
+"""The union of what two stores share, row by row.
+
+- An example is known by its random id and never changes; what was purged anywhere is purged here.
+- An operation is known by its random id too, never by device and counter. So two copies of one
+  file, which have one device id, may go separate ways and be merged like any others.
+- It is undone where any copy of it is; removals and relabellings are added.
+- The store's counter becomes the highest of any operation in it, so that what is done here
+  afterwards comes after all that it has seen (L. Lamport, Time, clocks, and the ordering of events
+  in a distributed system, 1978).
+
+Union, maximum and "purged wins" are commutative, associative and idempotent, and so is this.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+
+from edgeinc.errors import StoreFormatError
+from edgeinc.store.content import digest
+from edgeinc.store.enrolment import row_of_class, row_of_file
+from edgeinc.store.journal import last_row
+from edgeinc.store.shared import Example, Operation, Source, fault, unsound
+from edgeinc.store.trust import one_row
+
+__all__ = ["Union"]
+
+_OPERATION = """
+SELECT o.id, o.undone, d.uid, o.counter, o.kind, o.time, o.tool, f.name, f.sha256
+FROM operations o JOIN devices d ON d.id = o.device LEFT JOIN files f ON f.id = o.file
+WHERE o.uid = ?
+"""
+_EXAMPLE = """
+SELECT s.id, s.class IS NULL, e.uid, c.label, s.digest, s.source
+FROM samples s LEFT JOIN operations e ON e.id = s.operation LEFT JOIN classes c ON c.id = s.origin
+WHERE s.uid = ?
+"""
+_TOUCHED = """
+SELECT id FROM samples WHERE operation = :o
+UNION SELECT sample FROM removals WHERE operation = :o
+UNION SELECT sample FROM relabels WHERE operation = :o
+"""
+
+
+class Union:
+    """What has come into a store from others, inside the caller's transaction.
+
+    Attributes:
+        changed: Anything came that was not there.
+        touched: Rows of the examples for which something changed.
+        doomed: Rows of examples that were purged elsewhere; the caller wipes them.
+    """
+
+    def __init__(self, conn: sqlite3.Connection, dim: int) -> None:
+        """Begin with a store as it is.
+
+        Args:
+            conn: A connection in a write transaction.
+            dim: The store's dimension.
+        """
+        self.changed = False
+        self.touched: dict[int, None] = {}
+        self.doomed: dict[int, None] = {}
+        self._conn = conn
+        self._dim = dim
+        self._name = ""
+
+    def take(self, source: Source) -> None:
+        """Add what a source holds. New examples do not count before they are settled.
+
+        Raises:
+            StoreFormatError: It is unsound, or contradicts what is there.
+        """
+        self._name = source.name
+        for record in source.records():
+            wrong = fault(record, self._dim)
+            if wrong is not None:
+                raise unsound(source.name, wrong)
+            if isinstance(record, Operation):
+                self._take_operation(record)
+            elif isinstance(record, Example):
+                self._take_example(record)
+            else:
+                self._take_purged(record.uid)
+
+    def _take_operation(self, record: Operation) -> None:
+        found = self._conn.execute(_OPERATION, (record.uid,)).fetchone()
+        if found is None:
+            self._add_operation(record)
+            return
+        row, undone, *fixed = found
+        there = (record.device, record.counter, record.kind, record.time, record.tool)
+        if (*fixed,) != (*there, *(record.file or (None, None))):
+            raise self._contradiction(record.uid)
+        if record.undone and not undone:
+            self.changed = True
+            self._conn.execute("UPDATE operations SET undone = 1 WHERE id = ?", (row,))
+            touched = self._conn.execute(_TOUCHED, {"o": row})
+            self.touched.update((sample, None) for (sample,) in touched)
+
+    def _add_operation(self, record: Operation) -> None:
+        conn = self._conn
+        conn.execute("INSERT OR IGNORE INTO devices (uid) VALUES (?)", (record.device,))
+        query = "SELECT id FROM devices WHERE uid = ?"
+        (device,) = one_row(conn.execute(query, (record.device,)))
+        file = None if record.file is None else row_of_file(conn, *record.file)
+        # Without a number: it has no line in this store's log, and is not undone from here.
+        conn.execute(
+            "INSERT INTO operations (uid, device, counter, kind, detail, time, tool, file, undone)"
+            " VALUES (?, ?, ?, ?, '', ?, ?, ?, ?)",
+            (
+                *(record.uid, device, record.counter, record.kind),
+                *(record.time, record.tool, file, record.undone),
+            ),
+        )
+        conn.execute("UPDATE store SET counter = max(counter, ?)", (record.counter,))
+        self.changed = True
+
+    def _take_example(self, record: Example) -> None:
+        content = digest(record.embedding)
+        found = self._conn.execute(_EXAMPLE, (record.uid,)).fetchone()
+        if found is None:
+            row = self._add_example(record, content)
+        else:
+            row, purged, *fixed = found
+            if purged:
+                return
+            if (*fixed,) != (record.operation, record.label, content, record.source):
+                raise self._contradiction(record.uid)
+        if record.thumbnail is not None:
+            self._insert(row, "thumbnails (sample, image)", (row, record.thumbnail))
+        for operation in record.removals:
+            pair = (row, self._row_of_operation(operation, "forget"))
+            self._insert(row, "removals (sample, operation)", pair)
+        for operation, label in record.relabels:
+            pair = (row, self._row_of_operation(operation, "rename"))
+            target = row_of_class(self._conn, label)
+            self._insert(row, "relabels (sample, operation, class)", (*pair, target))
+            query = "SELECT class FROM relabels WHERE sample = ? AND operation = ?"
+            if one_row(self._conn.execute(query, pair)) != (target,):
+                raise self._contradiction(record.uid)
+
+    def _add_example(self, record: Example, content: bytes) -> int:
+        target = row_of_class(self._conn, record.label)
+        operation = self._row_of_operation(record.operation, "enroll")
+        self._conn.execute(
+            "INSERT INTO samples (uid, live, class, origin, operation, digest, source, embedding)"
+            " VALUES (?, 0, ?, ?, ?, ?, ?, ?)",
+            (record.uid, target, target, operation, content, record.source, record.embedding),
+        )
+        row = last_row(self._conn)
+        self.changed = True
+        self.touched[row] = None
+        return row
+
+    def _take_purged(self, uid: bytes) -> None:
+        found = self._conn.execute(_EXAMPLE, (uid,)).fetchone()
+        if found is None:
+            # Its id is kept, so that no later merge brings it in.
+            self._conn.execute("INSERT INTO samples (uid, live) VALUES (?, 0)", (uid,))
+            self.changed = True
+        elif not found[1]:
+            self.doomed[found[0]] = None
+            self.touched[found[0]] = None
+            self.changed = True
+
+    def _insert(self, sample: int, into: str, values: tuple[object, ...]) -> None:
+        """Add a row about an example, unless it is there."""
+        marks = ", ".join("?" * len(values))
+        done = self._conn.execute(f"INSERT OR IGNORE INTO {into} VALUES ({marks})", values)
+        if done.rowcount:
+            self.changed = True
+            self.touched[sample] = None
+
+    def _row_of_operation(self, uid: bytes, kind: str) -> int:
+        query = "SELECT id FROM operations WHERE uid = ? AND kind = ?"
+        found = self._conn.execute(query, (uid, kind)).fetchone()
+        if found is None:
+            raise unsound(self._name, f"there is no operation {uid.hex()} to {kind}")
+        return int(found[0])
+
+    def _contradiction(self, uid: bytes) -> StoreFormatError:
+        return unsound(self._name, f"{uid.hex()} in it contradicts what is known of it already")
