@@ -6,7 +6,6 @@ import hashlib
 from pathlib import Path
 
 import numpy as np
-from background import of_pictures
 from export import Exported
 from files import write_bytes, write_json
 from quantise import pooled
@@ -24,6 +23,7 @@ from edgeinc.cards import (
     dump_card,
     read_card,
 )
+from edgeinc.catalogue import measure_background
 from edgeinc.parts import KINDS, draw_part
 
 NAME = "pebble"
@@ -40,7 +40,9 @@ def write_card(settings: Settings, made: Exported, folder: Path, notes: str) -> 
         write_bytes(folder / f"{NAME}.{suffix}", model)
     path = folder / f"{NAME}.yaml"
     _write(path, _card(settings, made, None, notes))
-    statistics = of_pictures(path, settings.pictures, settings.background)
+    train = settings.pictures / "train"
+    world = train if train.is_dir() else settings.pictures
+    statistics = measure_background(path, world, most=settings.background).content
     at = f"{NAME}.background.npz"
     write_bytes(folder / at, statistics)
     asset = Asset(at, len(statistics), hashlib.sha256(statistics).hexdigest(), None)
