@@ -20,16 +20,18 @@ from __future__ import annotations
 
 from edgeinc.store.labels import MAX_LABEL, clean_label
 from edgeinc.store.opening import peek
-from edgeinc.store.records import Change, Identity, NewExample, Row, Rows
+from edgeinc.store.records import Change, Delta, Identity, NewExample, Row, Rows, Statistics
 from edgeinc.store.store import Store
 
 __all__ = [
     "MAX_LABEL",
     "Change",
+    "Delta",
     "Identity",
     "NewExample",
     "Row",
     "Rows",
+    "Statistics",
     "Store",
     "clean_label",
     "peek",

@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edgeinc.errors import StoreError, StoreReadOnlyError
+from edgeinc.errors import StoreBusyError, StoreError, StoreReadOnlyError
 from edgeinc.store.translation import Opened, inode, is_busy
 
 if TYPE_CHECKING:
@@ -98,12 +98,12 @@ class Database:
         """A read transaction: one committed state, however many statements.
 
         Args:
-            wait: Longest wait for another process's lock, seconds; else the store's own limit.
+            wait: Longest wait for another's lock, seconds; else the store's own limit.
 
         Raises:
             StoreError: The file cannot be read, is damaged, or stayed locked for too long.
         """
-        with self._guarded() as conn:
+        with self._guarded(wait) as conn:
             conn.execute("BEGIN")
             try:
                 # The first statement that reads takes the lock; the others then need not wait.
@@ -156,12 +156,8 @@ class Database:
         """
         self._refuse_fork()
         self._file.refuse_moved()
-        if self._lock.acquire(blocking=False):
-            try:
-                with self._guarded() as conn:
-                    self._seen = _data_version(conn, self._seen)
-            finally:
-                self._lock.release()
+        with contextlib.suppress(StoreBusyError), self._guarded(wait=0) as conn:
+            self._seen = _data_version(conn, self._seen)
         return self._seen + self._marks
 
     def mark_changed(self) -> None:
@@ -190,13 +186,18 @@ class Database:
                 self._file.inode = inode(self.path)
 
     @contextlib.contextmanager
-    def _guarded(self) -> Iterator[sqlite3.Connection]:
+    def _guarded(self, wait: float | None = None) -> Iterator[sqlite3.Connection]:
         """The connection, for this thread alone, with its errors translated."""
         self._refuse_fork()
-        with self._lock, self._file.translated():
-            if self._closed:
-                raise StoreError(f"The store {self.path} has been closed. Open it again.")
-            yield self._conn
+        if not self._lock.acquire(timeout=-1 if wait is None else wait):
+            raise StoreBusyError(f"Another thread has used {self.path} for more than {wait:g} s.")
+        try:
+            with self._file.translated():
+                if self._closed:
+                    raise StoreError(f"The store {self.path} has been closed. Open it again.")
+                yield self._conn
+        finally:
+            self._lock.release()
 
     def _refuse_fork(self) -> None:
         # Before the lock is asked for: a thread that the child has not may hold it for ever.

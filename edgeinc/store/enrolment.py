@@ -14,9 +14,9 @@ from edgeinc.store.content import digest, pack, unpack
 from edgeinc.store.journal import count_examples, last_row, record
 from edgeinc.store.labels import clean_label
 from edgeinc.store.records import Change, Identity, NewExample, Row
-from edgeinc.store.state import find_representative
+from edgeinc.store.state import find_representative, last_change, note
 
-__all__ = ["enroll", "row_of_class"]
+__all__ = ["enroll", "row_of_class", "row_of_file"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,10 +65,14 @@ def enroll(
         if not fresh:
             return Change(skipped=len(checked))
         detail = f"enrolled {count_examples(Counter(e.label for e in fresh))}"
-        operation, number = record(conn, "enroll", detail, now, _row_of_file(conn, *file))
-        rows = tuple(_insert(conn, example, operation, bound.dim) for example in fresh)
+        operation, number = record(conn, "enroll", detail, now, row_of_file(conn, *file))
+        inserted = [_insert(conn, example, operation, bound.dim) for example in fresh]
+        first = last_change(conn)
+        note(conn, [counted for _, counted in inserted], ())
+        span = first, last_change(conn)
+    rows = tuple(row for row, _ in inserted)
     skipped = len(checked) - len(fresh)
-    return Change(rows, (), skipped, tuple(row.id for row in rows), number)
+    return Change(rows, (), skipped, tuple(row.id for row in rows), number, span=span)
 
 
 def row_of_class(conn: sqlite3.Connection, label: str) -> int:
@@ -94,7 +98,8 @@ def _is_live(conn: sqlite3.Connection, label: str, content: bytes) -> bool:
     return found is not None and find_representative(conn, (found[0], content)) is not None
 
 
-def _row_of_file(conn: sqlite3.Connection, name: str, sha256: str) -> int:
+def row_of_file(conn: sqlite3.Connection, name: str, sha256: str) -> int:
+    """The row of a weight file, which is made where there is none."""
     query = "SELECT id FROM files WHERE sha256 = ? AND name = ?"
     found = conn.execute(query, (sha256, name)).fetchone()
     if found is not None:
@@ -103,7 +108,10 @@ def _row_of_file(conn: sqlite3.Connection, name: str, sha256: str) -> int:
     return last_row(conn)
 
 
-def _insert(conn: sqlite3.Connection, example: _Checked, operation: int, dim: int) -> Row:
+def _insert(
+    conn: sqlite3.Connection, example: _Checked, operation: int, dim: int
+) -> tuple[Row, tuple[int, int]]:
+    """The example, and its class and row."""
     uid = os.urandom(16)
     row = row_of_class(conn, example.label)
     conn.execute(
@@ -111,10 +119,10 @@ def _insert(conn: sqlite3.Connection, example: _Checked, operation: int, dim: in
         " VALUES (?, 1, ?, ?, ?, ?, ?, ?)",
         (uid, row, row, operation, example.digest, example.source, example.blob),
     )
+    sample = last_row(conn)
     if example.thumbnail is not None:
         conn.execute(
-            "INSERT INTO thumbnails (sample, image) VALUES (?, ?)",
-            (last_row(conn), example.thumbnail),
+            "INSERT INTO thumbnails (sample, image) VALUES (?, ?)", (sample, example.thumbnail)
         )
     integers = unpack([(example.blob, example.digest)], dim)[0]
-    return Row(uid.hex(), example.label, integers)
+    return Row(uid.hex(), example.label, integers), (row, sample)

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import TypeVar
 
-from edgeinc.store import journal, reading
+from edgeinc.store import following, journal, reading, snapshot
+from edgeinc.store.checks import match
 from edgeinc.store.connection import Database
-from edgeinc.store.records import Identity, Rows
+from edgeinc.store.records import Delta, Identity, Integers, Rows, Statistics
 from edgeinc.store.trust import expect, one_row
 from edgeinc.types import ClassInfo, LogEntry, SampleInfo
 
@@ -90,6 +91,41 @@ class Reader:
             StoreBusyError: A purge came between two batches; read again.
         """
         return reading.rows(self._db, self._identity, batch)
+
+    def since(self, seq: int, *, most: int, wait: float | None = None) -> Delta | None:
+        """What came and went after the change `seq`, all of one committed state.
+
+        Args:
+            seq: The change that the caller knows; see `Rows.seq`, `Delta.seq` and `Change.span`.
+            most: How many changes the caller will take.
+            wait: Longest wait for another's lock, seconds; else the store's own limit.
+
+        Returns:
+            None where there are more, or they are not known any more: read everything.
+        """
+        with self._db.reading(wait=wait) as conn:
+            match(conn, self._db.path, self._identity)
+            return following.since(conn, seq, self._identity.dim, most=most)
+
+    def embeddings(self, ids: Sequence[bytes]) -> Integers:
+        """The integers `(n, d)` of examples by their ids, whether or not they count.
+
+        Raises:
+            SampleNotFoundError: One has been purged.
+        """
+        with self._db.reading() as conn:
+            return following.embeddings(conn, ids, self._identity.dim)
+
+    def statistics(self, form: str) -> Statistics | None:
+        """What `Store.keep` kept, or None where that is absent, damaged or of another form."""
+        with self._db.reading() as conn:
+            match(conn, self._db.path, self._identity)
+            return snapshot.load(conn, self._identity.dim, form)
+
+    def pending(self) -> int:
+        """Changes that came since the statistics that are kept, or all that ever came."""
+        with self._db.reading() as conn:
+            return snapshot.pending(conn)
 
     def version(self) -> int:
         """A number that changes when another connection has committed; asking never waits.

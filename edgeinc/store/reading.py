@@ -11,6 +11,7 @@ from edgeinc.store.connection import Database
 from edgeinc.store.content import unpack
 from edgeinc.store.labels import clean_label
 from edgeinc.store.records import Identity, Rows
+from edgeinc.store.state import last_change
 from edgeinc.store.trust import expect, one_row
 from edgeinc.types import ClassInfo, SampleInfo
 
@@ -25,14 +26,7 @@ __all__ = [
     "uids",
 ]
 
-CLASSES = """
-SELECT c.label, (
-    SELECT count(*) FROM (
-        SELECT 1 FROM samples s WHERE s.class = c.id AND s.live = 1 GROUP BY s.digest
-    )
-) AS examples
-FROM classes c ORDER BY c.label
-"""
+CLASSES = "SELECT label, examples FROM classes WHERE examples > 0 ORDER BY label"
 
 SAMPLES = """
 SELECT s.uid, s.source, o.time FROM (
@@ -52,7 +46,7 @@ WHERE s.live = 1 GROUP BY c.label, s.digest
 
 def classes(conn: sqlite3.Connection) -> list[ClassInfo]:
     """Every enrolled class with the number of its examples that count, by label."""
-    return [ClassInfo(expect(str, label), n) for label, n in conn.execute(CLASSES) if n]
+    return [ClassInfo(expect(str, label), n) for label, n in conn.execute(CLASSES)]
 
 
 def is_enrolled(conn: sqlite3.Connection, label: str) -> bool:
@@ -140,6 +134,7 @@ def rows(db: Database, bound: Identity, batch: int) -> Iterator[Rows]:
     """
     with db.reading() as conn:
         match(conn, db.path, bound)
+        seq = last_change(conn)
         listing = conn.execute(CANONICAL).fetchall()
     query = "SELECT embedding, digest FROM samples WHERE id = ?"
     for start in range(0, len(listing), batch):
@@ -152,6 +147,8 @@ def rows(db: Database, bound: Identity, batch: int) -> Iterator[Rows]:
             ids=tuple(expect(bytes, uid).hex() for _, _, uid in part),
             labels=tuple(expect(str, label) for label, _, _ in part),
             embeddings=unpack(blobs, bound.dim),
+            digests=tuple(digest for _, digest in blobs),
+            seq=seq,
         )
 
 

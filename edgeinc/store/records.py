@@ -5,6 +5,7 @@ Named tuples, because they are made in a fifth of a dataclass's time at every st
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
@@ -12,7 +13,7 @@ from numpy.typing import NDArray
 
 from edgeinc.types import LogEntry
 
-__all__ = ["Change", "Identity", "Integers", "NewExample", "Row", "Rows"]
+__all__ = ["Change", "Delta", "Identity", "Integers", "NewExample", "Row", "Rows", "Statistics"]
 
 Integers: TypeAlias = NDArray[np.integer[Any]]
 """Embedding integers, uint8 or int16; their zero is the real zero."""
@@ -51,11 +52,40 @@ class Row(NamedTuple):
 
 
 class Rows(NamedTuple):
-    """Stored examples that count: n ids, n labels, `(n, d)` integers."""
+    """Stored examples that count: n ids, n labels, `(n, d)` integers, n digests of these.
+
+    `seq` is the last change of the committed state that they belong to.
+    """
 
     ids: tuple[str, ...]
     labels: tuple[str, ...]
     embeddings: Integers
+    digests: tuple[bytes, ...]
+    seq: int
+
+
+class Delta(NamedTuple):
+    """What came and went between two changes of a store; `seq` is the later one."""
+
+    added: Rows
+    removed: Rows
+    seq: int
+
+
+class Statistics(NamedTuple):
+    """What is kept of the examples that counted after the change `seq`.
+
+    Attributes:
+        seq: A change of the store.
+        gram: `(d, d)` float64, symmetric.
+        classes: For each class its label, its examples' marks (32 bytes each, sorted: the
+            16 bytes of the digest, then the 16 of the id), and `(d,)` int64, the sum of its
+            features.
+    """
+
+    seq: int
+    gram: NDArray[np.float64]
+    classes: Sequence[tuple[str, bytes, NDArray[np.int64]]]
 
 
 class Change(NamedTuple):
@@ -73,6 +103,12 @@ class Change(NamedTuple):
             destroyed; for an enrolment, in the order given.
         operation: Its number in the log; None when there was nothing to do.
         undone: For an undo, the operations that it took back, latest first.
+        came: For a merge, how many examples count that did not; one that now has another id or
+            another of the same content in its place is not among them. `added` and `removed`
+            are empty where a merge is so large that they might not fit in memory.
+        went: For a merge, how many examples do not count that did.
+        span: The last change before the operation, and its own last; None where it does not
+            say, and its changes are to be read from the store.
     """
 
     added: tuple[Row, ...] = ()
@@ -81,3 +117,6 @@ class Change(NamedTuple):
     ids: tuple[str, ...] = ()
     operation: int | None = None
     undone: tuple[LogEntry, ...] = ()
+    came: int = 0
+    went: int = 0
+    span: tuple[int, int] | None = None

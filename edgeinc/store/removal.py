@@ -19,7 +19,8 @@ from edgeinc.store.labels import clean_label
 from edgeinc.store.opening import scrub
 from edgeinc.store.reading import sample_key, uids
 from edgeinc.store.records import Change, Identity, Row
-from edgeinc.store.state import settle
+from edgeinc.store.snapshot import drop_traces
+from edgeinc.store.state import last_change, settle
 
 __all__ = ["finish_purge", "forget", "purge", "wipe"]
 
@@ -84,6 +85,7 @@ def forget(
             "INSERT INTO removals (sample, operation) VALUES (?, ?)",
             [(row, operation) for row in targets],
         )
+        first = last_change(conn)
         added: tuple[Row, ...] = ()
         removed: tuple[Row, ...] = ()
         try:
@@ -93,12 +95,13 @@ def forget(
             if not purge:
                 raise
             db.mark_changed()
+        span = first, last_change(conn)
         ids = uids(conn, targets)
         if purge:
             wipe(conn, targets)
     if purge:
         finish_purge(db)
-    return Change(added, removed, 0, ids, number)
+    return Change(added, removed, 0, ids, number, span=span)
 
 
 def purge(db: Database, *, now: float) -> Change:
@@ -132,6 +135,7 @@ def wipe(conn: sqlite3.Connection, samples: Sequence[int]) -> None:
     A label that no other example has, had, or could get back goes with them, out of the log
     too: it may be a person's name.
     """
+    drop_traces(conn, samples)
     rows = [(sample,) for sample in samples]
     for table in ("thumbnails", "removals", "relabels"):
         conn.executemany(f"DELETE FROM {table} WHERE sample = ?", rows)

@@ -14,6 +14,12 @@ an example is live unless the operation that enrolled it is undone or a removal 
 its class is the one of its latest relabelling that is not undone, by logical counter and then
 device id, never by a clock, and else the one it was enrolled in.
 
+Three more things are derived, and kept for speed alone: `classes.examples`, how many examples of
+a class count; `changes`, which of them came and went, in the order of the commits, so that whoever
+follows a store reads only that (`following.py`); and `gram` with `sums`, statistics of all that
+counted after one of those changes (`snapshot.py`), so that opening a store need not read it all.
+`store.changed` is the number of the last change, `store.floor` the last that is no longer listed.
+
 STRICT tables need SQLite 3.37; Raspberry Pi OS has 3.34 and 3.40. The CHECKs stand in for them.
 """
 
@@ -42,7 +48,9 @@ _TABLES = (
         lines INTEGER NOT NULL CHECK (typeof(lines) = 'integer'),
         scrub INTEGER NOT NULL CHECK (scrub IN (0, 1)),
         created REAL NOT NULL CHECK (typeof(created) = 'real'),
-        tool TEXT NOT NULL CHECK (typeof(tool) = 'text')
+        tool TEXT NOT NULL CHECK (typeof(tool) = 'text'),
+        changed INTEGER NOT NULL DEFAULT 0 CHECK (typeof(changed) = 'integer'),
+        floor INTEGER NOT NULL DEFAULT 0 CHECK (typeof(floor) = 'integer')
     )""",
     """CREATE TABLE files (
         id INTEGER PRIMARY KEY,
@@ -52,7 +60,8 @@ _TABLES = (
     )""",
     """CREATE TABLE classes (
         id INTEGER PRIMARY KEY,
-        label TEXT NOT NULL UNIQUE CHECK (typeof(label) = 'text')
+        label TEXT NOT NULL UNIQUE CHECK (typeof(label) = 'text'),
+        examples INTEGER NOT NULL DEFAULT 0 CHECK (typeof(examples) = 'integer')
     )""",
     # `number` is the line in this store's own log; operations that came by a merge have none.
     """CREATE TABLE operations (
@@ -96,6 +105,25 @@ _TABLES = (
         class INTEGER NOT NULL REFERENCES classes,
         PRIMARY KEY (sample, operation)
     ) WITHOUT ROWID""",
+    """CREATE TABLE changes (
+        id INTEGER PRIMARY KEY,
+        class INTEGER NOT NULL CHECK (typeof(class) = 'integer'),
+        sample INTEGER NOT NULL CHECK (typeof(sample) = 'integer'),
+        sign INTEGER NOT NULL CHECK (sign IN (-1, 1))
+    )""",
+    """CREATE TABLE gram (
+        id INTEGER PRIMARY KEY CHECK (id = 1),
+        seq INTEGER NOT NULL CHECK (typeof(seq) = 'integer'),
+        form TEXT NOT NULL CHECK (typeof(form) = 'text'),
+        matrix BLOB NOT NULL CHECK (typeof(matrix) = 'blob'),
+        digest BLOB NOT NULL CHECK (typeof(digest) = 'blob')
+    )""",
+    """CREATE TABLE sums (
+        class INTEGER PRIMARY KEY,
+        marks BLOB NOT NULL CHECK (typeof(marks) = 'blob'),
+        total BLOB NOT NULL CHECK (typeof(total) = 'blob'),
+        digest BLOB NOT NULL CHECK (typeof(digest) = 'blob')
+    )""",
 )
 
 _INDEXES = (

@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import sqlite3
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 
 from edgeinc.store.content import unpack
 from edgeinc.store.records import Row
 from edgeinc.store.trust import expect, one_row
 
-__all__ = ["find_representative", "settle"]
+__all__ = ["find_representative", "last_change", "note", "settle"]
+
+KEPT = 4096
+"""Changes that are listed at least, for whoever follows the store."""
+
+TRIMMED = 1024
+"""Changes after which older ones are taken off the list."""
 
 DERIVE = """
 SELECT s.class, s.live, s.digest,
@@ -29,6 +36,12 @@ WHERE s.id = ?
 
 REPRESENTATIVE = """
 SELECT id FROM samples WHERE class = ? AND live = 1 AND digest = ? ORDER BY uid LIMIT 1
+"""
+
+TRIM = """
+DELETE FROM changes WHERE id <= min(
+    (SELECT changed FROM store) - ?, coalesce((SELECT seq FROM gram), (SELECT changed FROM store))
+)
 """
 
 _Key = tuple[int, bytes]
@@ -73,7 +86,57 @@ def settle(
     conn.executemany("UPDATE samples SET class = ?, live = ? WHERE id = ?", moves)
     after = {key: find_representative(conn, key) for key in keys}
     changed = [key for key in keys if before[key] != after[key]]
+    note(conn, _counted(changed, after), _counted(changed, before))
     return _rows(conn, changed, after, dim), _rows(conn, changed, before, dim)
+
+
+def note(
+    conn: sqlite3.Connection,
+    added: Sequence[tuple[int, int]],
+    removed: Sequence[tuple[int, int]],
+) -> None:
+    """Keep what is derived from a change: the list of changes, and how many examples count.
+
+    Whatever makes an example count, or no longer, passes here, inside its own transaction.
+
+    Args:
+        conn: A connection in a write transaction.
+        added: (class, sample) of the rows that count now and did not.
+        removed: Those that counted and do not.
+    """
+    if not added and not removed:
+        return
+    first = last_change(conn)
+    signed = [(*pair, -1) for pair in removed] + [(*pair, 1) for pair in added]
+    conn.executemany(
+        "INSERT INTO changes (id, class, sample, sign) VALUES (?, ?, ?, ?)",
+        [(first + i, *one) for i, one in enumerate(signed, 1)],
+    )
+    differences = Counter(c for c, _ in added)
+    differences.subtract(c for c, _ in removed)
+    conn.executemany(
+        "UPDATE classes SET examples = examples + ? WHERE id = ?",
+        [(n, c) for c, n in differences.items() if n],
+    )
+    last = first + len(signed)
+    conn.execute("UPDATE store SET changed = ?", (last,))
+    if first // TRIMMED != last // TRIMMED:
+        conn.execute(TRIM, (KEPT,))
+        query = "UPDATE store SET floor = coalesce((SELECT min(id) FROM changes), changed + 1) - 1"
+        conn.execute(query)
+
+
+def last_change(conn: sqlite3.Connection) -> int:
+    """The number of the last change of what counts, 0 where nothing ever did."""
+    return expect(int, one_row(conn.execute("SELECT changed FROM store"))[0])
+
+
+def _counted(
+    keys: Sequence[_Key], representatives: Mapping[_Key, int | None]
+) -> list[tuple[int, int]]:
+    """Class and row of those that are represented."""
+    rows = ((key[0], representatives[key]) for key in keys)
+    return [(c, sample) for c, sample in rows if sample is not None]
 
 
 def _rows(

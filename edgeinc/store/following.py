@@ -1,0 +1,72 @@
+"""What changed in a store since a moment that somebody remembers."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Sequence
+
+from edgeinc.errors import SampleNotFoundError
+from edgeinc.store.content import unpack
+from edgeinc.store.records import Delta, Integers, Rows
+from edgeinc.store.state import last_change
+from edgeinc.store.trust import expect, one_row
+
+__all__ = ["embeddings", "since"]
+
+# What came and went again in between is neither.
+NET = """
+SELECT g.net, c.label, s.uid, s.digest, s.embedding FROM (
+    SELECT class, sample, sum(sign) AS net FROM changes WHERE id > ?
+    GROUP BY class, sample HAVING sum(sign) <> 0
+) AS g
+CROSS JOIN samples s ON s.id = g.sample JOIN classes c ON c.id = g.class
+ORDER BY c.label, s.digest, s.uid
+"""
+
+BY_ID = "SELECT embedding, digest FROM samples WHERE uid = ?"
+
+
+def since(conn: sqlite3.Connection, seq: int, dim: int, *, most: int) -> Delta | None:
+    """What came and went after the change `seq`, in one read transaction.
+
+    Returns:
+        None where more than `most` changes came since, or they are no longer listed, or a
+        purge has destroyed one: read the store anew.
+
+    Raises:
+        StoreFormatError: An example is damaged.
+    """
+    last = last_change(conn)
+    (floor,) = one_row(conn.execute("SELECT floor FROM store"))
+    if not floor <= seq <= last or last - seq > most:
+        return None
+    found = conn.execute(NET, (seq,)).fetchall() if seq < last else []
+    if any(embedding is None for *_, embedding in found):
+        return None
+    parts = [_rows([row for row in found if row[0] == net], dim, last) for net in (1, -1)]
+    if sum(len(part.ids) for part in parts) != len(found):
+        return None
+    return Delta(parts[0], parts[1], last)
+
+
+def embeddings(conn: sqlite3.Connection, ids: Sequence[bytes], dim: int) -> Integers:
+    """The integers `(n, d)` of these examples, whether or not they count.
+
+    Raises:
+        SampleNotFoundError: One of them is not in the store, or has been purged.
+        StoreFormatError: One of them is damaged.
+    """
+    blobs = [conn.execute(BY_ID, (uid,)).fetchone() for uid in ids]
+    if any(blob is None or blob[0] is None for blob in blobs):
+        raise SampleNotFoundError("An example was purged as it was to be read. Read again.")
+    return unpack(blobs, dim)
+
+
+def _rows(found: Sequence[tuple[int, object, object, object, object]], dim: int, seq: int) -> Rows:
+    return Rows(
+        ids=tuple(expect(bytes, uid).hex() for _, _, uid, _, _ in found),
+        labels=tuple(expect(str, label) for _, label, _, _, _ in found),
+        embeddings=unpack([(blob, digest) for *_, digest, blob in found], dim),
+        digests=tuple(expect(bytes, digest) for _, _, _, digest, _ in found),
+        seq=seq,
+    )

@@ -1,0 +1,175 @@
+"""Statistics of the examples, kept beside them so that opening a store need not read them all.
+
+The Gram matrix is one row; the sums and marks of each class are another, so that keeping them
+up to date writes the classes that changed and no others. All of it belongs to one change of
+the store. A checksum of each part, and one of all parts together, tell damage; what is damaged,
+of another form, or does not fit the rows is taken for absent, and made again from the rows.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import sqlite3
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgeinc.store.records import Statistics
+from edgeinc.store.trust import one_row
+
+__all__ = ["MARK", "drop_traces", "load", "pending", "save"]
+
+MARK = 32
+"""Bytes of a mark: an example's digest and its id, 16 each."""
+
+SMALL = np.iinfo(np.int32).max
+
+COUNTS = "SELECT id, examples FROM classes WHERE examples > 0"
+MOVED = "SELECT class, sum(sign) FROM changes WHERE id > ? GROUP BY class"
+SUMS = "SELECT s.class, c.label, s.marks, s.total, s.digest FROM sums s CROSS JOIN classes c"
+TOUCHED = "SELECT DISTINCT class FROM changes WHERE id > ? AND id <= ?"
+
+
+def pending(conn: sqlite3.Connection) -> int:
+    """Changes since the statistics that are kept, or since the beginning where none are."""
+    query = "SELECT changed - coalesce((SELECT seq FROM gram), 0) FROM store"
+    return int(one_row(conn.execute(query))[0])
+
+
+def load(conn: sqlite3.Connection, dim: int, form: str) -> Statistics | None:
+    """The statistics that are kept, or None where there are none to be trusted.
+
+    Args:
+        conn: A connection in a read transaction.
+        dim: Length of a feature.
+        form: How features were made; statistics of others are passed over.
+    """
+    kept = conn.execute("SELECT seq, matrix, digest FROM gram WHERE form = ?", (form,)).fetchone()
+    if kept is None or not _is_listed(conn, kept[0]):
+        return None
+    seq, matrix, check = kept
+    found = conn.execute(f"{SUMS} ON c.id = s.class ORDER BY s.class").fetchall()
+    parts = hashlib.blake2b(_seal(seq, form, dim), digest_size=32)
+    parts.update(matrix)
+    classes, counts = [], {}
+    for row, label, marks, total, digest in found:
+        if len(total) not in (4 * dim, 8 * dim) or len(marks) % MARK or not marks:
+            return None
+        if _digest(row, marks, total) != digest:
+            return None
+        parts.update(digest)
+        integers = np.frombuffer(total, "<i4" if len(total) == 4 * dim else "<i8")
+        classes.append((label, marks, integers.astype(np.int64)))
+        counts[row] = len(marks) // MARK
+    if parts.digest() != check or len(matrix) != 4 * dim * (dim + 1):
+        return None
+    for row, difference in conn.execute(MOVED, (seq,)):
+        counts[row] = counts.get(row, 0) + difference
+    if {row: n for row, n in counts.items() if n} != dict(conn.execute(COUNTS)):
+        return None
+    return Statistics(seq, _square(matrix, dim), classes)
+
+
+def save(conn: sqlite3.Connection, kept: Statistics, form: str, *, whole: bool) -> bool:
+    """Keep statistics, in a write transaction.
+
+    Args:
+        conn: A connection in a write transaction.
+        kept: The statistics.
+        form: How features were made.
+        whole: Write every class, whatever is there: it was found damaged.
+
+    Returns:
+        False where the store has no use for them: it has later ones, or a purge came since.
+    """
+    former = conn.execute("SELECT seq FROM gram WHERE form = ?", (form,)).fetchone()
+    if not _is_listed(conn, kept.seq) or (former and former[0] >= kept.seq and not whole):
+        return False
+    rows = dict(conn.execute("SELECT label, id FROM classes"))
+    if former is None or whole:
+        conn.execute("DELETE FROM sums")
+        touched = set(rows.values())
+    else:
+        touched = {row for (row,) in conn.execute(TOUCHED, (former[0], kept.seq))}
+        conn.executemany("DELETE FROM sums WHERE class = ?", [(row,) for row in sorted(touched)])
+    for label, marks, total in kept.classes:
+        if rows[label] in touched:
+            packed = _packed(total)
+            conn.execute(
+                "INSERT INTO sums (class, marks, total, digest) VALUES (?, ?, ?, ?)",
+                (rows[label], marks, packed, _digest(rows[label], marks, packed)),
+            )
+    matrix = _triangle(kept.gram)
+    parts = hashlib.blake2b(_seal(kept.seq, form, len(kept.gram)), digest_size=32)
+    parts.update(matrix)
+    for (digest,) in conn.execute("SELECT digest FROM sums ORDER BY class"):
+        parts.update(digest)
+    conn.execute("DELETE FROM gram")
+    conn.execute(
+        "INSERT INTO gram (id, seq, form, matrix, digest) VALUES (1, ?, ?, ?, ?)",
+        (kept.seq, form, matrix, parts.digest()),
+    )
+    return True
+
+
+def drop_traces(conn: sqlite3.Connection, samples: Sequence[int]) -> None:
+    """Let go of statistics that hold any of these examples; for a purge, in its transaction.
+
+    They hold none that was out of everything when they were made, and has been since. The list
+    of changes goes as far as it names one: nobody could follow it any more.
+    """
+    (seq,) = one_row(conn.execute("SELECT coalesce((SELECT seq FROM gram), -1)"))
+    gone = set(samples)
+    query = "SELECT id, sample FROM changes"
+    listed = [row for row, sample in conn.execute(query) if sample in gone]
+    if not listed:
+        return
+    if max(listed) > seq:
+        conn.execute("DELETE FROM gram")
+        conn.execute("DELETE FROM sums")
+        conn.execute("UPDATE store SET floor = changed")
+    else:
+        conn.execute("UPDATE store SET floor = ?", (seq,))
+    conn.execute("DELETE FROM changes WHERE id <= (SELECT floor FROM store)")
+
+
+def _is_listed(conn: sqlite3.Connection, seq: int) -> bool:
+    """True where every change after `seq` is listed."""
+    floor, last = one_row(conn.execute("SELECT floor, changed FROM store"))
+    listed = conn.execute("SELECT count(*) FROM changes WHERE id > ?", (seq,)).fetchone()[0]
+    return bool(floor <= seq <= last and listed == last - seq)
+
+
+def _seal(seq: int, form: str, dim: int) -> bytes:
+    return f"{form} {dim} {seq} ".encode()
+
+
+def _digest(row: int, marks: bytes, total: bytes) -> bytes:
+    """Checksum of what is kept of one class."""
+    digest = hashlib.blake2b(f"{row} {len(marks)} ".encode(), digest_size=16)
+    digest.update(marks)
+    digest.update(total)
+    return digest.digest()
+
+
+def _packed(total: NDArray[np.int64]) -> bytes:
+    """A sum as four bytes a value, or eight where it needs them."""
+    fits = bool(np.abs(total).max(initial=0) <= SMALL)
+    return total.astype("<i4" if fits else "<i8").tobytes()
+
+
+def _triangle(matrix: NDArray[np.float64]) -> bytes:
+    """The upper half of a symmetric matrix, row by row."""
+    return b"".join(row[i:].astype("<f8").tobytes() for i, row in enumerate(matrix))
+
+
+def _square(triangle: bytes, dim: int) -> NDArray[np.float64]:
+    """What `_triangle` was given."""
+    values = np.frombuffer(triangle, "<f8")
+    matrix = np.empty((dim, dim))
+    at = 0
+    for i in range(dim):
+        matrix[i, i:] = matrix[i:, i] = values[at : at + dim - i]
+        at += dim - i
+    return matrix
