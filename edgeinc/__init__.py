@@ -16,6 +16,7 @@ from edgeinc.types import (
     Evaluation,
     LogEntry,
     Match,
+    MergeReport,
     Prediction,
     SampleInfo,
 )
@@ -35,6 +36,7 @@ __all__ = [
     "Evaluation",
     "LogEntry",
     "Match",
+    "MergeReport",
     "Prediction",
     "SampleInfo",
     "__version__",

@@ -13,6 +13,7 @@ __all__ = [
     "Evaluation",
     "LogEntry",
     "Match",
+    "MergeReport",
     "Prediction",
     "SampleInfo",
 ]
@@ -116,6 +117,20 @@ class EnrollReport:
     unreadable: int = 0
     warnings: tuple[str, ...] = ()
     ids: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class MergeReport:
+    """What a merge did.
+
+    Attributes:
+        added: Examples that count now and did not before.
+        removed: Examples that counted and do not: taken out elsewhere, or given another label,
+            under which they are among the added.
+    """
+
+    added: int
+    removed: int
 
 
 @dataclass(frozen=True, slots=True)

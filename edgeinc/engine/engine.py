@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from types import TracebackType
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,17 +13,18 @@ from numpy.typing import NDArray
 from edgeinc.backbone import Backbone
 from edgeinc.cards import ModelCard
 from edgeinc.decision import decide
-from edgeinc.engine.enrolment import enroll_folder, enroll_pictures, source_of
+from edgeinc.engine.enrolment import enroll_folder, enroll_pictures, several, source_of
+from edgeinc.engine.managed import Managed
 from edgeinc.engine.memory import Memory
 from edgeinc.engine.opening import open_parts
 from edgeinc.images import Box, Picture, read_image
 from edgeinc.learner import Fitted
-from edgeinc.types import ClassInfo, EnrollReport, LogEntry, Match, Prediction, SampleInfo
+from edgeinc.types import ClassInfo, EnrollReport, Match, Prediction
 
 __all__ = ["Engine"]
 
 
-class Engine:
+class Engine(Managed):
     """Recognises enrolled classes, and learns new ones from a few pictures.
 
     Open it with `Engine.open`. Threads may share one.
@@ -36,8 +35,8 @@ class Engine:
 
     def __init__(self, backbone: Backbone, memory: Memory) -> None:
         """Joins what `Engine.open` opened."""
+        super().__init__(memory)
         self._backbone = backbone
-        self._memory = memory
 
     @classmethod
     def open(
@@ -100,7 +99,7 @@ class Engine:
             ImageError: A picture cannot be read; nothing was enrolled.
             StoreError: The store refused; nothing was enrolled.
         """
-        labelled = [(label, picture) for picture in _several(pictures)]
+        labelled = [(label, picture) for picture in several(pictures)]
         return enroll_pictures(
             self._backbone, self._memory, labelled, skip_unreadable=skip_unreadable
         )
@@ -123,41 +122,6 @@ class Engine:
             StoreError: The store refused; the batches before stay enrolled.
         """
         return enroll_folder(self._backbone, self._memory, folder, progress)
-
-    def forget(
-        self, label: str | None = None, *, sample: str | None = None, purge: bool = False
-    ) -> int:
-        """Takes a class or one example out of every sum at once.
-
-        `purge` destroys it too, beyond undo. Returns how many examples were taken out.
-
-        Raises:
-            LabelNotFoundError: There is no such class.
-            SampleNotFoundError: There is no example of the id `sample`.
-        """
-        change = self._memory.change(lambda store: store.forget(label, sample=sample, purge=purge))
-        return len(change.ids)
-
-    def purge(self) -> int:
-        """Destroys everything forgotten, beyond undo; returns how many examples."""
-        return len(self._memory.change(lambda store: store.purge()).ids)
-
-    def rename(self, old: str, new: str) -> int:
-        """Gives a class another name; returns how many examples it has.
-
-        Raises:
-            LabelNotFoundError: There is no class `old`.
-            LabelError: `new` is no label, or is taken.
-        """
-        return len(self._memory.change(lambda store: store.rename(old, new)).ids)
-
-    def undo(self, n: int = 1) -> tuple[LogEntry, ...]:
-        """Takes back the last n operations; returns those that were, latest first.
-
-        Raises:
-            InputError: n is less than 1.
-        """
-        return self._memory.change(lambda store: store.undo(n)).undone
 
     def predict(self, picture: Picture, *, roi: Box | None = None) -> Prediction:
         """Says what a picture shows; with nothing enrolled the answer is unknown.
@@ -195,21 +159,13 @@ class Engine:
         Raises:
             ImageError: A picture cannot be read.
         """
-        return self._backbone.to_float(self._backbone.embed(_several(pictures)))
+        return self._backbone.to_float(self._backbone.embed(several(pictures)))
 
     def classes(self) -> list[ClassInfo]:
         """Lists the enrolled classes, by label."""
         similarity = self._memory.fitted().similarity
         limits = dict(zip(similarity.proto.labels, similarity.thresholds.tolist(), strict=True))
         return [replace(c, threshold=limits.get(c.label)) for c in self._memory.store.classes()]
-
-    def samples(self, label: str) -> list[SampleInfo]:
-        """Lists the examples of a class, oldest first."""
-        return self._memory.store.samples(label)
-
-    def log(self, n: int | None = None) -> list[LogEntry]:
-        """Lists what was done to the store, newest first; only the last n when given."""
-        return self._memory.store.log(n)
 
     def fitted(self) -> Fitted:
         """The head fitted to everything enrolled, and the snapshot it was fitted to."""
@@ -227,22 +183,10 @@ class Engine:
     def __enter__(self) -> Engine:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self.close()
 
     def _embedding(self, picture: Picture, roi: Box | None) -> NDArray[np.generic]:
         if roi is not None:
             picture = read_image(picture, roi=roi, least=self._backbone.least)
         return self._backbone.embed([picture])
-
-
-def _several(pictures: Any) -> list[Picture]:
-    """One picture or several, as a list."""
-    one = isinstance(pictures, (str, bytes, bytearray, memoryview, np.ndarray))
-    # What is no picture at all is refused where pictures are read.
-    return [pictures] if one or not isinstance(pictures, Iterable) else list(pictures)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
+from typing import Any
+
+import numpy as np
 
 from edgeinc.backbone import Backbone
 from edgeinc.engine.memory import Memory
@@ -11,7 +14,7 @@ from edgeinc.images import Picture, labelled_images
 from edgeinc.store import NewExample, clean_label
 from edgeinc.types import EnrollReport
 
-__all__ = ["enroll_folder", "enroll_pictures", "source_of"]
+__all__ = ["enroll_folder", "enroll_pictures", "several", "source_of"]
 
 # A folder import commits this often: what was embedded before a power cut is kept.
 IMPORT_BATCH = 256
@@ -79,3 +82,10 @@ def enroll_folder(
 def source_of(picture: Picture) -> str | None:
     """Where a picture came from, as it is kept with the example."""
     return str(picture) if isinstance(picture, (str, Path)) else None
+
+
+def several(pictures: Any) -> list[Picture]:
+    """One picture or several, as a list."""
+    one = isinstance(pictures, (str, bytes, bytearray, memoryview, np.ndarray))
+    # What is no picture at all is refused where pictures are read.
+    return [pictures] if one or not isinstance(pictures, Iterable) else list(pictures)

@@ -1,0 +1,81 @@
+"""What an engine does with its store alone, without a look at a picture."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from edgeinc.engine.memory import Memory
+from edgeinc.types import LogEntry, MergeReport, SampleInfo
+
+__all__ = ["Managed"]
+
+
+class Managed:
+    """The half of an `Engine` that needs no backbone."""
+
+    def __init__(self, memory: Memory) -> None:
+        """Takes the store and what is learned from it."""
+        self._memory = memory
+
+    def forget(
+        self, label: str | None = None, *, sample: str | None = None, purge: bool = False
+    ) -> int:
+        """Takes a class or one example out of every sum at once.
+
+        `purge` destroys it too, beyond undo. Returns how many examples were taken out.
+
+        Raises:
+            LabelNotFoundError: There is no such class.
+            SampleNotFoundError: There is no example of the id `sample`.
+        """
+        change = self._memory.change(lambda store: store.forget(label, sample=sample, purge=purge))
+        return len(change.ids)
+
+    def purge(self) -> int:
+        """Destroys everything forgotten, beyond undo; returns how many examples."""
+        return len(self._memory.change(lambda store: store.purge()).ids)
+
+    def rename(self, old: str, new: str) -> int:
+        """Gives a class another name; returns how many examples it has.
+
+        Raises:
+            LabelNotFoundError: There is no class `old`.
+            LabelError: `new` is no label, or is taken.
+        """
+        return len(self._memory.change(lambda store: store.rename(old, new)).ids)
+
+    def undo(self, n: int = 1) -> tuple[LogEntry, ...]:
+        """Takes back the last n operations; returns those that were, latest first.
+
+        Raises:
+            InputError: n is less than 1.
+        """
+        return self._memory.change(lambda store: store.undo(n)).undone
+
+    def merge(self, paths: str | Path | Sequence[str | Path]) -> MergeReport:
+        """Adds what other stores, or archives of stores, hold: all or nothing; `Store.merge`.
+
+        Raises:
+            BackboneMismatchError: One was made with another backbone.
+            StoreError: One cannot be read or is damaged, or the store refused.
+        """
+        others = [paths] if isinstance(paths, (str, Path)) else list(paths)
+        change = self._memory.change(lambda store: store.merge(others))
+        return MergeReport(added=change.came, removed=change.went)
+
+    def export(self, path: str | Path, *, thumbnails: bool = False) -> int:
+        """Writes an archive for `merge`; returns how many examples it holds.
+
+        Raises:
+            InputError: The file cannot be written.
+        """
+        return self._memory.store.export(path, thumbnails=thumbnails)
+
+    def samples(self, label: str) -> list[SampleInfo]:
+        """Lists the examples of a class, oldest first."""
+        return self._memory.store.samples(label)
+
+    def log(self, n: int | None = None) -> list[LogEntry]:
+        """Lists what was done to the store, newest first; only the last n when given."""
+        return self._memory.store.log(n)
