@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import logging
+import signal
 import sys
 from pathlib import Path
 
@@ -23,6 +24,8 @@ STEPS = ("data", "teach", "train", "export", "card", "judge", "curves")
 def main() -> int:
     """Run the command; 0 done, 1 failed with a sentence, 130 interrupted."""
     given = _arguments()
+    # Told to end, it ends its workers too, as when it is interrupted.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     logging.basicConfig(
         level=logging.INFO, format="%(asctime)s %(name)s: %(message)s", datefmt="%H:%M:%S"
     )
