@@ -113,8 +113,10 @@ def find_backbone(settings: Settings) -> ModelCard:
 
 
 @contextmanager
-def open_store(settings: Settings) -> Iterator[Store]:
+def open_store(settings: Settings, *, like: str | None = None) -> Iterator[Store]:
     """Opens the store alone: what it holds can be managed without its backbone, or its card.
+
+    Where there is none, one is made for the backbone of the store or archive `like`.
 
     Raises:
         BackboneMismatchError: `--backbone` names another than the store's.
@@ -123,8 +125,12 @@ def open_store(settings: Settings) -> Iterator[Store]:
     from edgeinc.weights import find_card
 
     given = settings.backbone
-    with store_path(settings) as path:
+    with store_path(settings, create=like is not None) as path:
         bound = peek(path)
+        if bound is None and like is not None:
+            from edgeinc.store.sources import identify
+
+            bound = identify(like)
         if bound is None:
             card = find_backbone(settings)
             bound = Identity(card.name, card.fingerprint, card.dim)

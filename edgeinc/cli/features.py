@@ -1,6 +1,8 @@
-"""`edgeinc embed` and `edgeinc export`: features for other tools, as HDF5."""
+"""`edgeinc embed` and `edgeinc export`: features for other tools, examples for other devices."""
 
 from __future__ import annotations
+
+from pathlib import Path
 
 import click
 
@@ -10,11 +12,14 @@ from edgeinc.cli.common import (
     find_backbone,
     note,
     open_engine,
+    open_store,
     pass_settings,
     progress,
 )
 
 __all__ = ["embed_command", "export_command"]
+
+ARCHIVE = ".edgeinc"
 
 
 @click.command("embed")
@@ -51,19 +56,30 @@ def embed_command(settings: Settings, folder: str, output: str, tensor: str | No
 
 
 @click.command("export")
-@click.argument("output", metavar="FILE.h5", type=click.Path())
+@click.argument("output", metavar="FILE.h5|FILE.edgeinc", type=click.Path())
+@click.option("--thumbnails", is_flag=True, help="Take thumbnails along in an archive.")
 @pass_settings
-def export_command(settings: Settings, output: str) -> None:
-    """Write the enrolled features to HDF5.
+def export_command(settings: Settings, output: str, thumbnails: bool) -> None:
+    """Write what is enrolled to HDF5, or to an archive.
 
-    The file holds `features`, `labels` and `label_names`.
+    FILE.edgeinc is an archive: `merge` takes it over on another device, with all that was
+    done to each example. Of purged examples nothing but their ids is in it; forgotten ones,
+    which `undo` could bring back, are. Any other file is HDF5: `features`, `labels` and
+    `label_names`.
     """
-    from edgeinc.export import export_hdf5
+    if Path(output).suffix == ARCHIVE:
+        with open_store(settings) as store:
+            n, what = store.export(output, thumbnails=thumbnails), "examples"
+        shape = (n, store.dim)
+    elif thumbnails:
+        raise click.UsageError(f"--thumbnails is for archives: FILE{ARCHIVE}.")
+    else:
+        from edgeinc.export import export_hdf5
 
-    with open_engine(settings) as engine:
-        shape = export_hdf5(engine, output)
+        with open_engine(settings) as engine:
+            shape, what = export_hdf5(engine, output), "features"
     emit(
         settings,
         {"n": shape[0], "shape": list(shape)},
-        f"{shape[0]} features of {shape[1]} dimensions written to {output}",
+        f"{shape[0]} {what} of {shape[1]} dimensions written to {output}",
     )

@@ -41,6 +41,11 @@ class Reader:
         return self._db.read_only
 
     @property
+    def dim(self) -> int:
+        """Length of an embedding."""
+        return self._identity.dim
+
+    @property
     def device_id(self) -> str:
         """The random id of this store's side of a merge, 32 hexadecimal digits."""
         return self._device
