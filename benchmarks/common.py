@@ -12,6 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -73,6 +74,7 @@ class Pictures:
     """Flowers-17 through one backbone.
 
     Attributes:
+        embeddings: (1360, d) integers as the backbone gives them.
         features: (1360, d) int16 fixed-point features.
         labels: (1360,) indices of the classes.
         names: Names of the classes.
@@ -80,6 +82,7 @@ class Pictures:
         background: The card's, where it has one: what an engine gives its heads.
     """
 
+    embeddings: NDArray[Any]
     features: NDArray[np.int16]
     labels: NDArray[np.int64]
     names: tuple[str, ...]
@@ -96,11 +99,11 @@ class Pictures:
 
 
 @cache
-def flowers(backbone: str) -> Pictures:
-    """Embeds Flowers-17 once a process."""
+def flowers(backbone: str, runtime: str | None = None) -> Pictures:
+    """Embeds Flowers-17 once a process, in a runtime or in the card's first."""
     files = labelled_images(unpacked("flowers17.tar")).pictures
     names = tuple(sorted({label for label, _ in files}))
-    with Backbone.open(find_card(backbone)) as body:
+    with Backbone.open(find_card(backbone), runtime=runtime) as body:
         embeddings = np.concatenate(
             [body.embed([read_image(path, least=body.least)]) for _, path in files]
         )
@@ -109,7 +112,8 @@ def flowers(backbone: str) -> Pictures:
     first = np.zeros(len(files), dtype=bool)
     for c in range(len(names)):
         first[np.flatnonzero(labels == c)[:20]] = True
-    return Pictures(features, labels, names, first, load_background(find_card(backbone)))
+    background = load_background(find_card(backbone))
+    return Pictures(embeddings, features, labels, names, first, background)
 
 
 def paired(
