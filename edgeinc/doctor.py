@@ -1,4 +1,4 @@
-"""What this device has: runtimes, devices, cores, memory, backbones."""
+"""What this device has: runtimes, devices, cores, memory, backbones; and is the store sound?"""
 
 from __future__ import annotations
 
@@ -7,12 +7,18 @@ import platform
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from edgeinc.cache import cache_dir
+from edgeinc.errors import StoreError
 from edgeinc.runtimes import RuntimeInfo, available
 from edgeinc.runtimes.base import physical_cores
 from edgeinc.version import __version__
 from edgeinc.weights import is_installed, list_cards
+
+if TYPE_CHECKING:
+    from edgeinc.store.examination import Condition
 
 __all__ = ["Examination", "examine"]
 
@@ -59,6 +65,7 @@ class Examination:
             version` where it was installed by other means than Python's.
         models: Name of each card, and whether its weights are installed.
         cache: The folder where fetched weights lie.
+        store: What was found about the store; None where there is none.
         advice: One line for each thing that is missing, with the command that brings it.
     """
 
@@ -71,11 +78,12 @@ class Examination:
     packages: dict[str, str | None]
     models: dict[str, bool]
     cache: str
+    store: Condition | None
     advice: tuple[str, ...]
 
 
-def examine() -> Examination:
-    """Looks at this device; changes nothing."""
+def examine(store: str | Path | None = None) -> Examination:
+    """Looks at this device and at a store, where there is one; changes nothing."""
     runtimes = available()
     packages = {name: _version(*where) for name, where in PACKAGES.items()}
     models = {card.name: is_installed(card) for card in list_cards()}
@@ -93,8 +101,18 @@ def examine() -> Examination:
         packages=packages,
         models=models,
         cache=str(cache_dir()),
+        store=None if store is None or not os.path.lexists(store) else _examine_store(store),
         advice=tuple(advice),
     )
+
+
+def _examine_store(store: str | Path) -> Condition:
+    from edgeinc.store.examination import Condition, examine_store
+
+    try:
+        return examine_store(store)
+    except StoreError as exc:
+        return Condition(str(store), 0, 0, writable=False, faults=[str(exc)])
 
 
 def _version(module: str, distributions: tuple[str, ...]) -> str | None:

@@ -39,7 +39,7 @@ COMMANDS = {
     "merge": ("merge", "Add what other stores, or archives of stores, hold."),
     "models": ("models", "List, fetch, add and check backbones."),
     "bench": ("bench", "Measure speed on this device."),
-    "doctor": ("doctor", "Show what this device has, and how to install what is missing."),
+    "doctor": ("doctor", "Show what this device has and lacks, and check the store."),
     "demo": ("demo", "Learn and recognise parts that are drawn on the spot."),
 }
 

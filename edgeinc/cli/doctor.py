@@ -2,22 +2,33 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import asdict
+from typing import TYPE_CHECKING
 
 import click
 
-from edgeinc.cli.common import Settings, emit, note, pass_settings
+from edgeinc.cli.common import Settings, emit, note, pass_settings, printable
+
+if TYPE_CHECKING:
+    from edgeinc.store.examination import Condition
 
 __all__ = ["doctor_command"]
+
+MOST = 20
+"""Damaged examples that are listed for people; `--json` has them all."""
 
 
 @click.command("doctor")
 @pass_settings
-def doctor_command(settings: Settings) -> None:
-    """Show what this device has, and how to install what is missing."""
+def doctor_command(settings: Settings) -> int:
+    """Show what this device has and lacks, and check the store.
+
+    Nothing is changed. The exit status is 1 where the store is damaged.
+    """
     from edgeinc.doctor import examine
 
-    found = examine()
+    found = examine(settings.store)
     memory = "unknown" if found.memory is None else f"{found.memory / 2**30:.1f} GiB"
     text = [
         f"edgeinc {found.edgeinc}, Python {found.python}",
@@ -32,6 +43,29 @@ def doctor_command(settings: Settings) -> None:
         f"models (weights in {found.cache})",
         *(f"  {'installed' if here else '-':10s} {name}" for name, here in found.models.items()),
     ]
-    for line in found.advice:
-        note(line)
+    faults: list[str] = []
+    if found.store is not None:
+        faults = found.store.faults
+        text += ["", f"store {printable(found.store.path)}", *_store(found.store)]
+    for line in (*found.advice, *faults, *(found.store.advice if found.store else ())):
+        note(printable(line))
     emit(settings, asdict(found), "\n".join(text))
+    return 1 if faults else 0
+
+
+def _store(store: Condition) -> Iterator[str]:
+    """What was found about a store, a line each."""
+    words = {True: "sound", False: "damaged", None: "not checked"}
+    yield f"  {words[store.sound]}, {store.size / 2**20:.1f} MiB, {store.free / 2**20:.0f} MiB free"
+    if store.version is not None:
+        yield f"  format {store.version}, backbone {store.backbone} ({store.dim} dimensions)"
+    if store.counts:
+        yield "  " + ", ".join(f"{n} {name}" for name, n in store.counts.items())
+    if not store.writable:
+        yield "  it can only be read"
+    for holder in store.holders:
+        yield f"  in use by {printable(holder)}"
+    if store.journal is not None:
+        yield f"  a journal lies beside it: {store.journal}"
+    for example in store.damaged[:MOST]:
+        yield f"  damaged example {example.id} {printable(example.label or '-')}"

@@ -16,16 +16,23 @@ __all__ = [
     "QUICK_CHECK_BYTES",
     "check",
     "compare",
+    "format_version",
     "identity",
     "is_blank",
     "is_bound",
     "match",
     "refuse_newer",
+    "shape_fault",
 ]
 
 QUICK_CHECK_BYTES = 32 << 20
-"""Up to this size `quick_check` runs at every opening. It reads the whole file, so a larger
-store would open slowly; there, each example is checked against its digest when it is read."""
+"""Up to this size `quick_check` of the whole file runs at every opening. It would open a larger
+store slowly; there, the tables that say what an example is are checked, which take little space,
+and each example is checked against its digest when it is read. `doctor` checks everything."""
+
+SMALL_TABLES = ("store", "devices", "files", "classes", "removals", "relabels")
+PARTIAL_CHECK = (3, 33)
+"""The first SQLite that can check one table."""
 
 
 def is_blank(conn: sqlite3.Connection) -> bool:
@@ -42,18 +49,29 @@ def check(db: Database) -> None:
         StoreReadOnlyError: It needs an upgrade and may not be written.
     """
     with db.reading() as conn:
-        application, version = _marks(conn)
-        if application != schema.APPLICATION_ID:
-            raise StoreFormatError(f"{db.path} is a database but not a store. Choose another file.")
-        refuse_newer(conn, db.path)
+        version = format_version(conn, db.path)
     for number in range(version + 1, len(schema.MIGRATIONS) + 1):
         _upgrade(db, number)
     with db.reading() as conn:
         faults = _faults(conn)
     if faults is not None:
         raise StoreFormatError(
-            f"{db.path} is damaged ({faults}). Restore it from a copy, or enrol into a new store."
+            f"{db.path} is damaged ({faults}). Restore it from a copy, or see `edgeinc doctor`."
         )
+
+
+def format_version(conn: sqlite3.Connection, path: Path) -> int:
+    """The format of a store, one that this edgeinc knows.
+
+    Raises:
+        StoreFormatError: It is the database of another program.
+        StoreVersionError: A newer edgeinc wrote it.
+    """
+    application, version = _marks(conn)
+    if application != schema.APPLICATION_ID:
+        raise StoreFormatError(f"{path} is a database but not a store. Choose another file.")
+    refuse_newer(conn, path)
+    return version
 
 
 def refuse_newer(conn: sqlite3.Connection, path: Path) -> None:
@@ -132,15 +150,30 @@ def _upgrade(db: Database, number: int) -> None:
             schema.apply_migration(conn, number)
 
 
-def _faults(conn: sqlite3.Connection) -> str | None:
-    """What is wrong with a store, or None."""
+def shape_fault(conn: sqlite3.Connection) -> str | None:
+    """What is wrong with the tables of a store, or None."""
     # A view or trigger in place of a table could run without end, or anything at all.
     found = schema.found_objects(conn)
     if not schema.expected_objects() <= found or any(kind == "trigger" for kind, *_ in found):
         return "its tables are not those of a store"
+    return None
+
+
+def _faults(conn: sqlite3.Connection) -> str | None:
+    """What is wrong with a store, or None."""
+    fault = shape_fault(conn)
+    if fault is not None:
+        return fault
     (pages,) = conn.execute("PRAGMA page_count").fetchone()
     (page_size,) = conn.execute("PRAGMA page_size").fetchone()
-    if pages * page_size > QUICK_CHECK_BYTES:
-        return None
-    (verdict,) = conn.execute("PRAGMA quick_check(1)").fetchone()
-    return None if verdict == "ok" else str(verdict).splitlines()[-1]
+    if pages * page_size <= QUICK_CHECK_BYTES:
+        checks = ["PRAGMA quick_check(1)"]
+    elif sqlite3.sqlite_version_info >= PARTIAL_CHECK:
+        checks = [f"PRAGMA quick_check({table})" for table in SMALL_TABLES]
+    else:
+        checks = []
+    for check in checks:
+        (verdict,) = conn.execute(check).fetchone()
+        if verdict != "ok":
+            return str(verdict).splitlines()[-1]
+    return None

@@ -21,7 +21,7 @@ from edgeinc.store.records import Identity
 from edgeinc.store.trust import one_row
 from edgeinc.version import __version__
 
-__all__ = ["attach", "open_store", "peek", "scrub"]
+__all__ = ["attach", "is_writable", "open_store", "peek", "resolve", "scrub"]
 
 
 def open_store(path: str | Path, wanted: Identity, *, timeout: float, now: float) -> Database:
@@ -72,7 +72,7 @@ def peek(path: str | Path, *, timeout: float = 5.0) -> Identity | None:
     Raises:
         StoreError: There is something, but no store that can be read.
     """
-    if _status(_resolve(path)) is None:
+    if _status(resolve(path)) is None:
         return None
     db = attach(path, timeout)
     try:
@@ -104,8 +104,12 @@ def scrub(db: Database) -> None:
             conn.execute("UPDATE store SET scrub = 0")
 
 
-def _resolve(path: str | Path) -> Path:
-    """The file behind any link: SQLite keeps its journal beside that one."""
+def resolve(path: str | Path) -> Path:
+    """The file behind any link: SQLite keeps its journal beside that one.
+
+    Raises:
+        StoreError: The path cannot be one.
+    """
     try:
         return Path(path).resolve()
     except (OSError, RuntimeError, ValueError) as exc:
@@ -130,7 +134,7 @@ def attach(path: str | Path, timeout: float, *, to_read: bool = False) -> Databa
     Raises:
         StoreError: There is no file that can be opened.
     """
-    file = _resolve(path)
+    file = resolve(path)
     status = _status(file)
     if status is not None and not stat.S_ISREG(status.st_mode):
         kind = "a folder" if stat.S_ISDIR(status.st_mode) else "not an ordinary file"
@@ -141,9 +145,7 @@ def attach(path: str | Path, timeout: float, *, to_read: bool = False) -> Databa
         )
     if status is None and to_read:
         raise StoreError(f"There is no file {file}. Give the name of one.")
-    writable = (
-        not to_read and _may(file.parent, os.W_OK) and (status is None or _may(file, os.W_OK))
-    )
+    writable = not to_read and is_writable(file)
     if status is None and not writable:
         raise StoreReadOnlyError(
             f"No store can be made in {file.parent}, which may not be written. "
@@ -153,6 +155,11 @@ def attach(path: str | Path, timeout: float, *, to_read: bool = False) -> Databa
         raise StoreError(f"{file} may not be read. Change its permissions.")
     db = Database(file, read_only=not writable, timeout=timeout)
     return db if writable else _readable(db, timeout)
+
+
+def is_writable(file: Path) -> bool:
+    """True where a store may be written, or made: the file if it is there, and its folder."""
+    return _may(file.parent, os.W_OK) and (not file.exists() or _may(file, os.W_OK))
 
 
 def _may(path: Path, what: int) -> bool:

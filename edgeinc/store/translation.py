@@ -106,5 +106,6 @@ class Opened:
                 "check free space, the folder's permissions and the disk's health."
             )
         return StoreFormatError(
-            f"{self.path} is no store, or a damaged one ({words}). Restore it from a copy."
+            f"{self.path} is no store, or a damaged one ({words}). Restore it from a copy, "
+            "or see `edgeinc doctor`."
         )

@@ -19,7 +19,7 @@ _T = TypeVar("_T")
 def damaged(how: str = "its parts contradict each other") -> StoreFormatError:
     """The error for what cannot be in a sound store."""
     return StoreFormatError(
-        f"The store is damaged: {how}. Restore it from a copy, or enrol into a new store."
+        f"The store is damaged: {how}. Restore it from a copy, or see `edgeinc doctor`."
     )
 
 

@@ -1,0 +1,197 @@
+"""A full look at a store, which changes nothing: is it sound, who has it, what can be done?"""
+
+from __future__ import annotations
+
+import shutil
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from edgeinc.errors import StoreBusyError, StoreError, StoreFormatError, StoreVersionError
+from edgeinc.store.checks import format_version, identity, is_blank
+from edgeinc.store.connection import Database
+from edgeinc.store.holder import find_holders
+from edgeinc.store.opening import attach, is_writable, resolve
+from edgeinc.store.soundness import CHECKS, Damaged, examine_rows
+from edgeinc.store.trust import one_row
+
+__all__ = ["Condition", "Damaged", "examine_store"]
+
+BATCH = 1024
+"""Examples that are looked at in one transaction."""
+
+_COUNTS = {
+    "examples": "SELECT count(*) FROM (SELECT 1 FROM samples WHERE class IS NOT NULL AND live = 1"
+    " GROUP BY class, digest)",
+    "classes": "SELECT count(DISTINCT class) FROM samples WHERE class IS NOT NULL AND live = 1",
+    "forgotten": "SELECT count(*) FROM samples WHERE class IS NOT NULL AND live = 0",
+    "purged": "SELECT count(*) FROM samples WHERE class IS NULL",
+    "operations": "SELECT count(*) FROM operations",
+}
+
+
+@dataclass(slots=True)
+class Condition:
+    """What was found about a store.
+
+    Attributes:
+        path: The file, links followed.
+        size: Its size, bytes.
+        free: Free space on its disk, bytes.
+        writable: Whether it may be written.
+        sound: Whether all that can be checked is as it should be; None where it could not be
+            checked.
+        version: Its format; None where it does not say.
+        backbone: Name of the backbone that it is bound to, where it says.
+        dim: Length of its embeddings, where it says.
+        counts: How many `examples` of how many `classes` count, how many are `forgotten` and
+            how many `purged`, and how many `operations` there were.
+        damaged: Examples that no longer match their digest.
+        holders: Processes that read or write it at this moment, in words.
+        journal: What a journal beside it means, in words; None where there is none.
+        faults: What is wrong, a sentence each.
+        advice: What to do, a sentence each.
+    """
+
+    path: str
+    size: int
+    free: int
+    writable: bool
+    sound: bool | None = None
+    version: int | None = None
+    backbone: str | None = None
+    dim: int | None = None
+    counts: dict[str, int] = field(default_factory=dict)
+    damaged: list[Damaged] = field(default_factory=list)
+    holders: list[str] = field(default_factory=list)
+    journal: str | None = None
+    faults: list[str] = field(default_factory=list)
+    advice: list[str] = field(default_factory=list)
+
+
+def examine_store(path: str | Path, *, timeout: float = 5.0) -> Condition:
+    """Look at everything in a store that can be checked; nothing is changed.
+
+    Whoever commits meanwhile waits, about two seconds per 100 MB. What a crash left half
+    written is looked at in a private copy, which SQLite rolls back.
+
+    Args:
+        path: The file.
+        timeout: Longest wait for another process's lock, seconds.
+
+    Raises:
+        StoreError: There is no such file, or it may not be read.
+    """
+    file = resolve(path)
+    holders = find_holders(file)
+    try:
+        size, free = file.stat().st_size, shutil.disk_usage(file.parent).free
+    except OSError as exc:
+        raise StoreError(f"{file} cannot be looked at ({exc.strerror}). Name a store.") from exc
+    found = Condition(str(file), size, free, is_writable(file))
+    found.holders = [str(holder) for holder in holders]
+    found.journal = _journal(file, any(holder.writes for holder in holders))
+    try:
+        with closing(attach(file, timeout, to_read=True)) as db:
+            _look(db, found)
+    except (StoreBusyError, StoreVersionError) as exc:
+        found.advice.append(str(exc))
+        return found
+    except StoreFormatError as exc:
+        if not isinstance(exc.__cause__, sqlite3.Error):
+            raise
+        found.faults.append(_words(exc))
+    found.sound = not found.faults
+    found.advice += _advice(found)
+    return found
+
+
+def _look(db: Database, found: Condition) -> None:
+    """Fill in what the store holds and what is wrong with it.
+
+    Raises:
+        StoreBusyError: Another process held the file for too long.
+        StoreVersionError: A newer edgeinc wrote it.
+    """
+    with _step(db, found) as conn:
+        if is_blank(conn):
+            return
+        found.version = format_version(conn, db.path)
+    if found.version is None:
+        return
+    with _step(db, found) as conn:
+        found.backbone, _, found.dim = identity(conn)
+        for name, query in _COUNTS.items():
+            (found.counts[name],) = one_row(conn.execute(query))
+        if one_row(conn.execute("SELECT scrub FROM store"))[0]:
+            found.advice.append("A purge left traces in free space: `edgeinc purge` wipes them.")
+    for check in CHECKS:
+        with _step(db, found) as conn:
+            found.faults += check(conn)
+    if found.dim is not None:
+        _look_at_rows(db, found, found.dim)
+
+
+def _look_at_rows(db: Database, found: Condition, dim: int) -> None:
+    """Look at every example, some at a time, so that whoever writes need not wait for all."""
+    last, miscounted = 0, 0
+    with _step(db, found) as conn:
+        last = one_row(conn.execute("SELECT coalesce(max(id), 0) FROM samples"))[0]
+    for first in range(1, last + 1, BATCH):
+        with _step(db, found) as conn:
+            damaged, wrong = examine_rows(conn, range(first, first + BATCH), dim)
+            found.damaged += damaged
+            miscounted += wrong
+    if found.damaged:
+        found.faults.append(f"{len(found.damaged)} examples no longer match their digests.")
+    if miscounted:
+        found.faults.append(f"{miscounted} examples are not counted as their operations say.")
+
+
+@contextmanager
+def _step(db: Database, found: Condition) -> Iterator[sqlite3.Connection]:
+    """A read transaction; that it failed is one of the faults, and the next step goes on."""
+    try:
+        with db.reading() as conn:
+            yield conn
+    except (StoreBusyError, StoreVersionError):
+        raise
+    except StoreError as exc:
+        if _words(exc) not in found.faults:
+            found.faults.append(_words(exc))
+
+
+def _words(exc: StoreError) -> str:
+    """What is wrong; where SQLite found it, in its words alone, since the advice is ours."""
+    cause = exc.__cause__
+    return f"SQLite finds: {cause}." if isinstance(cause, sqlite3.Error) else str(exc)
+
+
+def _journal(file: Path, writing: bool) -> str | None:
+    """What a journal beside the file means."""
+    try:
+        with file.with_name(f"{file.name}-journal").open("rb") as journal:
+            hot = journal.read(1) not in (b"", b"\0")
+    except OSError:
+        return None
+    if writing:
+        return "a write is under way"
+    return "a write was cut short; the next opening takes it back" if hot else "of no consequence"
+
+
+def _advice(found: Condition) -> Iterator[str]:
+    """What to do, a sentence each."""
+    if found.damaged and len(found.faults) == 1:
+        yield (
+            "The rest is sound: destroy what is damaged, `edgeinc forget --sample ID --purge`, "
+            "and enrol it again; or restore the file from a copy."
+        )
+    elif found.faults:
+        yield (
+            "Restore the file from a copy; or save what is sound of it in a new one: "
+            f"edgeinc --store {found.path} doctor --repair NEW.db"
+        )
+    if found.free < 2 * found.size:
+        yield "The disk is nearly full: a purge needs room for the store twice over."

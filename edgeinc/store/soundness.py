@@ -1,0 +1,105 @@
+"""What can be wrong inside a store: each check yields a sentence for each thing it finds."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from edgeinc.errors import LabelError
+from edgeinc.store.checks import shape_fault
+from edgeinc.store.content import digest
+from edgeinc.store.labels import clean_label
+from edgeinc.store.state import DERIVE
+from edgeinc.store.trust import expect, one_row
+
+__all__ = ["CHECKS", "Damaged", "examine_rows", "is_sound_embedding"]
+
+MOST = 10
+"""Findings of SQLite's own check that are told."""
+
+# A purged example keeps its id; nothing else of it may be there, or speak of it.
+_TRACES = """
+SELECT count(*) FROM samples s WHERE class IS NULL AND (
+    live OR origin IS NOT NULL OR operation IS NOT NULL OR digest IS NOT NULL
+    OR source IS NOT NULL OR embedding IS NOT NULL
+    OR EXISTS (SELECT 1 FROM thumbnails WHERE sample = s.id)
+    OR EXISTS (SELECT 1 FROM removals WHERE sample = s.id)
+    OR EXISTS (SELECT 1 FROM relabels WHERE sample = s.id)
+)
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Damaged:
+    """A stored example that no longer matches its digest.
+
+    Attributes:
+        id: Its id, 32 hexadecimal digits.
+        label: Its class, where that can be told.
+    """
+
+    id: str
+    label: str | None
+
+
+def examine_rows(conn: sqlite3.Connection, rows: range, dim: int) -> tuple[list[Damaged], int]:
+    """Look at some of the examples, forgotten ones too.
+
+    Returns:
+        Those whose embedding no longer matches its digest; and how many are not counted, or
+        not where, the operations on them say.
+    """
+    found = conn.execute(
+        "SELECT s.id, s.uid, c.label, s.embedding, s.digest FROM samples s"
+        " LEFT JOIN classes c ON c.id = s.class WHERE s.class IS NOT NULL AND s.id BETWEEN ? AND ?",
+        (rows.start, rows.stop - 1),
+    )
+    damaged, miscounted = [], 0
+    for row, uid, label, blob, check in found:
+        if not is_sound_embedding(blob, check, dim):
+            damaged.append(Damaged(expect(bytes, uid).hex(), label))
+        derived = conn.execute(DERIVE, (row,)).fetchone()
+        miscounted += derived is None or derived[:2] != derived[3:]
+    return damaged, miscounted
+
+
+def is_sound_embedding(blob: object, check: object, dim: int) -> bool:
+    """True for the bytes of an embedding of `dim` integers that match their digest."""
+    return isinstance(blob, bytes) and len(blob) in (dim, 2 * dim) and digest(blob) == check
+
+
+def _structure(conn: sqlite3.Connection) -> Iterator[str]:
+    """SQLite's own full check: pages, tables, indexes, references."""
+    fault = shape_fault(conn)
+    if fault is not None:
+        yield f"Its schema is damaged: {fault}."
+    lines = [str(line) for (line,) in conn.execute(f"PRAGMA integrity_check({MOST})")]
+    yield from (f"SQLite finds: {line}." for line in lines if line != "ok")
+    missing = conn.execute("PRAGMA foreign_key_check").fetchall()
+    if missing:
+        tables = ", ".join(sorted({str(table) for table, *_ in missing}))
+        yield f"{len(missing)} rows refer to others that are not there ({tables})."
+
+
+def _labels(conn: sqlite3.Connection) -> Iterator[str]:
+    bad = sum(not _is_label(label) for (label,) in conn.execute("SELECT label FROM classes"))
+    if bad:
+        yield f"{bad} labels are none that could be enrolled."
+
+
+def _purged(conn: sqlite3.Connection) -> Iterator[str]:
+    (traces,) = one_row(conn.execute(_TRACES))
+    if traces:
+        yield f"{traces} purged examples left more than their ids."
+
+
+CHECKS = (_structure, _labels, _purged)
+"""Every check but that of the rows, which is `examine_rows`."""
+
+
+def _is_label(label: object) -> bool:
+    try:
+        return isinstance(label, str) and clean_label(label) == label
+    except LabelError:
+        return False
