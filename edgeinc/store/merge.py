@@ -61,6 +61,7 @@ def merge(
             union = Union(conn, bound.dim)
             for source in sources:
                 union.take(source)
+            union.drop_idle()
             if not union.changed:
                 return Change()
             change = _settle(conn, union, [other.name for other in others], bound.dim, now)

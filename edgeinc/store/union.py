@@ -39,6 +39,12 @@ SELECT id FROM samples WHERE operation = :o
 UNION SELECT sample FROM removals WHERE operation = :o
 UNION SELECT sample FROM relabels WHERE operation = :o
 """
+_DROP = """
+DELETE FROM operations WHERE id > ?
+    AND NOT EXISTS (SELECT 1 FROM samples WHERE operation = operations.id)
+    AND NOT EXISTS (SELECT 1 FROM removals WHERE operation = operations.id)
+    AND NOT EXISTS (SELECT 1 FROM relabels WHERE operation = operations.id)
+"""
 
 
 class Union:
@@ -63,6 +69,7 @@ class Union:
         self._conn = conn
         self._dim = dim
         self._name = ""
+        (self._last,) = one_row(conn.execute("SELECT coalesce(max(id), 0) FROM operations"))
 
     def take(self, source: Source) -> None:
         """Add what a source holds. New examples do not count before they are settled.
@@ -82,6 +89,10 @@ class Union:
             else:
                 self._take_purged(record.uid)
 
+    def drop_idle(self) -> None:
+        """Let go of operations that came but are of no use: their examples are purged here."""
+        self._conn.execute(_DROP, (self._last,))
+
     def _take_operation(self, record: Operation) -> None:
         found = self._conn.execute(_OPERATION, (record.uid,)).fetchone()
         if found is None:
@@ -92,10 +103,9 @@ class Union:
         if (*fixed,) != (*there, *(record.file or (None, None))):
             raise self._contradiction(record.uid)
         if record.undone and not undone:
-            self.changed = True
             self._conn.execute("UPDATE operations SET undone = 1 WHERE id = ?", (row,))
-            touched = self._conn.execute(_TOUCHED, {"o": row})
-            self.touched.update((sample, None) for (sample,) in touched)
+            for (sample,) in self._conn.execute(_TOUCHED, {"o": row}):
+                self._touch(sample)
 
     def _add_operation(self, record: Operation) -> None:
         conn = self._conn
@@ -113,7 +123,6 @@ class Union:
             ),
         )
         conn.execute("UPDATE store SET counter = max(counter, ?)", (record.counter,))
-        self.changed = True
 
     def _take_example(self, record: Example) -> None:
         content = digest(record.embedding)
@@ -148,8 +157,7 @@ class Union:
             (record.uid, target, target, operation, content, record.source, record.embedding),
         )
         row = last_row(self._conn)
-        self.changed = True
-        self.touched[row] = None
+        self._touch(row)
         return row
 
     def _take_purged(self, uid: bytes) -> None:
@@ -160,16 +168,18 @@ class Union:
             self.changed = True
         elif not found[1]:
             self.doomed[found[0]] = None
-            self.touched[found[0]] = None
-            self.changed = True
+            self._touch(found[0])
 
     def _insert(self, sample: int, into: str, values: tuple[object, ...]) -> None:
         """Add a row about an example, unless it is there."""
         marks = ", ".join("?" * len(values))
         done = self._conn.execute(f"INSERT OR IGNORE INTO {into} VALUES ({marks})", values)
         if done.rowcount:
-            self.changed = True
-            self.touched[sample] = None
+            self._touch(sample)
+
+    def _touch(self, sample: int) -> None:
+        self.touched[sample] = None
+        self.changed = True
 
     def _row_of_operation(self, uid: bytes, kind: str) -> int:
         query = "SELECT id FROM operations WHERE uid = ? AND kind = ?"
