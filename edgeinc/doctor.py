@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import time
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
@@ -18,9 +19,11 @@ from edgeinc.version import __version__
 from edgeinc.weights import is_installed, list_cards
 
 if TYPE_CHECKING:
+    from edgeinc.cards import ModelCard
     from edgeinc.store.examination import Condition
+    from edgeinc.store.salvage import Salvage
 
-__all__ = ["Examination", "examine"]
+__all__ = ["Examination", "examine", "repair"]
 
 UNKNOWN = "of unknown version"
 
@@ -104,6 +107,25 @@ def examine(store: str | Path | None = None) -> Examination:
         store=None if store is None or not os.path.lexists(store) else _examine_store(store),
         advice=tuple(advice),
     )
+
+
+def repair(store: str | Path, new: str | Path, card: ModelCard | None = None) -> Salvage:
+    """Saves what is sound of a damaged store into a new one; the damaged one is only read.
+
+    Args:
+        store: The damaged store.
+        new: A file that does not exist.
+        card: The backbone's, for a store that can no longer tell which one it is bound to.
+
+    Raises:
+        InputError: `new` exists.
+        StoreError: There is nothing to be saved, or the new store cannot be written.
+    """
+    from edgeinc.store import Identity
+    from edgeinc.store.salvage import salvage
+
+    bound = None if card is None else Identity(card.name, card.fingerprint, card.dim)
+    return salvage(store, new, now=time.time(), fallback=bound)
 
 
 def _examine_store(store: str | Path) -> Condition:

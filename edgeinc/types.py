@@ -140,7 +140,7 @@ class LogEntry:
     Attributes:
         number: Its number, from 1.
         time: Unix time in seconds.
-        operation: `enroll`, `forget`, `purge`, `rename`, `undo` or `merge`.
+        operation: `enroll`, `forget`, `purge`, `rename`, `undo`, `merge` or `repair`.
         detail: What it did, in words.
         tool: The edgeinc version that did it.
         undone: True when it has been undone.

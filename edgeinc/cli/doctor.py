@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from edgeinc.cli.common import Settings, emit, note, pass_settings, printable
+from edgeinc.cli.common import Settings, emit, find_backbone, note, pass_settings, printable
 
 if TYPE_CHECKING:
     from edgeinc.store.examination import Condition
@@ -20,14 +20,21 @@ MOST = 20
 
 
 @click.command("doctor")
+@click.option(
+    "--repair",
+    metavar="NEW",
+    help="Save what is sound of the store into a new file; the store itself is only read.",
+)
 @pass_settings
-def doctor_command(settings: Settings) -> int:
+def doctor_command(settings: Settings, repair: str | None) -> int:
     """Show what this device has and lacks, and check the store.
 
     Nothing is changed. The exit status is 1 where the store is damaged.
     """
     from edgeinc.doctor import examine
 
+    if repair is not None:
+        return _repair(settings, repair)
     found = examine(settings.store)
     memory = "unknown" if found.memory is None else f"{found.memory / 2**30:.1f} GiB"
     text = [
@@ -51,6 +58,24 @@ def doctor_command(settings: Settings) -> int:
         note(printable(line))
     emit(settings, asdict(found), "\n".join(text))
     return 1 if faults else 0
+
+
+def _repair(settings: Settings, new: str) -> int:
+    """Saves what is sound into a new store, and says what was lost."""
+    from edgeinc.doctor import repair
+
+    fallback = None if settings.backbone is None else find_backbone(settings)
+    saved = repair(settings.store, new, fallback)
+    for label, n in saved.lost.items():
+        note(f"lost: {n} of {label!r}")
+    for table, n in saved.unreadable.items():
+        note(f"unreadable: {n} rows of {table}")
+    emit(
+        settings,
+        {"repair": asdict(saved)},
+        f"{saved.examples} examples and {saved.operations} operations are in {saved.path}",
+    )
+    return 0
 
 
 def _store(store: Condition) -> Iterator[str]:

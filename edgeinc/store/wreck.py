@@ -1,0 +1,114 @@
+"""Reading what can still be read of a damaged store, row by row, from a private copy of it."""
+
+from __future__ import annotations
+
+import shutil
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Any
+
+from edgeinc.errors import StoreBusyError, StoreError, StoreFormatError
+from edgeinc.store.opening import resolve
+
+__all__ = ["Wreck", "open_wreck"]
+
+LEAST_ROW = 24
+"""Bytes that no row of a store is smaller than; it bounds how many a file can hold."""
+
+
+class Wreck:
+    """A damaged store that is read a row at a time, so that one bad page costs its own rows.
+
+    Attributes:
+        unreadable: Of each table, how many rows at least could not be read.
+    """
+
+    def __init__(self, conn: sqlite3.Connection) -> None:
+        self._conn = conn
+        self.unreadable: dict[str, int] = {}
+        # SQLite then passes over what is wrong with the schema and with the length of the file.
+        conn.execute("PRAGMA writable_schema = ON")
+        conn.execute("PRAGMA trusted_schema = OFF")
+        pages, size = (self.first(f"PRAGMA {name}") for name in ("page_count", "page_size"))
+        self._most = max(pages[0] * size[0] // LEAST_ROW, 1) if pages and size else 1
+
+    def first(self, query: str, *values: object) -> tuple[Any, ...] | None:
+        """The first row of an answer; None where there is none, or it cannot be read."""
+        found = self.all(query, *values)
+        return found[0] if found else None
+
+    def all(self, query: str, *values: object) -> list[tuple[Any, ...]]:
+        """The rows of an answer, up to the first that cannot be read."""
+        found: list[tuple[Any, ...]] = []
+        try:
+            for row in self._conn.execute(query, values):
+                found.append(row)
+        except (sqlite3.Error, UnicodeDecodeError):
+            return found
+        return found
+
+    def rows(self, table: str, columns: str) -> Iterator[tuple[Any, ...]]:
+        """Every row of a table that can be read, by number; each begins with its number."""
+        last = self.first(f"SELECT max(id) FROM {table}")
+        most = self._most if last is None else min(last[0] or 0, self._most)
+        query = f"SELECT id, {columns} FROM {table} WHERE id = ?"
+        failed = self.unreadable[table] = 0
+        for row in range(1, most + 1):
+            try:
+                found = self._conn.execute(query, (row,)).fetchone()
+            except (sqlite3.Error, UnicodeDecodeError):
+                failed += 1
+                continue
+            if found is not None:
+                self.unreadable[table] = failed
+                yield found
+        # Where the last number is not known, beyond the last that was found there may be none.
+        if last is not None:
+            self.unreadable[table] = failed
+
+
+@contextmanager
+def open_wreck(path: str | Path, folder: Path) -> Iterator[Wreck]:
+    """Open a copy of a damaged store, which itself is only read.
+
+    What a crash left half written is taken back in the copy.
+
+    Args:
+        path: The damaged store.
+        folder: Where the copy may lie; it takes as much space again.
+
+    Raises:
+        StoreBusyError: It was changed while it was copied.
+        StoreFormatError: It is no file.
+        StoreError: It cannot be read, or not be copied.
+    """
+    file = resolve(path)
+    if not file.is_file():
+        raise StoreFormatError(f"{file} is no file. Give the name of the damaged store.")
+    copy = folder / "wreck"
+    try:
+        before = _stamps(file)
+        for suffix in before:
+            shutil.copyfile(f"{file}{suffix}", f"{copy}{suffix}")
+    except OSError as exc:
+        raise StoreError(
+            f"{file} cannot be copied to {folder.parent} ({exc.strerror}). Make room there, "
+            "or choose another place."
+        ) from exc
+    if _stamps(file) != before:
+        raise StoreBusyError(f"{file} is being written. End whoever writes it, and try again.")
+    with closing(sqlite3.connect(copy, isolation_level=None)) as conn:
+        yield Wreck(conn)
+
+
+def _stamps(file: Path) -> dict[str, tuple[int, int]]:
+    """Time and size of a store and its journal, of those that are there."""
+    found = {}
+    for suffix in ("", "-journal", "-wal"):
+        part = Path(f"{file}{suffix}")
+        if part.is_file():
+            status = part.stat()
+            found[suffix] = (status.st_mtime_ns, status.st_size)
+    return found
