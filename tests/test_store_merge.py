@@ -9,6 +9,8 @@ import shutil
 import sqlite3
 import subprocess
 import sys
+import tempfile
+from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
@@ -25,18 +27,25 @@ from edgeinc.errors import (
 )
 from edgeinc.store import NewExample, Store
 from edgeinc.store import merge as merging
-from tests.fleets import shared
+from tests.fleets import MEMORY, shared
 from tests.stores import WEIGHTS, contents, enroll, integers, labels_of, open_store, shot
 
 
 @pytest.fixture
-def a(tmp_path: Path) -> Store:
+def tmp_path() -> Iterator[Path]:
+    """In memory where the system has it: nothing here needs to last."""
+    with tempfile.TemporaryDirectory(dir=MEMORY) as folder:
+        yield Path(folder)
+
+
+@pytest.fixture
+def a(tmp_path: Path) -> Iterator[Store]:
     with open_store(tmp_path / "a.db", timeout=0.2) as store:
         yield store
 
 
 @pytest.fixture
-def b(tmp_path: Path) -> Store:
+def b(tmp_path: Path) -> Iterator[Store]:
     with open_store(tmp_path / "b.db", timeout=0.2) as store:
         yield store
 
