@@ -1,6 +1,6 @@
 """The recipe's one command: `python models/pebble/recipe STEP --config recipe.yaml`.
 
-Steps: data, teach, train, export, card, judge, curves; `all` does them in this order. Each goes on
+Steps: data, teach, train, curves, export, card, judge; `all` does them in this order. Each goes on
 from what earlier calls left in the work folder. `compare` trains the ideas of --ideas for a short
 time each, on which the choice of settings rests.
 """
@@ -18,7 +18,7 @@ from settings import RecipeError, Settings, read_settings
 from edgeinc.errors import EdgeincError
 
 HOME = Path(__file__).resolve().parent.parent
-STEPS = ("data", "teach", "train", "export", "card", "judge", "curves")
+STEPS = ("data", "teach", "train", "curves", "export", "card", "judge")
 
 
 def main() -> int:
@@ -56,14 +56,15 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--judge", type=Path, help="labelled pictures that measure the result")
     parser.add_argument("--name", default="run", help="of this training, below the work folder")
     parser.add_argument("--ideas", type=Path, default=HOME / "ideas.yaml", help="for `compare`")
-    parser.add_argument("--out", type=Path, default=HOME, help="where card and weights go")
+    parser.add_argument("--out", type=Path, help="where card and weights go; else below the run")
     return parser.parse_args()
 
 
 def _run(step: str, settings: Settings, given: argparse.Namespace) -> None:
     from data import prepare
 
-    pictures, run, out = prepare(settings), settings.work / given.name, given.out
+    pictures, run = prepare(settings), settings.work / given.name
+    out = given.out or run / "out"
     if step == "teach":
         from teachers import embed_all
 

@@ -26,7 +26,6 @@ from edgeinc.cards import (
 from edgeinc.catalogue import measure_background
 from edgeinc.parts import KINDS, draw_part
 
-NAME = "pebble"
 GOLDEN = 12
 
 
@@ -36,18 +35,19 @@ def write_card(settings: Settings, made: Exported, folder: Path, notes: str) -> 
     The background needs the network and the card needs the background, so the card is written
     twice: first without it.
     """
+    name = settings.name
     for suffix, model in (("onnx", made.onnx), ("tflite", made.tflite)):
-        write_bytes(folder / f"{NAME}.{suffix}", model)
-    path = folder / f"{NAME}.yaml"
+        write_bytes(folder / f"{name}.{suffix}", model)
+    path = folder / f"{name}.yaml"
     _write(path, _card(settings, made, None, notes))
     train = settings.pictures / "train"
     world = train if train.is_dir() else settings.pictures
     statistics = measure_background(path, world, most=settings.background).content
-    at = f"{NAME}.background.npz"
+    at = f"{name}.background.npz"
     write_bytes(folder / at, statistics)
     asset = Asset(at, len(statistics), hashlib.sha256(statistics).hexdigest(), None)
     _write(path, _card(settings, made, asset, notes))
-    write_golden(path, folder / f"{NAME}.golden.json")
+    write_golden(path, folder / f"{name}.golden.json")
     return read_card(path)
 
 
@@ -76,18 +76,18 @@ def _card(settings: Settings, made: Exported, background: Asset | None, notes: s
     # The weights' own digest: two trainings of the same recipe are two networks.
     digest = hashlib.sha256(made.tflite).hexdigest()[:12]
     return ModelCard(
-        name=NAME,
-        title=f"pebble, {settings.embedding} numbers from {size} pixels, int8, made here",
-        licence="Apache-2.0",
+        name=settings.name,
+        title=f"{settings.name}, {settings.embedding} numbers from {size} pixels, int8",
+        licence=settings.licence,
         homepage=None,
-        network=f"pebble {digest}",
+        network=f"{settings.name} {digest}",
         input=InputSpec(size, size, "RGB", middle, middle, "center"),
         layer="global average pool",
         dim=settings.embedding,
         nonnegative=True,
         files=tuple(
             ModelFile(
-                name=f"{NAME}.{suffix}",
+                name=f"{settings.name}.{suffix}",
                 bytes=len(model),
                 sha256=hashlib.sha256(model).hexdigest(),
                 source=None,

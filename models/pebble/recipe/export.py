@@ -37,7 +37,7 @@ class Exported:
 
 
 def export(settings: Settings, pictures: Pictures, run: Path) -> Exported:
-    """Fold, quantise and write `pebble.{onnx,tflite}` and `pebble.float.onnx` into `run`/export.
+    """Fold, quantise and write both files, and a float ONNX beside them, into `run`/export.
 
     Raises `RecipeError` where nothing is trained yet or a file grew too large.
     """
@@ -53,9 +53,9 @@ def export(settings: Settings, pictures: Pictures, run: Path) -> Exported:
             raise RecipeError(f"A file has {len(model)} bytes; make the network smaller.")
     agreement = _agreement(*made, calibration(settings, pictures, 2)[:200])
     folder = run / "export"
-    files = ("pebble.onnx", made[0]), ("pebble.tflite", made[1])
-    for name, model in (*files, ("pebble.float.onnx", float_model(steps, size))):
-        write_bytes(folder / name, model)
+    models = (*made, float_model(steps, size))
+    for suffix, model in zip(("onnx", "tflite", "float.onnx"), models, strict=True):
+        write_bytes(folder / f"{settings.name}.{suffix}", model)
     log.info("embedding scale %.5f", float(pooled(quantised).scale))
     return Exported(steps, quantised, *made, macs(steps, size), agreement)
 

@@ -8,16 +8,16 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-from card import NAME, write_card
-from data import Pictures, held_out, square
+from card import write_card
+from data import Pictures, held_out, list_pictures
 from export import Exported, calibration, export, folded, read_checkpoint
 from files import write_bytes, write_json
-from judge import coral, features, read_judge, shots
+from judge import as_on_a_device, coral, features, read_judge, shots
 from numpy.typing import NDArray
 from onnx_file import Float
 from quantise import quantise
 from sessions import Onnx, TfLite, milliseconds
-from settings import RecipeError, Settings
+from settings import Settings
 from shots import episodes, feature
 from tflite_file import tflite_model
 from training import HELD_OUT
@@ -31,14 +31,9 @@ HEADS = ("auto", "ridge", "lda", "proto", "knn")
 RIVAL = "tf2_mobilenet_v2_1.0_224_ptq"
 ABOUT = """\
 What: a residual network of dense 3x3 convolutions, grown by the recipe in models/pebble/recipe by
-imitating two teachers on pictures of Tiny-ImageNet; embeddings for telling things apart on devices.
-Limits: trained on {pictures} pictures of {stored} pixels in {classes} classes of ImageNet. Fine
-detail, text, faces and medical or aerial pictures are outside of what it has seen. Not for
-decisions about people. On things of ImageNet's classes its results are transfer, not novelty.
-Data: Tiny-ImageNet (Stanford CS231n), pictures of ImageNet, whose terms allow research use of the
-pictures; no picture is in the weights' files or in this project.
-Teachers: {teachers}, of google-coral/test_data, Apache-2.0.
-"""
+imitating its teachers ({teachers}) on {pictures} pictures of {stored} pixels in
+{classes} classes; embeddings for telling things apart on devices.
+{about}"""
 log = logging.getLogger("pebble.finish")
 
 
@@ -50,29 +45,31 @@ def finish(step: str, settings: Settings, pictures: Pictures, run: Path, out: Pa
             pictures=len(pictures.pixels),
             stored=settings.stored_size,
             classes=len(pictures.names),
-            teachers=" and ".join(settings.teachers),
+            teachers=", ".join(find_card(teacher).name for teacher in settings.teachers),
+            about=settings.about,
         )
         write_card(settings, made, out, notes)
     elif step == "judge":
-        figures = measure(settings, pictures, made, run, out)
+        if settings.judge is None:
+            log.warning("nothing is measured: no labelled pictures are given with --judge")
+            return
+        figures = measure(settings, pictures, made, run, out, settings.judge)
         write_json(run / "figures.json", figures)
         table = as_table(figures)
         write_bytes(out / "figures.md", table.encode())
-        card = read_card(out / f"{NAME}.yaml")
+        card = read_card(out / f"{settings.name}.yaml")
         notes = (card.notes or "").split("\nFigures")[0].rstrip("\n") + "\n\nFigures\n" + table
         text = dump_card(replace(card, notes=notes))
-        write_bytes(out / f"{NAME}.yaml", text.encode())
+        write_bytes(out / f"{settings.name}.yaml", text.encode())
 
 
 def measure(
-    settings: Settings, pictures: Pictures, made: Exported, run: Path, out: Path
+    settings: Settings, pictures: Pictures, made: Exported, run: Path, out: Path, judge: Path
 ) -> dict[str, dict[str, str]]:
     """All figures: a table's rows, each a mapping of column to text."""
-    if settings.judge is None or not settings.judge.is_dir():
-        raise RecipeError("There are no pictures to judge with; give a folder with --judge.")
     size = settings.input_size
-    shown = read_judge(settings.judge, size)
-    background = Background.from_bytes((out / f"{NAME}.background.npz").read_bytes())
+    shown = read_judge(judge, size)
+    background = Background.from_bytes((out / f"{settings.name}.background.npz").read_bytes())
     exact = Float(made.steps, size)
     forms: dict[str, Callable[[NDArray[np.uint8]], NDArray[np.generic]]] = {
         "float": lambda picture: fixed_point(exact.all(picture)["embedding"]),
@@ -107,12 +104,12 @@ def measure(
 
 def _cost(settings: Settings, made: Exported, rival: TfLite) -> dict[str, str]:
     """Time of one picture in LiteRT, one thread, beside the rival in the same run."""
-    ours, theirs = "pebble, LiteRT, ms", "MobileNet V2, LiteRT, ms"
+    ours, theirs = f"{settings.name}, LiteRT, ms", "MobileNet V2, LiteRT, ms"
     times = milliseconds({ours: (TfLite(made.tflite), settings.input_size), theirs: (rival, 224)})
     return {
         **{name: f"{value:.2f}" for name, value in times.items()},
         "ratio": f"{times[ours] / times[theirs]:.2f}",
-        "pebble, million multiply-accumulates": f"{made.macs / 1e6:.0f}",
+        f"{settings.name}, million multiply-accumulates": f"{made.macs / 1e6:.0f}",
         "MobileNet V2, million multiply-accumulates": "301",
     }
 
@@ -132,7 +129,7 @@ def _episodes(settings: Settings, pictures: Pictures, run: Path, rival: TfLite) 
     quantised = quantise(steps, calibration(settings, pictures, 1), size)
     found = {}
     for name, network, side in (
-        ("pebble before it saw them", TfLite(tflite_model(quantised)), size),
+        (f"{settings.name} before it saw them", TfLite(tflite_model(quantised)), size),
         ("MobileNet V2", rival, 224),
     ):
         shown = _of_classes(val, names, side)
@@ -147,13 +144,11 @@ def _episodes(settings: Settings, pictures: Pictures, run: Path, rival: TfLite) 
 def _of_classes(
     folder: Path, names: list[str], size: int
 ) -> tuple[list[NDArray[np.uint8]], NDArray[np.int64]]:
-    from data import list_pictures, read_rgb
-
     pixels, labels = [], []
     for label, path in list_pictures(folder):
-        image = read_rgb(path) if label in names else None
-        if image is not None:
-            pixels.append(square(image, size))
+        shown = as_on_a_device(path, size) if label in names else None
+        if shown is not None:
+            pixels.append(shown)
             labels.append(names.index(label))
     return pixels, np.array(labels, np.int64)
 

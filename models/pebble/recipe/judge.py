@@ -12,12 +12,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from data import list_pictures, read_rgb, square
+from data import list_pictures
 from numpy.typing import NDArray
 from settings import RecipeError
 
+from edgeinc.errors import ImageError
 from edgeinc.features import Background, Examples, to_features
 from edgeinc.heads import fit
+from edgeinc.images import read_image
+from edgeinc.images.prepare import crop, shrink
 
 LEAST = 10
 Embed = Callable[[NDArray[np.uint8]], NDArray[np.generic]]
@@ -58,11 +61,20 @@ def read_judge(folder: Path, size: int) -> Pictures:
         )
     pixels, labels = [], []
     for label, path in pairs:
-        image = read_rgb(path) if label in names else None
-        if image is not None:
-            pixels.append(square(image, size))
+        shown = as_on_a_device(path, size) if label in names else None
+        if shown is not None:
+            pixels.append(shown)
             labels.append(names.index(label))
     return Pictures(np.stack(pixels), np.array(labels, np.int64))
+
+
+def as_on_a_device(path: Path, size: int) -> NDArray[np.uint8] | None:
+    """The centre of a picture as the SDK shows it to a network, RGB; None for no picture."""
+    try:
+        image = read_image(path, least=size)
+    except ImageError:
+        return None
+    return np.ascontiguousarray(shrink(crop(image, size, size), size, size)[:, :, ::-1])
 
 
 def features(embed: Embed, pictures: Pictures) -> NDArray[np.int16]:

@@ -39,6 +39,9 @@ class Settings:
     teachers: tuple[str, ...]
     stages: tuple[Stage, ...]
     judge: Path | None = None
+    name: str = "backbone"
+    licence: str = "unknown"
+    about: str = ""
     seed: int = 1
     stored_size: int = 64
     grid: int = 4
