@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from functools import lru_cache
 from typing import NamedTuple, Protocol, TypeAlias
 
 import numpy as np
@@ -168,13 +169,22 @@ def is_text(value: object, most: int) -> bool:
     """True for text of at most so many characters that a store can keep."""
     if not isinstance(value, str) or len(value) > most:
         return False
-    # A lone surrogate is no text, and SQLite refuses it.
-    return not any("\ud800" <= character <= "\udfff" for character in value)
+    try:
+        # A lone surrogate is no text, and SQLite refuses it.
+        value.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _is_label(value: object) -> bool:
+    return isinstance(value, str) and _is_clean(value)
+
+
+@lru_cache(maxsize=1024)
+def _is_clean(label: str) -> bool:
     try:
-        return isinstance(value, str) and clean_label(value) == value
+        return clean_label(label) == label
     except LabelError:
         return False
 
