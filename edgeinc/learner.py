@@ -8,14 +8,16 @@ and until then a class that the fitted head has not seen is recognised by its me
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from edgeinc.between import Moved, in_between, ranking
 from edgeinc.decision import Ranking, softmax
-from edgeinc.errors import InputError
+from edgeinc.errors import InputError, NotFoundError, StoreError
 from edgeinc.features import Background, Examples, Snapshot
 from edgeinc.heads import NAMES, ClassSimilarity, Knn, Scorer, class_similarity, fit
 
@@ -25,8 +27,11 @@ if TYPE_CHECKING:
 __all__ = ["Fitted", "Group", "Learner"]
 
 Features = NDArray[np.int16]
-Group = tuple[str, Features, Sequence[str]]
-"""Label, (n, d) features, and the n keys of the examples."""
+Group = tuple[str, Features, Sequence[bytes]]
+"""Label, (n, d) features, and the n marks of the examples."""
+
+RETRY = 1.0
+"""Seconds after which a fit that could not read the store is tried again."""
 
 
 class Fitted(NamedTuple):
@@ -55,6 +60,7 @@ class Learner:
     ) -> None:
         if head not in NAMES:
             raise InputError(f"There is no head {head!r}; choose one of {', '.join(NAMES)}.")
+        self.dim = dim
         self._head = head
         self._background = background
         self._lock = threading.Lock()
@@ -64,18 +70,20 @@ class Learner:
         self._examples = Examples(dim)
         self._version = 0
         self._fitted: Fitted | None = None
-        self._means: tuple[int, ClassSimilarity] | None = None
+        # Classes that came, changed or went since a fit was asked for; None before.
+        self._moved: dict[str, Moved] | None = None
+        self._looking = threading.Lock()
         self._look_up: tuple[int, Knn] | None = None
         self._worker: ThreadPoolExecutor | None = None
         self._refit: Future[None] | None = None
+        self._failed = 0.0
 
-    def replace(self, groups: Iterable[Group]) -> None:
-        """Starts afresh from (label, features, keys) groups."""
-        examples = Examples(self._examples.dim)
-        for label, features, keys in groups:
-            examples.add(label, features, keys)
+    def replace(self, examples: Examples) -> None:
+        """Starts afresh from examples, which belong to the learner from now on."""
         with self._lock:
-            self._examples = examples
+            former, self._examples = self._examples, examples
+            self._version += 1
+            self._note(former.differences(examples))
             self._changed()
 
     def update(
@@ -83,12 +91,21 @@ class Learner:
         added: Iterable[Group],
         removed: Iterable[Group],
     ) -> None:
-        """Follows a committed change: groups that came and groups that went."""
+        """Follows a committed change: groups that came and groups that went.
+
+        Raises:
+            NotFoundError: What went is not there; the learner is to be started afresh.
+        """
         with self._lock:
-            for label, features, keys in removed:
-                self._examples.remove(label, features, keys)
-            for label, features, keys in added:
-                self._examples.add(label, features, keys)
+            self._version += 1
+            labels: set[str] = set()
+            for label, features, marks in removed:
+                self._examples.remove(label, features, marks)
+                labels.add(label)
+            for label, features, marks in added:
+                self._examples.add(label, features, marks)
+                labels.add(label)
+            self._note(labels)
             self._changed()
 
     def rank(self, features: Features) -> Ranking:
@@ -99,15 +116,17 @@ class Learner:
         """
         fitted = self._fitted or self.fitted()
         if fitted.version != self._version:
-            refit = self._refit
-            if refit is not None and refit.done():
-                # Nothing that went wrong in the background is passed over.
-                refit.result()
-            means = self._current_means()
-            if means.proto.labels != fitted.scorer.labels:
-                return _in_between(fitted, means, features)
-        probabilities = _probabilities(fitted.scorer, features)
-        return _ranking(fitted.scorer.labels, probabilities, fitted.similarity, features)
+            self._look_after()
+            with self._lock:
+                moved = dict(self._moved or {})
+            known = fitted.similarity.proto.column
+            if any((m.direction is None) == (label in known) for label, m in moved.items()):
+                return in_between(fitted.scorer, fitted.similarity, moved, features)
+        labels = fitted.scorer.labels
+        if not labels:
+            return ranking(labels, np.zeros(0, np.float32), fitted.similarity, features)
+        probabilities = softmax(fitted.scorer.scores(features)[0], fitted.scorer.temperature)
+        return ranking(labels, probabilities, fitted.similarity, features)
 
     def nearest(self, features: Features, k: int) -> list[tuple[str, float]]:
         """The k nearest examples of one picture.
@@ -119,10 +138,12 @@ class Learner:
         Returns:
             (key, cosine) pairs, best first.
         """
-        with self._lock:
+        with self._looking:
             if self._look_up is None or self._look_up[0] != self._version:
-                snapshot = self._examples.snapshot()
-                self._look_up = (self._version, Knn(snapshot))
+                with self._lock:
+                    version, snapshot = self._version, self._examples.snapshot()
+                self._look_up = None
+                self._look_up = (version, Knn(snapshot))
             knn = self._look_up[1]
         return knn.nearest(features, k)
 
@@ -130,10 +151,15 @@ class Learner:
         """The head fitted to the present examples, with the snapshot that it was fitted to."""
         return self._catch_up()
 
+    def snapshot(self) -> Snapshot:
+        """The present examples."""
+        with self._lock:
+            return self._examples.snapshot()
+
     def counts(self) -> dict[str, int]:
         """Examples of each class, by label."""
         with self._lock:
-            return {label: self._examples.count(label) for label in self._examples.labels}
+            return self._examples.counts()
 
     def flush(self) -> None:
         """Waits until the head has caught up; raises what the background fit raised."""
@@ -146,13 +172,37 @@ class Learner:
         if self._worker is not None:
             self._worker.shutdown(wait=True)
 
+    def _note(self, labels: Iterable[str]) -> None:
+        """Notes where the means of these classes lie now; the lock is held."""
+        if self._moved is None:
+            return
+        for label in labels:
+            count = self._examples.count(label)
+            self._moved[label] = Moved.to(
+                self._version, count, self._examples.sum_of(label), self._background
+            )
+
     def _changed(self) -> None:
-        """Notes a change; the lock is held."""
-        self._version += 1
+        """Sees to a fit of the present version; the lock is held."""
         # Before the first ranking nobody has asked for a head: an enrolment in a process of
         # its own does not pay for one.
         if self._fitted is not None and (self._refit is None or self._refit.done()):
             self._refit = self._background_worker().submit(self._work)
+
+    def _look_after(self) -> None:
+        """Passes over nothing that went wrong in the background, but for the store's faults.
+
+        Without the store's rows the head cannot be fitted: the former one goes on, and it is
+        tried again later.
+        """
+        refit = self._refit
+        if refit is None or not refit.done():
+            return
+        if not isinstance(refit.exception(), (StoreError, NotFoundError)):
+            refit.result()
+        elif time.monotonic() - self._failed > RETRY:
+            with self._lock:
+                self._changed()
 
     def _background_worker(self) -> ThreadPoolExecutor:
         """The one thread that refits; begun when there is something for it to do."""
@@ -165,7 +215,11 @@ class Learner:
     def _work(self) -> None:
         """Catches up, and ends only when no change has come since; for the worker's thread."""
         while True:
-            fitted = self._catch_up()
+            try:
+                fitted = self._catch_up()
+            except (StoreError, NotFoundError):
+                self._failed = time.monotonic()
+                raise
             with self._lock:
                 if fitted.version == self._version:
                     self._refit = None
@@ -179,62 +233,16 @@ class Learner:
                 if fitted is not None and fitted.version == version:
                     return fitted
                 snapshot = self._examples.snapshot()
+                self._moved = self._moved or {}
             scorer = fit(self._head, snapshot, self._background)
             similarity = class_similarity(snapshot, self._background)
-            # Both are worked out when first asked for: here rather than at a prediction.
-            _ = scorer.temperature, similarity.thresholds
-            fitted = self._fitted = Fitted(version, snapshot, scorer, similarity)
+            # All are worked out when first asked for: here rather than at a prediction.
+            _ = scorer.temperature, similarity.thresholds, similarity.proto.usual
+            scorer.release()
+            snapshot.release()
+            fitted = Fitted(version, snapshot, scorer, similarity)
+            with self._lock:
+                self._fitted = fitted
+                left = {label: m for label, m in self._moved.items() if m.version > version}
+                self._moved = left
             return fitted
-
-    def _current_means(self) -> ClassSimilarity:
-        with self._lock:
-            if self._means is None or self._means[0] != self._version:
-                snapshot = self._examples.snapshot()
-                self._means = (self._version, class_similarity(snapshot, self._background))
-            return self._means[1]
-
-
-def _probabilities(scorer: Scorer, features: Features) -> NDArray[np.float32]:
-    if not scorer.labels:
-        return np.zeros(0, np.float32)
-    return softmax(scorer.scores(features)[0], scorer.temperature)
-
-
-def _ranking(
-    labels: tuple[str, ...],
-    probabilities: NDArray[np.float32],
-    similarity: ClassSimilarity,
-    features: Features,
-) -> Ranking:
-    """Adds to the probabilities whether the most probable class is close enough to count.
-
-    `similarity` holds each of the labels, and maybe others.
-    """
-    if not labels:
-        return Ranking((), probabilities, 0.0, 0.0)
-    best = labels[int(probabilities.argmax())]
-    proto = similarity.proto
-    return Ranking(
-        labels,
-        probabilities,
-        proto.similarity(features, best),
-        float(similarity.thresholds[proto.column[best]]),
-    )
-
-
-def _in_between(fitted: Fitted, means: ClassSimilarity, features: Features) -> Ranking:
-    """Ranks while classes have come or gone since the head was fitted.
-
-    A class that the head has not seen wins where its mean is the nearest of all; otherwise
-    the head decides among its classes that are still there.
-    """
-    proto = means.proto
-    known = fitted.scorer.labels
-    by_mean = _probabilities(proto, features)
-    still = [i for i, label in enumerate(known) if label in proto.column]
-    if not still or proto.labels[int(by_mean.argmax())] not in fitted.similarity.proto.column:
-        return _ranking(proto.labels, by_mean, means, features)
-    # Of the scores, not of the probabilities: those of the classes that are left may all be 0.
-    scores = fitted.scorer.scores(features)[0][still]
-    probabilities = softmax(scores, fitted.scorer.temperature)
-    return _ranking(tuple(known[i] for i in still), probabilities, means, features)

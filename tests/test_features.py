@@ -6,7 +6,6 @@ import copy
 import hashlib
 import math
 import pickle
-from collections.abc import Sequence
 
 import numpy as np
 import pytest
@@ -16,7 +15,7 @@ from numpy.typing import NDArray
 
 from edgeinc.errors import CardError, InputError, LabelNotFoundError, SampleNotFoundError
 from edgeinc.features import UNIT, Background, Examples, Snapshot, to_features
-from edgeinc.features import snapshot as snapshot_room
+from edgeinc.features import gram as gram_room
 
 DIM = 6
 GOLDEN = "a0a2782ea1539d59d878da4ef94a168215ad46c30b0940b10fe39935f1a60107"
@@ -24,6 +23,8 @@ GOLDEN = "a0a2782ea1539d59d878da4ef94a168215ad46c30b0940b10fe39935f1a60107"
 ROWS = to_features(
     np.random.default_rng(5).integers(0, 256, (8, DIM)).astype(np.uint8), nonnegative=True
 )
+from tests.marks import key, marks
+
 LABELS = ("bolt", "nut", "Ösen", "")
 
 
@@ -126,26 +127,28 @@ def test_any_history_equals_a_fresh_start(history: list[tuple[str, str, list[int
     for step, (what, label, picks) in enumerate(history):
         if what == "add":
             names = [f"{step}-{i}" for i in range(len(picks))]
-            examples.add(label, ROWS[picks], names)
+            examples.add(label, ROWS[picks], marks(ROWS[picks], names))
             model += [(label, pick, name) for pick, name in zip(picks, names, strict=True)]
         elif what == "remove":
             mine = [entry for entry in model if entry[0] == label][: len(picks)]
             if mine:
-                examples.remove(label, ROWS[[e[1] for e in mine]], [e[2] for e in mine])
+                rows = ROWS[[e[1] for e in mine]]
+                examples.remove(label, rows, marks(rows, [e[2] for e in mine]))
                 model = [entry for entry in model if entry not in mine]
         elif what == "merge":
             second = Examples(DIM)
-            second.add(label, ROWS[picks], [f"m{step}-{i}" for i in range(len(picks))])
+            names = [f"m{step}-{i}" for i in range(len(picks))]
+            second.add(label, ROWS[picks], marks(ROWS[picks], names))
             examples.merge(second)
-            model += [(label, pick, f"m{step}-{i}") for i, pick in enumerate(picks)]
+            model += [(label, pick, name) for pick, name in zip(picks, names, strict=True)]
         else:
             # Once a Gram has been asked for, it follows by what changed since.
-            rows = examples.snapshot()
-            wide = rows.rows.astype(np.int64)
-            assert np.array_equal(rows.gram, wide.T @ wide)
+            snapshot = examples.snapshot()
+            wide = snapshot.rows.astype(np.int64)
+            assert np.array_equal(snapshot.gram, wide.T @ wide)
     fresh = Examples(DIM)
     for label, pick, name in reversed(model):
-        fresh.add(label, ROWS[pick : pick + 1], [name])
+        fresh.add(label, ROWS[pick : pick + 1], marks(ROWS[pick : pick + 1], [name]))
     assert same(examples.snapshot(), fresh.snapshot())
     assert examples.labels == tuple(sorted({entry[0] for entry in model}))
     assert examples.total == len(model)
@@ -154,14 +157,15 @@ def test_any_history_equals_a_fresh_start(history: list[tuple[str, str, list[int
 def test_snapshot_is_in_canonical_order() -> None:
     examples = Examples(DIM)
     for label in ("b", "a", "B", "ä"):
-        examples.add(label, ROWS[[3, 1, 2]], ["x", "y", "z"])
+        examples.add(label, ROWS[[3, 1, 2]], marks(ROWS[[3, 1, 2]], ["x", "y", "z"]))
     snapshot = examples.snapshot()
     assert snapshot.labels == ("B", "a", "b", "ä")
     assert snapshot.y.tolist() == [0] * 3 + [1] * 3 + [2] * 3 + [3] * 3
     contents = [row.tobytes() for row in snapshot.rows[:3]]
-    assert contents == sorted(contents)
+    digests = [hashlib.blake2b(row, digest_size=16).digest() for row in contents]
+    assert digests == sorted(digests)
     key_of = dict(zip(contents, snapshot.keys[:3], strict=True))
-    assert key_of[ROWS[3].tobytes()] == "x"
+    assert key_of[ROWS[3].tobytes()] == key("x")
 
 
 def test_snapshot_does_not_move() -> None:
@@ -185,13 +189,13 @@ def test_snapshot_does_not_move() -> None:
 def test_gram_follows_by_what_changed(monkeypatch: pytest.MonkeyPatch) -> None:
     """A Gram computed late, from an old snapshot, still saves going through all rows."""
     worked: list[int] = []
-    real = snapshot_room.accumulate
+    real = gram_room.accumulate
 
-    def counting(total: NDArray[np.float64], rows: Sequence[bytes], sign: int) -> None:
+    def counting(total: NDArray[np.float64], rows: NDArray[np.int16], sign: int) -> None:
         worked.append(len(rows))
         real(total, rows, sign)
 
-    monkeypatch.setattr(snapshot_room, "accumulate", counting)
+    monkeypatch.setattr(gram_room, "accumulate", counting)
     examples = Examples(DIM)
     examples.add("a", np.repeat(ROWS, 5, axis=0))
     early = examples.snapshot()
@@ -210,19 +214,19 @@ def test_gram_follows_by_what_changed(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_removal_takes_the_row_with_the_key() -> None:
     examples = Examples(DIM)
-    examples.add("a", ROWS[[0, 0, 0]], ["p", "q", "r"])
-    examples.remove("a", ROWS[:1], ["q"])
-    assert examples.snapshot().keys == ("p", "r")
+    examples.add("a", ROWS[[0, 0, 0]], marks(ROWS[[0, 0, 0]], ["p", "q", "r"]))
+    examples.remove("a", ROWS[:1], marks(ROWS[:1], ["q"]))
+    assert examples.snapshot().keys == (key("p"), key("r"))
 
 
 def test_failed_removal_changes_nothing() -> None:
     examples = Examples(DIM)
-    examples.add("a", ROWS[:2], ["p", "q"])
+    examples.add("a", ROWS[:2], marks(ROWS[:2], ["p", "q"]))
     before = examples.snapshot()
     with pytest.raises(SampleNotFoundError, match="not among"):
         examples.remove("a", ROWS[[0, 5]])
     with pytest.raises(SampleNotFoundError, match="not among"):
-        examples.remove("a", ROWS[:1], ["q"])
+        examples.remove("a", ROWS[:1], marks(ROWS[:1], ["q"]))
     with pytest.raises(SampleNotFoundError, match="not among"):
         examples.remove("a", ROWS[[0, 0]])
     with pytest.raises(LabelNotFoundError, match="'b'"):
@@ -243,18 +247,19 @@ def test_last_example_takes_its_class_along() -> None:
 
 
 @pytest.mark.parametrize(
-    ("rows", "keys"),
+    ("rows", "names"),
     [
         (ROWS[0], None),
         (ROWS[:, :3], None),
         (ROWS.astype(np.int32), None),
-        (ROWS[:2], ["only one"]),
+        (ROWS[:2], [bytes(32)]),
+        (ROWS[:1], [b"short"]),
     ],
-    ids=["flat", "short", "wide", "keys"],
+    ids=["flat", "short", "wide", "few marks", "short mark"],
 )
-def test_what_is_no_feature_is_refused(rows: NDArray[np.int16], keys: list[str] | None) -> None:
+def test_what_is_no_feature_is_refused(rows: NDArray[np.int16], names: list[bytes] | None) -> None:
     with pytest.raises(InputError):
-        Examples(DIM).add("a", rows, keys)
+        Examples(DIM).add("a", rows, names)
 
 
 def test_other_lengths_do_not_merge() -> None:

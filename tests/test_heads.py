@@ -19,6 +19,7 @@ from edgeinc.heads.base import Base, evidence_rows
 from edgeinc.heads.ridge import Cubic
 from edgeinc.heads.scatter import Dual, Primal
 from edgeinc.heads.space import Space, inverse
+from tests.marks import key, marks
 
 Features = NDArray[np.int16]
 WIDE, NARROW = 40, 9
@@ -42,7 +43,7 @@ def pictures(seed: int, counts: Sequence[int], dim: int) -> list[Features]:
 def snapshot_of(groups: Sequence[Features], dim: int) -> Snapshot:
     examples = Examples(dim)
     for c, rows in enumerate(groups):
-        examples.add(f"class {c}", rows, [f"{c}-{i}" for i in range(len(rows))])
+        examples.add(f"class {c}", rows, marks(rows, [f"{c}-{i}" for i in range(len(rows))]))
     return examples.snapshot()
 
 
@@ -318,7 +319,7 @@ def test_nearest_examples() -> None:
     order = np.argsort(-cosines, kind="stable")
     for k in (1, 5, 16, 99):
         found = knn.nearest(query, k)
-        assert [key for key, _ in found] == [snapshot.keys[i] for i in order[:k]]
+        assert [name for name, _ in found] == [snapshot.keys[i] for i in order[:k]]
         assert np.allclose([s for _, s in found], cosines[order[:k]], atol=1e-5)
     assert knn.nearest(query, 0) == []
     assert Knn(Examples(WIDE).snapshot()).nearest(query, 3) == []
@@ -327,10 +328,10 @@ def test_nearest_examples() -> None:
 def test_equally_near_examples_come_in_canonical_order() -> None:
     row = pictures(0, (1,), WIDE)[0]
     examples = Examples(WIDE)
-    examples.add("b", np.repeat(row, 3, axis=0), ["b2", "b1", "b3"])
-    examples.add("a", row, ["a1"])
+    examples.add("b", np.repeat(row, 3, axis=0), marks(np.repeat(row, 3, 0), ["b2", "b1", "b3"]))
+    examples.add("a", row, marks(row, ["a1"]))
     found = Knn(examples.snapshot()).nearest(row, 3)
-    assert [key for key, _ in found] == ["a1", "b1", "b2"]
+    assert [found_key for found_key, _ in found] == [key(name) for name in ("a1", "b1", "b2")]
     assert all(1 - 1e-4 < similarity <= 1 for _, similarity in found)
 
 

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
 from edgeinc.errors import InputError
-from edgeinc.features import to_features
-from edgeinc.learner import Learner
+from edgeinc.features import Examples, to_features
+from edgeinc.learner import Group, Learner
+from tests.marks import key, marks
 
 DIM = 48
 CENTRES = np.random.default_rng(7).integers(0, 256, (8, DIM))
@@ -23,12 +24,16 @@ def rows(c: int, n: int, seed: int = 0) -> NDArray[np.int16]:
     return to_features(noisy, nonnegative=True)
 
 
-def keys(c: int, n: int) -> list[str]:
-    return [f"{c}-{i}" for i in range(n)]
+def group(c: int, n: int, seed: int = 0) -> Group:
+    features = rows(c, n, seed)
+    return f"class {c}", features, marks(features, [f"{c}-{i}" for i in range(n)])
 
 
-def group(c: int, n: int, seed: int = 0) -> tuple[str, NDArray[np.int16], list[str]]:
-    return f"class {c}", rows(c, n, seed), keys(c, n)
+def examples(groups: Iterable[Group]) -> Examples:
+    made = Examples(DIM)
+    for label, features, names in groups:
+        made.add(label, features, names)
+    return made
 
 
 @pytest.fixture(params=["auto", "proto", "ridge", "lda", "knn"])
@@ -51,7 +56,7 @@ def test_nothing_learned_ranks_nothing(learner: Learner) -> None:
 
 
 def test_a_new_class_is_known_at_the_next_ranking_even_before_the_refit(learner: Learner) -> None:
-    learner.replace([group(c, 5) for c in range(3)])
+    learner.replace(examples([group(c, 5) for c in range(3)]))
     assert [answer(learner, c) for c in range(3)] == ["class 0", "class 1", "class 2"]
     # The background fit is held back, so that it is the class's mean that answers.
     held = threading.Event()
@@ -71,14 +76,14 @@ def test_a_new_class_is_known_at_the_next_ranking_even_before_the_refit(learner:
 
 
 def test_after_any_history_it_ranks_as_a_fresh_one(learner: Learner) -> None:
-    learner.replace([group(c, 4) for c in range(5)])
+    learner.replace(examples([group(c, 4) for c in range(5)]))
     learner.rank(rows(0, 1))
     learner.update([group(5, 3)], [group(1, 4)])
     learner.update([group(1, 4)], [])
     learner.update([], [group(4, 4)])
     learner.flush()
     fresh = Learner(DIM, head=learner._head)
-    fresh.replace([group(c, n) for c, n in ((5, 3), (3, 4), (2, 4), (1, 4), (0, 4))])
+    fresh.replace(examples([group(c, n) for c, n in ((5, 3), (3, 4), (2, 4), (1, 4), (0, 4))]))
     for c in range(6):
         ours, theirs = learner.rank(rows(c, 1, seed=5)), fresh.rank(rows(c, 1, seed=5))
         assert ours.labels == theirs.labels
@@ -88,18 +93,18 @@ def test_after_any_history_it_ranks_as_a_fresh_one(learner: Learner) -> None:
 
 
 def test_nearest_gives_keys_and_cosines(learner: Learner) -> None:
-    learner.replace([group(c, 5) for c in range(3)])
+    learner.replace(examples([group(c, 5) for c in range(3)]))
     found = learner.nearest(rows(2, 5)[3:4], 4)
-    assert found[0][0] == "2-3"
+    assert found[0][0] == key("2-3")
     assert found[0][1] == pytest.approx(1, abs=1e-3)
-    assert [key[0] for key, _ in found] == ["2"] * 4
+    assert {name for name, _ in found} <= {key(f"2-{i}") for i in range(5)}
     assert [c for _, c in found] == sorted((c for _, c in found), reverse=True)
     assert len(learner.nearest(rows(0, 1), 100)) == 15
 
 
 def test_no_head_is_fitted_before_somebody_asks() -> None:
     learner = Learner(DIM)
-    learner.replace([group(0, 5)])
+    learner.replace(examples([group(0, 5)]))
     learner.update([group(1, 5)], [])
     assert learner._fitted is None
     learner.close()
@@ -107,7 +112,7 @@ def test_no_head_is_fitted_before_somebody_asks() -> None:
 
 def test_ranking_and_learning_from_several_threads() -> None:
     learner = Learner(DIM, head="ridge")
-    learner.replace([group(0, 5), group(1, 5)])
+    learner.replace(examples([group(0, 5), group(1, 5)]))
     wrong: list[str] = []
     stop = threading.Event()
 
@@ -137,7 +142,7 @@ def test_an_unknown_head_is_refused() -> None:
 
 def test_a_late_fit_does_not_undo_a_newer_one() -> None:
     learner = Learner(DIM, head="ridge")
-    learner.replace([group(c, 20) for c in range(3)])
+    learner.replace(examples([group(c, 20) for c in range(3)]))
     learner.rank(rows(0, 1))
     for c in range(3, 8):
         learner.update([group(c, 20)], [])
@@ -161,14 +166,16 @@ def test_no_nan_when_the_winning_class_goes(head: str) -> None:
         )
         for c in range(3)
     }
-    learner.replace([(label, x, [f"{label}-{i}" for i in range(60)]) for label, x in data.items()])
+    learner.replace(
+        examples([(label, x, marks(x, [str(i) for i in range(60)])) for label, x in data.items()])
+    )
     query = data["class 0"][:1]
     learner.rank(query)
     held = threading.Event()
     learner._background_worker().submit(held.wait)
     try:
         gone = data["class 0"]
-        learner.update([], [("class 0", gone, [f"class 0-{i}" for i in range(60)])])
+        learner.update([], [("class 0", gone, marks(gone, [str(i) for i in range(60)]))])
         ranking = learner.rank(query)
         assert ranking.labels == ("class 1", "class 2")
         assert np.isfinite(ranking.probabilities).all()

@@ -17,7 +17,7 @@ from edgeinc.engine.memory import ASK_EVERY, Memory
 from edgeinc.errors import NotFoundError, StoreBusyError
 from edgeinc.features import Snapshot
 from edgeinc.learner import Learner
-from edgeinc.store import Change, Rows, Store
+from edgeinc.store import Change, Delta, Position, Store
 from edgeinc.types import SampleInfo
 from tests.stores import DIM, WEIGHTS, contents, enroll, integers, open_store, shot
 
@@ -25,13 +25,13 @@ Step = Callable[[], object]
 
 
 class Raced(Store):
-    """A store where something happens just before rows, or a sample, are read."""
+    """A store where something happens just before it is asked what changed, or for a sample."""
 
     before: dict[str, Step]
 
-    def rows(self, batch: int = 4096) -> Iterator[Rows]:
-        self._happens("rows")
-        return super().rows(batch)
+    def since(self, seq: Position, *, most: int, wait: float | None = None) -> Delta | None:
+        self._happens("since")
+        return super().since(seq, most=most, wait=wait)
 
     def sample(self, id: str) -> SampleInfo:
         self._happens("sample")
@@ -177,7 +177,7 @@ def test_a_busy_file_keeps_the_former_head_until_it_can_be_read(tmp_path: Path) 
         before = memory.fitted()
         enroll(other, "c", 5, 6)
         lock = alone(path)
-        store.before = {"rows": lock.__enter__}
+        store.before = {"since": lock.__enter__}
         assert memory.fitted() is before
         assert memory.rank(query(5)).labels == ("a", "b")
         with pytest.raises(StoreBusyError):

@@ -15,7 +15,7 @@ LEVELS = {
     0: ["errors", "types", "version"],
     1: ["cache", "cards", "features"],
     2: ["images", "runtimes", "heads", "store", "weights"],
-    3: ["backbone", "decision", "learner"],
+    3: ["backbone", "between", "decision", "learner"],
     4: ["engine"],
     5: [
         "bench",
@@ -35,6 +35,8 @@ LEVELS = {
 LEVEL_OF = {room: level for level, rooms in LEVELS.items() for room in rooms}
 # Rooms of one level know nothing of each other, unless a line here says why.
 NEIGHBOURS = {
+    ("learner", "between"),  # while a fit is under way
+    ("between", "decision"),
     ("learner", "decision"),  # a ranking is what the one hands to the other
     ("demo", "draw"),  # the demo's result is an annotated picture
     ("demo", "parts"),  # of parts that it draws

@@ -6,42 +6,57 @@ import contextlib
 import threading
 import time
 import warnings
-from collections.abc import Callable, Sequence
-from itertools import groupby
+from collections.abc import Callable
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from edgeinc.decision import Ranking
+from edgeinc.engine.follower import Follower
+from edgeinc.engine.source import Source
 from edgeinc.errors import (
-    NotFoundError,
     SampleNotFoundError,
-    StoreBusyError,
+    StoreError,
     StoreFormatError,
     StoreReadOnlyError,
     StoreVersionError,
     StoreWriteError,
 )
-from edgeinc.features import to_features
-from edgeinc.learner import Fitted, Group, Learner
-from edgeinc.store import Change, Row, Store
+from edgeinc.learner import Fitted, Learner
+from edgeinc.store import Change, Store
 from edgeinc.types import Match
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future, ThreadPoolExecutor
 
 __all__ = ["Memory"]
 
-# Seconds after which a prediction looks again for what other processes committed.
 ASK_EVERY = 0.1
+"""Seconds after which a prediction looks again for what other processes committed."""
+
+PATIENCE = 0.01
+"""Seconds that a prediction waits for them at most."""
+
+KEEP_EVERY = 2048
+"""Changes after which statistics are kept in the store. Up to as many examples, reading them all
+takes no longer than reading statistics."""
+
+KEEP_AT_CLOSE = 256
+"""The same when the store is closed."""
 
 # What may become of a file under a running engine; predictions go on from memory.
 FAULTS = (StoreFormatError, StoreReadOnlyError, StoreVersionError, StoreWriteError)
+
+_T = TypeVar("_T")
 
 
 class Memory:
     """Joins a store and a learner, so that the second always follows the first.
 
-    The store's committed rows are the only truth: the learner starts from them, follows
-    each change after its commit, and starts again when another process changed them.
-    Threads may share one.
+    The store's committed rows are the only truth: the learner starts from them, or from
+    statistics that fit them, follows each change after its commit, and follows the changes
+    of other processes. Threads may share one.
     """
 
     def __init__(self, store: Store, learner: Learner, *, nonnegative: bool) -> None:
@@ -54,60 +69,60 @@ class Memory:
         """
         self.store = store
         self._learner = learner
-        self._nonnegative = nonnegative
+        self._source = Source(store, nonnegative=nonnegative)
         # Two locks, so that no prediction waits for a commit, which may wait for the disk or
         # for another process: one for operations, one for what the learner is loaded from.
         self._writing = threading.RLock()
         self._loading = threading.Lock()
-        self._loads = 0
-        self._version: int | None = None
         self._asked = time.monotonic()
         self._told: str | None = None
-        with self._loading:
-            self._version = store.version()
-            self._load()
+        self._worker: ThreadPoolExecutor | None = None
+        self._following: Future[None] | None = None
+        self._follower = Follower(store, learner, self._source)
+        self._unkept = store.pending()
 
     def change(self, operation: Callable[[Store], Change]) -> Change:
         """Runs an operation that writes to the store; the learner follows its commit."""
         with self._writing:
-            self._refresh()
-            loads = self._loads
             change = operation(self.store)
             with self._loading:
                 try:
-                    if loads != self._loads or not self._follow(change):
-                        # The rows of another process came in between: read them all.
-                        self._version = None
-                        self._look()
+                    self._follower.own(change)
                 except FAULTS as exc:
                     # It is committed all the same, and followed as soon as the file is read.
-                    self._version = None
                     self._tell(str(exc))
+            self._unkept += len(change.added) + len(change.removed)
+            if self._unkept >= KEEP_EVERY:
+                self._unkept = 0
+                self._background().submit(self._keep, KEEP_EVERY)
             return change
 
     def rank(self, embeddings: NDArray[np.generic]) -> Ranking:
         """Ranks the classes for one picture; embeddings (1, d), the backbone's integers."""
-        features = to_features(embeddings, nonnegative=self._nonnegative)
+        features = self._source.features(embeddings)
         # Asking SQLite takes a tenth of a millisecond when the network has just emptied the
         # processor's caches, so a camera's loop does not ask for every picture; and it goes
         # on with what it has while another thread looks.
-        due = time.monotonic() - self._asked > ASK_EVERY
-        if due and self._loading.acquire(blocking=False):
+        if time.monotonic() - self._asked > ASK_EVERY and self._loading.acquire(blocking=False):
+            self._asked = time.monotonic()
             try:
-                self._look()
+                many = self._follower.glance()
                 self._told = None
             except FAULTS as exc:
+                many = False
                 self._tell(str(exc))
             finally:
                 self._loading.release()
-        return self._learner.rank(features)
+            if many:
+                self._follow_elsewhere()
+        return self._surely(lambda: self._learner.rank(features))
 
     def nearest(self, embeddings: NDArray[np.generic], k: int) -> list[Match]:
         """The k examples nearest to one picture; embeddings (1, d)."""
-        features = to_features(embeddings, nonnegative=self._nonnegative)
+        features = self._source.features(embeddings)
         self._refresh()
         matches = []
-        for key, similarity in self._learner.nearest(features, k):
+        for key, similarity in self._surely(lambda: self._learner.nearest(features, k)):
             # Another process may have forgotten one since.
             with contextlib.suppress(SampleNotFoundError):
                 sample = self.store.sample(key)
@@ -117,80 +132,80 @@ class Memory:
     def fitted(self) -> Fitted:
         """The head fitted to everything committed."""
         self._refresh()
-        return self._learner.fitted()
+        return self._surely(self._learner.fitted)
 
     def counts(self) -> dict[str, int]:
         """Examples of each enrolled class."""
-        # Not from the store, which would count every row again for each shot.
         return self._learner.counts()
 
     def flush(self) -> None:
         """Waits until the head has caught up."""
+        if self._following is not None:
+            self._following.result()
         self._learner.flush()
 
     def close(self) -> None:
-        """Closes both."""
+        """Closes both; before, statistics are kept in the store where many changes came since."""
+        if self._worker is not None:
+            self._worker.shutdown(wait=True)
         self._learner.close()
+        self._keep(KEEP_AT_CLOSE)
         self.store.close()
+
+    def _surely(self, ask: Callable[[], _T]) -> _T:
+        """Asks; where an example that is needed has been purged, follows the purge, asks again."""
+        for _ in range(2):
+            try:
+                return ask()
+            except SampleNotFoundError:
+                self._refresh()
+        return ask()
+
+    def _follow_elsewhere(self) -> None:
+        """Follows changes of others in the background, and waits for a moment."""
+        from concurrent.futures import wait
+
+        if self._following is None or self._following.done():
+            self._following = self._background().submit(self._refresh_or_tell)
+        wait([self._following], PATIENCE)
+
+    def _refresh_or_tell(self) -> None:
+        try:
+            self._refresh()
+        except FAULTS as exc:
+            self._tell(str(exc))
 
     def _refresh(self) -> None:
         """Looks for commits of others, after whoever is at it."""
         with self._loading:
-            self._look()
+            self._asked = time.monotonic()
+            self._follower.look()
 
-    def _look(self) -> None:
-        """Starts again from the rows where another connection committed; `_loading` is held.
-
-        While that connection keeps the file to itself the learner stays as it is, and the
-        next call tries again.
-        """
-        self._asked = time.monotonic()
-        version = self.store.version()
-        if version == self._version:
+    def _keep(self, changes: int) -> None:
+        """Keeps statistics in the store where so many changes came since it did."""
+        try:
+            if self.store.read_only or self.store.pending() < changes:
+                return
+            with self._loading:
+                (snapshot, seq), whole = self._follower.present(), self._follower.whole
+            if snapshot.total >= KEEP_EVERY:
+                statistics = self._source.statistics(snapshot, seq)
+                self.store.keep(statistics, self._source.form, whole=whole, wait=PATIENCE)
+                self._follower.whole = False
+        except (StoreError, SampleNotFoundError):
+            # Whoever opens the store reads more; it is tried again after as many changes.
             return
-        with contextlib.suppress(StoreBusyError):
-            self._load()
-            self._version = version
+
+    def _background(self) -> ThreadPoolExecutor:
+        """The thread that follows other processes and keeps statistics."""
+        if self._worker is None:
+            from concurrent.futures import ThreadPoolExecutor
+
+            self._worker = ThreadPoolExecutor(1, thread_name_prefix="edgeinc-store")
+        return self._worker
 
     def _tell(self, fault: str) -> None:
-        """Warns, once, that predictions go on without the store; `_loading` is held."""
+        """Warns, once, that predictions go on without the store."""
         if fault != self._told:
             self._told = fault
             warnings.warn(f"{fault} (predicting from memory)", RuntimeWarning, stacklevel=4)
-
-    def _follow(self, change: Change) -> bool:
-        """Brings a change to the learner; False where that does not know the rows before it."""
-        if self.store.version() != self._version:
-            return False
-        try:
-            self._learner.update(self._groups(change.added), self._groups(change.removed))
-        except NotFoundError:
-            # While another connection holds the file, its commit does not show in `version`.
-            return False
-        return True
-
-    def _load(self) -> None:
-        """Reads every row; `_loading` is held."""
-        groups: list[Group] = []
-        for rows in self.store.rows():
-            features = to_features(rows.embeddings, nonnegative=self._nonnegative)
-            groups += _runs(rows.labels, rows.ids, features)
-        self._learner.replace(groups)
-        self._loads += 1
-
-    def _groups(self, rows: Sequence[Row]) -> list[Group]:
-        """The rows of a change, as features."""
-        if not rows:
-            return []
-        embeddings = np.stack([row.embedding for row in rows])
-        features = to_features(embeddings, nonnegative=self._nonnegative)
-        return _runs([row.label for row in rows], [row.id for row in rows], features)
-
-
-def _runs(labels: Sequence[str], ids: Sequence[str], features: NDArray[np.int16]) -> list[Group]:
-    """One group for each run of a label."""
-    groups: list[Group] = []
-    for label, run in groupby(range(len(labels)), key=labels.__getitem__):
-        at = list(run)
-        groups.append((label, features[at], [ids[i] for i in at]))
-    return groups

@@ -10,6 +10,18 @@ from __future__ import annotations
 from edgeinc.features.background import Background
 from edgeinc.features.convert import UNIT, to_features
 from edgeinc.features.examples import Examples
-from edgeinc.features.snapshot import Snapshot
+from edgeinc.features.gram import accumulate
+from edgeinc.features.marks import CONTENT, MARK
+from edgeinc.features.snapshot import Fetch, Snapshot
 
-__all__ = ["UNIT", "Background", "Examples", "Snapshot", "to_features"]
+__all__ = [
+    "CONTENT",
+    "MARK",
+    "UNIT",
+    "Background",
+    "Examples",
+    "Fetch",
+    "Snapshot",
+    "accumulate",
+    "to_features",
+]

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from bisect import bisect_left, insort
-from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from edgeinc.errors import InputError, LabelNotFoundError, SampleNotFoundError
-from edgeinc.features.snapshot import ROW, ClassBlock, Gram, Snapshot
+from edgeinc.features.gram import Gram
+from edgeinc.features.marks import CONTENT, MARK, content_of, find, narrow
+from edgeinc.features.pending import Pending
+from edgeinc.features.snapshot import FETCHED, ROW, ClassBlock, Fetch, Snapshot, matrix
 
-HANDED = 64
-"""Grams handed out that are watched for having been computed."""
+Features = NDArray[np.int16]
 
 
 class Examples:
@@ -24,73 +25,111 @@ class Examples:
     the surviving examples had been added to an empty one. Not safe for several threads at once:
     hold a lock around it; a `Snapshot`, once taken, needs none.
 
-    Memory is the rows (2 bytes a value, so 200 MB for 100,000 x 1024) and, once a head asked for
-    it, the Gram (8 d**2 bytes). Class means, `ridge` and `lda` need only counts, sums and Gram:
-    a `ClassBlock` with a count in place of its entries is all that it takes to leave rows out;
-    `knn`, `search` and leave-one-out need the rows.
+    Each example has a mark of 32 bytes, by which it is ordered within its class: 16 that belong
+    to its content, 16 to itself. Without a `Fetch` the rows are held (2 bytes a value). With one
+    they are fetched by their marks when somebody needs them, and memory is the marks, the sums
+    (4 C d bytes) and, once a head asked for it, the Gram (8 d**2 bytes).
     """
 
-    def __init__(self, dim: int) -> None:
-        """Start empty, for features of length `dim`."""
+    def __init__(self, dim: int, fetch: Fetch | None = None) -> None:
+        """Start empty, for features of length `dim`; rows are held unless there is a `fetch`."""
         self.dim = dim
+        self._fetch = fetch
         self._blocks: dict[str, ClassBlock] = {}
-        # The latest Gram known to be computed, and the rows that came and went since. Without
-        # one the Gram is computed from all rows.
-        self._base: Gram | None = None
-        self._added: list[bytes] = []
-        self._removed: list[bytes] = []
-        # Grams handed out since, any of which somebody may be computing, each with how much of
-        # the two lists it holds.
-        self._handed: list[tuple[Gram, int, int]] = []
+        self._labels: list[str] = []
+        # By label, for whoever asks after each change; None where it is to be made anew.
+        self._counts: dict[str, int] | None = None
+        self._pending = Pending(dim)
+
+    @classmethod
+    def restored(
+        cls,
+        fetch: Fetch,
+        gram: NDArray[np.float64],
+        classes: Iterable[tuple[str, bytes, NDArray[Any]]],
+    ) -> Examples:
+        """Start from statistics: `(d, d)` Gram, and label, sorted marks and sum of each class."""
+        examples = cls(len(gram), fetch)
+        examples._blocks = {label: ClassBlock(m, total, None) for label, m, total in classes}
+        examples._labels = sorted(examples._blocks)
+        examples._pending.start(Gram.of(gram))
+        return examples
 
     def __getstate__(self) -> dict[str, object]:
         """What a copy or a pickle takes along: the examples, not what was computed from them."""
-        return {"dim": self.dim, "blocks": dict(self._blocks)}
+        return {"dim": self.dim, "fetch": self._fetch, "blocks": dict(self._blocks)}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         """Start from what `__getstate__` gave."""
-        Examples.__init__(self, state["dim"])
+        Examples.__init__(self, state["dim"], state["fetch"])
         self._blocks = state["blocks"]
+        self._labels = sorted(self._blocks)
 
     @property
     def labels(self) -> tuple[str, ...]:
         """Labels that have an example, sorted by code point."""
-        return tuple(sorted(self._blocks))
+        return tuple(self._labels)
 
     @property
     def total(self) -> int:
         """Number of examples."""
-        return sum(len(block.entries) for block in self._blocks.values())
+        return sum(len(block) for block in self._blocks.values())
 
     def count(self, label: str) -> int:
         """Number of examples of `label`, 0 when there is none."""
-        return len(self._blocks[label].entries) if label in self._blocks else 0
+        return len(self._blocks[label]) if label in self._blocks else 0
 
-    def add(
-        self, label: str, features: NDArray[np.int16], keys: Sequence[str] | None = None
-    ) -> None:
-        """Add `(n, d)` int16 features to a class, each with an optional key (such as its id).
+    def counts(self) -> dict[str, int]:
+        """Examples of each class, by label."""
+        if self._counts is None:
+            self._counts = {label: len(self._blocks[label]) for label in self._labels}
+        return self._counts.copy()
+
+    def differences(self, other: Examples) -> set[str]:
+        """The labels whose examples are not the same ones in another."""
+        either = self._blocks.keys() | other._blocks.keys()
+        blocks = ((label, self._block(label), other._block(label)) for label in either)
+        return {label for label, mine, theirs in blocks if mine.marks != theirs.marks}
+
+    def sum_of(self, label: str) -> NDArray[np.int64]:
+        """Exact sum `(d,)` of the examples of `label`, zeros when there is none."""
+        block = self._blocks.get(label)
+        return np.zeros(self.dim, np.int64) if block is None else block.total.astype(np.int64)
+
+    def add(self, label: str, features: Features, marks: Sequence[bytes] | None = None) -> None:
+        """Add `(n, d)` int16 features to a class, each with its mark.
+
+        Without marks the first half is a digest of the row and the second is zero.
 
         Raises:
-            InputError: The shape or type is not that, or keys and rows differ in number.
+            InputError: The shape or type is not that, or marks and rows differ in number.
         """
-        rows, names = self._checked(features, keys)
-        if not rows:
+        names = self._checked(features, marks)
+        if not names:
             return
-        entries, total = self._held(label)
-        if len(rows) == 1:
-            insort(entries, (rows[0], names[0]))
-        else:
-            entries.extend(zip(rows, names, strict=True))
-            entries.sort()
-        total = total + features.sum(axis=0, dtype=np.int64)
-        self._blocks[label] = ClassBlock(tuple(entries), total)
-        self._follow(rows, ())
+        block = self._block(label)
+        order = sorted(range(len(names)), key=names.__getitem__)
+        pieces: list[bytes] = []
+        rows: list[bytes] = []
+        last = 0
+        for i in order:
+            at = find(block.marks, names[i], last)
+            pieces += [block.marks[MARK * last : MARK * at], names[i]]
+            if block.rows is not None:
+                rows += [*block.rows[last:at], features[i].tobytes()]
+            last = at
+        pieces.append(block.marks[MARK * last :])
+        held = None if block.rows is None else (*rows, *block.rows[last:])
+        total = narrow(block.total + features.sum(axis=0, dtype=np.int64))
+        if label not in self._blocks:
+            insort(self._labels, label)
+            self._counts = None
+        self._blocks[label] = ClassBlock(b"".join(pieces), total, held)
+        self._recount(label)
+        self._pending.came(features)
 
-    def remove(
-        self, label: str, features: NDArray[np.int16], keys: Sequence[str] | None = None
-    ) -> None:
-        """Take `(n, d)` int16 features, with these keys where given, out of a class.
+    def remove(self, label: str, features: Features, marks: Sequence[bytes] | None = None) -> None:
+        """Take `(n, d)` int16 features, with these marks where given, out of a class.
 
         Either all of them go or none. A class without examples is gone.
 
@@ -99,27 +138,34 @@ class Examples:
             SampleNotFoundError: One of the rows is not among the class's examples.
             InputError: As for `add`.
         """
-        rows, names = self._checked(features, keys)
+        names = self._checked(features, marks)
         if label not in self._blocks:
             raise LabelNotFoundError(
                 f"No class {label!r} is enrolled; list the classes to see what is."
             )
-        entries, total = self._held(label)
-        for row, name in zip(rows, names, strict=True):
-            at = bisect_left(entries, (row, name))
-            same = at < len(entries) and entries[at][0] == row
-            if not same or (keys is not None and entries[at][1] != name):
+        block = self._block(label)
+        length = CONTENT if marks is None else MARK
+        gone: list[int] = []
+        for name in sorted(names):
+            at = find(block.marks, name, gone[-1] + 1 if gone else 0)
+            if at == len(block) or block.mark(at)[:length] != name[:length]:
                 raise SampleNotFoundError(
                     f"An example to be removed from {label!r} is not among its examples; "
                     "it may have been removed before."
                 )
-            del entries[at]
-        total = total - features.sum(axis=0, dtype=np.int64)
-        if entries:
-            self._blocks[label] = ClassBlock(tuple(entries), total)
-        else:
+            gone.append(at)
+        if len(gone) == len(block):
             del self._blocks[label]
-        self._follow((), rows)
+            del self._labels[bisect_left(self._labels, label)]
+        else:
+            runs = list(zip([0, *(at + 1 for at in gone)], [*gone, len(block)], strict=True))
+            left = b"".join(block.marks[MARK * i : MARK * j] for i, j in runs)
+            rows = block.rows
+            held = None if rows is None else tuple(row for i, j in runs for row in rows[i:j])
+            total = narrow(block.total - features.sum(axis=0, dtype=np.int64))
+            self._blocks[label] = ClassBlock(left, total, held)
+        self._recount(label)
+        self._pending.went(features)
 
     def merge(self, other: Examples) -> None:
         """Add all examples of another one; sums add up exactly.
@@ -133,62 +179,49 @@ class Examples:
                 f"{self.dim}; both sides must come from the same backbone."
             )
         for label, block in list(other._blocks.items()):
-            entries, total = self._held(label)
-            entries = sorted([*entries, *block.entries])
-            self._blocks[label] = ClassBlock(tuple(entries), total + block.total)
-            self._follow([row for row, _ in block.entries], ())
+            for start in range(0, len(block), FETCHED):
+                marks = [block.mark(i) for i in range(start, min(start + FETCHED, len(block)))]
+                self.add(label, other._rows(block, start, marks), marks)
 
     def snapshot(self) -> Snapshot:
         """The present examples in canonical order, immutable."""
-        blocks = [(label, self._blocks[label]) for label in sorted(self._blocks)]
-        self._rebase()
-        if self._base is None:
-            gram = Gram(self.dim, [block for _, block in blocks])
-        else:
-            came, went = Counter(self._added), Counter(self._removed)
-            gram = Gram(
-                self.dim,
-                base=self._base,
-                added=tuple((came - went).elements()),
-                removed=tuple((went - came).elements()),
-            )
-        self._handed = [*self._handed[-HANDED:], (gram, len(self._added), len(self._removed))]
-        return Snapshot(self.dim, blocks, gram)
+        blocks = [(label, self._blocks[label]) for label in self._labels]
+        gram = self._pending.gram(lambda: self._batches([block for _, block in blocks]))
+        return Snapshot(self.dim, blocks, gram, self._fetch)
 
-    def _rebase(self) -> None:
-        """Start from the last Gram that has been computed; drop a base that is no use."""
-        for i, (gram, added, removed) in reversed(list(enumerate(self._handed))):
-            if gram.known:
-                self._base = gram
-                del self._added[:added], self._removed[:removed]
-                later = self._handed[i + 1 :]
-                self._handed = [(g, a - added, r - removed) for g, a, r in later]
-                return
-        if len(self._added) + len(self._removed) > self.total:
-            self._base, self._handed, self._added, self._removed = None, [], [], []
+    def _recount(self, label: str) -> None:
+        if self._counts is not None and label in self._blocks:
+            self._counts[label] = len(self._blocks[label])
+        elif self._counts is not None:
+            del self._counts[label]
 
-    def _follow(self, added: Sequence[bytes], removed: Sequence[bytes]) -> None:
-        """Remember what changed since a Gram that has been or may be computed."""
-        if self._base is not None or self._handed:
-            self._added.extend(added)
-            self._removed.extend(removed)
+    def _batches(self, blocks: Sequence[ClassBlock]) -> Iterator[Features]:
+        """All rows of some blocks."""
+        for block in blocks:
+            for start in range(0, len(block), FETCHED):
+                marks = [block.mark(i) for i in range(start, min(start + FETCHED, len(block)))]
+                yield self._rows(block, start, marks)
 
-    def _held(self, label: str) -> tuple[list[tuple[bytes, str]], NDArray[np.int64]]:
-        """A class's entries as a new list, and its sum; empty for a class not held."""
-        block = self._blocks.get(label)
-        if block is None:
-            return [], np.zeros(self.dim, np.int64)
-        return list(block.entries), block.total
+    def _rows(self, block: ClassBlock, start: int, marks: Sequence[bytes]) -> Features:
+        if block.rows is not None:
+            return matrix(block.rows[start : start + len(marks)], self.dim)
+        return np.zeros((0, self.dim), ROW) if self._fetch is None else self._fetch(marks)
 
-    def _checked(
-        self, features: NDArray[np.int16], keys: Sequence[str] | None
-    ) -> tuple[list[bytes], list[str]]:
+    def _block(self, label: str) -> ClassBlock:
+        """What is held of a class; an empty block for one that is not."""
+        rows = () if self._fetch is None else None
+        return self._blocks.get(label) or ClassBlock(b"", np.zeros(self.dim, np.int64), rows)
+
+    def _checked(self, features: Features, marks: Sequence[bytes] | None) -> list[bytes]:
         if features.ndim != 2 or features.shape[1] != self.dim or features.dtype != ROW:
             raise InputError(
                 f"Features must be an (n, {self.dim}) array of int16, not "
                 f"{features.shape} of {features.dtype}; make them with to_features."
             )
-        names = [""] * len(features) if keys is None else list(keys)
-        if len(names) != len(features):
-            raise InputError(f"{len(names)} keys for {len(features)} rows; give one key a row.")
-        return [row.tobytes() for row in features], names
+        if marks is None:
+            return [content_of(row) + bytes(MARK - CONTENT) for row in features]
+        if len(marks) != len(features) or any(len(mark) != MARK for mark in marks):
+            raise InputError(
+                f"{len(marks)} marks for {len(features)} rows; give one mark of {MARK} bytes a row."
+            )
+        return list(marks)

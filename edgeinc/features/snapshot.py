@@ -2,81 +2,44 @@
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-ROW = np.dtype("<i2")
-"""How a row is written as bytes: the same on every processor, so that its order is too."""
+from edgeinc.features.gram import Gram
+from edgeinc.features.marks import CONTENT, MARK
 
-CHUNK = 4096
-"""Rows that are widened to float64 at a time."""
+ROW = np.dtype("<i2")
+"""How a row is written as bytes."""
+
+FETCHED = 1024
+"""Rows that are fetched at a time."""
+
+Fetch: TypeAlias = Callable[[Sequence[bytes]], NDArray[np.int16]]
+"""Rows `(n, d)` by their n marks, from wherever they are kept."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ClassBlock:
-    """The examples of one class: `(row bytes, key)` in sorted order, and their exact sum.
+    """The examples of one class: their sorted marks, exact sum and, unless fetched, rows.
 
     It is replaced, never changed, so views of it may be read from any thread.
     """
 
-    entries: tuple[tuple[bytes, str], ...]
-    total: NDArray[np.int64]
+    marks: bytes
+    total: NDArray[np.int32] | NDArray[np.int64]
+    rows: tuple[bytes, ...] | None
 
+    def __len__(self) -> int:
+        return len(self.marks) // MARK
 
-class Gram:
-    """`sum over rows of x x'` as float64, exact, computed when first asked for, by any thread.
-
-    Products of two features are below 2**30, so float64 sums over up to 2**23 rows are exact in
-    any order and on any processor. Where a former Gram has been computed, only the rows that
-    came and went since are multiplied.
-    """
-
-    def __init__(
-        self,
-        dim: int,
-        blocks: Sequence[ClassBlock] = (),
-        *,
-        base: Gram | None = None,
-        added: Sequence[bytes] = (),
-        removed: Sequence[bytes] = (),
-    ) -> None:
-        """Take the rows of `blocks`, or a former Gram and what changed since."""
-        self.dim = dim
-        self._lock = threading.Lock()
-        self._parts = (tuple(blocks), base, tuple(added), tuple(removed))
-        self._value: NDArray[np.float64] | None = None
-
-    @property
-    def known(self) -> bool:
-        """True once it has been computed."""
-        return self._value is not None
-
-    def value(self) -> NDArray[np.float64]:
-        """The `(d, d)` float64 matrix, read-only."""
-        with self._lock:
-            if self._value is None:
-                blocks, base, added, removed = self._parts
-                total = np.zeros((self.dim, self.dim)) if base is None else base.value().copy()
-                accumulate(total, [row for block in blocks for row, _ in block.entries], 1)
-                accumulate(total, added, 1)
-                accumulate(total, removed, -1)
-                total.flags.writeable = False
-                self._value = total
-                # The rows and the former Gram are done with: let go of them.
-                self._parts = ((), None, (), ())
-            return self._value
-
-
-def accumulate(total: NDArray[np.float64], rows: Sequence[bytes], sign: int) -> None:
-    """Add `sign` times `X' X` of the rows to the `(d, d)` float64 matrix, in place, exactly."""
-    for start in range(0, len(rows), CHUNK):
-        x = matrix(rows[start : start + CHUNK], len(total)).astype(np.float64)
-        total += sign * (x.T @ x)
+    def mark(self, i: int) -> bytes:
+        """The i-th mark."""
+        return self.marks[MARK * i : MARK * (i + 1)]
 
 
 def matrix(rows: Sequence[bytes], dim: int) -> NDArray[np.int16]:
@@ -85,50 +48,100 @@ def matrix(rows: Sequence[bytes], dim: int) -> NDArray[np.int16]:
 
 
 class Snapshot:
-    """Enrolled examples at one moment: labels by code point, rows by (label, content, key).
+    """Enrolled examples at one moment: labels by code point, rows by (label, mark).
 
     Two snapshots of the same examples are equal in every array, whatever the history. Everything
     but the labels is put together when first asked for; nothing ever changes, so a snapshot may
     be used from another thread while its `Examples` moves on.
+
+    Where rows are not held in memory they are fetched; that fails with whatever the `Fetch`
+    raises, such as `SampleNotFoundError` for an example that has been destroyed since.
 
     Attributes:
         dim: d, the length of a feature.
         labels: C labels, sorted by code point.
     """
 
-    def __init__(self, dim: int, blocks: Sequence[tuple[str, ClassBlock]], gram: Gram) -> None:
+    def __init__(
+        self,
+        dim: int,
+        blocks: Sequence[tuple[str, ClassBlock]],
+        gram: Gram,
+        fetch: Fetch | None = None,
+    ) -> None:
         """Take C (label, block) pairs in canonical order and the Gram of all their rows."""
         self.dim = dim
         self.labels = tuple(label for label, _ in blocks)
         self._blocks = tuple(block for _, block in blocks)
         self._gram = gram
+        self._fetch = fetch
+        # The rows asked for last: a fit asks for the same ones again and again.
+        self._last: tuple[bytes, NDArray[np.int16]] = (b"", np.zeros((0, dim), ROW))
 
     @cached_property
     def counts(self) -> NDArray[np.int64]:
         """`(C,)` int64, examples of each class."""
-        return np.array([len(block.entries) for block in self._blocks], np.int64)
+        return np.array([len(block) for block in self._blocks], np.int64)
 
-    @property
+    @cached_property
     def total(self) -> int:
         """n, the number of examples."""
         return int(self.counts.sum())
 
-    @cached_property
+    @property
     def sums(self) -> NDArray[np.int64]:
-        """`(C, d)` int64, exact sum of the rows of each class."""
-        if not self._blocks:
-            return np.zeros((0, self.dim), np.int64)
-        return np.stack([block.total for block in self._blocks])
+        """`(C, d)` int64, exact sum of the rows of each class; put together at each call."""
+        return self.sums_of(range(len(self._blocks)))
+
+    def sums_of(self, classes: Iterable[int]) -> NDArray[np.int64]:
+        """`(k, d)` int64, the sums of some classes."""
+        totals = [self._blocks[c].total for c in classes]
+        return np.stack(totals).astype(np.int64) if totals else np.zeros((0, self.dim), np.int64)
+
+    @cached_property
+    def sum(self) -> NDArray[np.int64]:
+        """`(d,)` int64, exact sum of all rows."""
+        total = np.zeros(self.dim, np.int64)
+        for block in self._blocks:
+            total += block.total
+        return total
 
     @cached_property
     def rows(self) -> NDArray[np.int16]:
-        """`(n, d)` int16, every example's feature; read-only."""
-        return matrix([row for block in self._blocks for row, _ in block.entries], self.dim)
+        """`(n, d)` int16, every example's feature; read-only. 2 bytes a value."""
+        rows = self._some(np.arange(self.total))
+        rows.flags.writeable = False
+        return rows
 
-    @cached_property
+    def some(self, index: NDArray[np.intp]) -> NDArray[np.int16]:
+        """`(m, d)` int16, the rows `index` `(m,)`; no others are fetched."""
+        if "rows" in self.__dict__:
+            return self.rows[index]
+        key = index.tobytes()
+        last = self._last
+        if last[0] != key:
+            last = self._last = (key, self._some(index))
+        return last[1]
+
+    def release(self) -> None:
+        """Let go of rows that were put together; they are again when asked for."""
+        self.__dict__.pop("rows", None)
+        self._last = (b"", np.zeros((0, self.dim), ROW))
+
+    def statistics(self) -> list[tuple[str, bytes, NDArray[Any]]]:
+        """Label, sorted marks and exact sum (int32 or int64) of each class."""
+        blocks = zip(self.labels, self._blocks, strict=True)
+        return [(label, block.marks, block.total) for label, block in blocks]
+
+    def key(self, i: int) -> str:
+        """What the i-th example is known by: the second half of its mark, hexadecimal."""
+        c = int(np.searchsorted(self._ends, i, side="right"))
+        return self._blocks[c].mark(i - self._start(c))[CONTENT:].hex()
+
+    @property
     def keys(self) -> tuple[str, ...]:
-        """The n keys given with the rows, in the rows' order."""
-        return tuple(key for block in self._blocks for _, key in block.entries)
+        """The n keys, in the rows' order."""
+        return tuple(self.key(i) for i in range(self.total))
 
     @cached_property
     def y(self) -> NDArray[np.intp]:
@@ -139,3 +152,29 @@ class Snapshot:
     def gram(self) -> NDArray[np.float64]:
         """`(d, d)` float64, exact sum of the rows' outer products, in units of UNIT squared."""
         return self._gram.value()
+
+    @cached_property
+    def _ends(self) -> NDArray[np.int64]:
+        """`(C,)`, for each class the index of the row after its last."""
+        return np.cumsum(self.counts)
+
+    def _start(self, c: int) -> int:
+        return int(self._ends[c]) - len(self._blocks[c])
+
+    def _some(self, index: NDArray[np.intp]) -> NDArray[np.int16]:
+        held: list[bytes] = []
+        wanted: list[bytes] = []
+        classes = np.searchsorted(self._ends, index, side="right")
+        for i, c in zip(index.tolist(), classes.tolist(), strict=True):
+            block, at = self._blocks[c], i - self._start(c)
+            if block.rows is None:
+                wanted.append(block.mark(at))
+            else:
+                held.append(block.rows[at])
+        if self._fetch is None:
+            return matrix(held, self.dim)
+        rows = np.empty((len(wanted), self.dim), ROW)
+        for start in range(0, len(wanted), FETCHED):
+            part = wanted[start : start + FETCHED]
+            rows[start : start + len(part)] = self._fetch(part)
+        return rows

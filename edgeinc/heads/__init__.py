@@ -10,7 +10,7 @@ from edgeinc.heads.choice import NAMES, fit
 from edgeinc.heads.head import Head
 from edgeinc.heads.knn import Knn
 from edgeinc.heads.lda import Lda
-from edgeinc.heads.proto import Proto
+from edgeinc.heads.proto import Proto, direction_of
 from edgeinc.heads.ridge import Ridge
 from edgeinc.heads.similarity import ClassSimilarity, class_similarity
 
@@ -24,5 +24,6 @@ __all__ = [
     "Ridge",
     "Scorer",
     "class_similarity",
+    "direction_of",
     "fit",
 ]

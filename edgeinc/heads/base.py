@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Iterator
 from functools import cached_property
 from typing import ClassVar, Protocol
 
@@ -19,8 +20,12 @@ LEAST = 3
 """Examples that a class must have for its rows to be judged: with one of two held out, the other
 alone stands against classes of two and is at a disadvantage that no new picture will meet."""
 
-CELLS = 4_000_000
+CELLS = 1_000_000
 """Scores that are computed for it at most."""
+
+
+CLASSES = 1024
+"""Classes whose means are worked on at a time."""
 
 
 class Scorer(Protocol):
@@ -50,8 +55,16 @@ class Scorer(Protocol):
         """
         ...
 
+    def held_out(self, index: NDArray[np.intp]) -> NDArray[np.float32]:
+        """The rows `index` `(m,)` of `loo`, `(m, C)` float32."""
+        ...
+
     def scores(self, features: NDArray[np.int16]) -> NDArray[np.float32]:
         """Scores `(n, C)` float32 of `(n, d)` int16 features; higher is better, never NaN."""
+        ...
+
+    def release(self) -> None:
+        """Let go of what only leave-one-out needs; it is made again when asked for."""
         ...
 
 
@@ -126,6 +139,18 @@ class Base(ABC):
         factor = best_factor(self.evidence, y, weights, before)
         return first * float(shots**-self.decay) * factor
 
+    def release(self) -> None:
+        """See `Scorer`."""
+        for made in ("loo", "evidence"):
+            self.__dict__.pop(made, None)
+
+    @cached_property
+    def usual(self) -> float:
+        """The default temperature for so many shots, whatever held-out rows say."""
+        if not len(self.labels):
+            return self.default
+        return self.default * self.scale * float(self.shots**-self.decay)
+
     @property
     def scale(self) -> float:
         """How large differences of scores are, beyond what shots and examples say."""
@@ -162,13 +187,16 @@ def spread(snapshot: Snapshot, centre: NDArray[np.float64] | None = None) -> flo
     Cosines of examples that all resemble each other differ by little.
     """
     n = max(snapshot.total, 1)
-    mean = snapshot.sums.sum(axis=0) / (UNIT * n)
+    mean = snapshot.sum / (UNIT * n)
     middle = np.zeros(snapshot.dim) if centre is None else centre
     # Features have length 1, so that their mean square is known without looking at them.
     square = 1.0 - 2.0 * float(mean @ middle) + float(middle @ middle)
     return float(np.clip((1.0 - mean @ mean) / max(square, 1e-3), 1e-3, 1.0))
 
 
-def means(snapshot: Snapshot) -> NDArray[np.float64]:
-    """Class means `(C, d)` float64 on the scale where a feature has length 1."""
-    return snapshot.sums / (UNIT * snapshot.counts[:, np.newaxis])
+def means(snapshot: Snapshot) -> Iterator[tuple[slice, NDArray[np.float64]]]:
+    """Class means on the scale where a feature has length 1: `(k, d)` float64, k at a time."""
+    for start in range(0, len(snapshot.labels), CLASSES):
+        part = slice(start, min(start + CLASSES, len(snapshot.labels)))
+        sums = snapshot.sums_of(range(part.start, part.stop))
+        yield part, sums / (UNIT * snapshot.counts[part, np.newaxis])

@@ -9,11 +9,19 @@ from edgeinc.features import UNIT, Snapshot
 from edgeinc.heads.base import Base, product, spread
 from edgeinc.heads.space import Space
 
+WIDE = 1 << 25
+"""Values up to which rows are held as float32."""
+
+CHUNK = 1024
+"""Rows that are worked on at a time. BLAS keeps its threads for the whole of a product, and a
+prediction on another thread may need them."""
+
 
 class Knn(Base):
     """Cosine to the nearest example of each class, and look-up of the nearest examples.
 
-    Holds every row as float32: 4 bytes a value. See `Scorer` for the rest.
+    Holds every row: 4 bytes a value, as float32, up to `WIDE` values, and 2 beyond, where each
+    look-up widens them, a chunk at a time. See `Scorer` for the rest.
     """
 
     name = "knn"
@@ -24,8 +32,11 @@ class Knn(Base):
         """Keep the snapshot's rows; `space`, where given, is the snapshot's."""
         super().__init__(snapshot)
         self._space = space
-        self._rows = snapshot.rows.astype(np.float32)
-        self._rows /= UNIT
+        self._rows = snapshot.rows
+        self._wide: NDArray[np.float32] | None = None
+        if self._rows.size <= WIDE:
+            self._wide = self._rows.astype(np.float32)
+            self._wide /= UNIT
         self._starts = np.concatenate([[0], np.cumsum(snapshot.counts)])[:-1].astype(np.intp)
 
     @property
@@ -51,12 +62,26 @@ class Knn(Base):
         bound = np.partition(cosines, len(cosines) - k)[len(cosines) - k]
         found = np.flatnonzero(cosines >= bound)
         found = found[np.argsort(-cosines[found], kind="stable")][:k]
-        keys = self.snapshot.keys
-        return [(keys[i], min(float(cosines[i]), 1.0)) for i in found]
+        key = self.snapshot.key
+        return [(key(int(i)), min(float(cosines[i]), 1.0)) for i in found]
+
+    def release(self) -> None:
+        """See `Scorer`."""
+        super().release()
+        self._space = None
 
     def _cosines(self, features: NDArray[np.int16]) -> NDArray[np.float32]:
-        cosines = product(self._rows, features.astype(np.float32))
-        cosines /= UNIT
+        queries = features.astype(np.float32)
+        queries /= UNIT
+        cosines = np.empty((len(queries), len(self._rows)), np.float32)
+        for start in range(0, len(self._rows), CHUNK):
+            chunk = slice(start, start + CHUNK)
+            if self._wide is not None:
+                rows = self._wide[chunk]
+            else:
+                rows = self._rows[chunk].astype(np.float32)
+                rows /= UNIT
+            cosines[:, chunk] = product(rows, queries)
         return cosines
 
     def _nearest_of_class(self, cosines: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -69,6 +94,6 @@ class Knn(Base):
         if self._space is not None and self._space.dual():
             cosines = self._space.between[index].astype(np.float32)
         else:
-            cosines = self._cosines(self.snapshot.rows[index])
+            cosines = self._cosines(self.snapshot.some(index))
         cosines[np.arange(len(index)), index] = -1.0
         return self._nearest_of_class(cosines).astype(np.float64)

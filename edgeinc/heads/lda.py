@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from functools import cached_property
+
 import numpy as np
 from numpy.typing import NDArray
 
 from edgeinc.features import UNIT, Snapshot
 from edgeinc.heads.base import Base, product
-from edgeinc.heads.scatter import scatter
+from edgeinc.heads.scatter import Scatter, scatter
 from edgeinc.heads.space import Matrix, Space
 
 STRENGTH = 1.0
@@ -39,9 +41,8 @@ class Lda(Base):
     ) -> None:
         """Fit to a snapshot; `space`, where given, is the snapshot's."""
         super().__init__(snapshot)
-        space = Space(snapshot) if space is None else space
-        self.strength = strength * space.variance()
-        self._scatter = scatter(space, snapshot.counts, self.strength)
+        self._space = Space(snapshot) if space is None else space
+        self.strength = strength * self._space.variance()
         weights, centre = self._scatter.axes()
         noise = self._scatter.filled / max(snapshot.total - len(self.labels), 1)
         self._weights = (weights / UNIT).astype(np.float32)
@@ -53,6 +54,17 @@ class Lda(Base):
         scores = product(self._weights, features.astype(np.float32))
         scores += self._bias
         return scores
+
+    def release(self) -> None:
+        """See `Scorer`."""
+        super().release()
+        self.__dict__.pop("_scatter", None)
+        self._space = Space(self.snapshot)
+
+    @cached_property
+    def _scatter(self) -> Scatter:
+        """The metric of P."""
+        return scatter(self._space, self.snapshot.counts, self.strength)
 
     def _without(self, index: NDArray[np.intp]) -> Matrix:
         snapshot = self.snapshot

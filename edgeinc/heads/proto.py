@@ -35,7 +35,9 @@ class Proto(Base):
         super().__init__(snapshot)
         self.centre = np.zeros(snapshot.dim) if background is None else background.mean
         self._offset = None if background is None else (UNIT * background.mean).astype(np.float32)
-        self._weights = directions(means(snapshot) - self.centre).astype(np.float32)
+        self._weights = np.empty((len(snapshot.labels), snapshot.dim), np.float32)
+        for part, some in means(snapshot):
+            self._weights[part] = directions(some - self.centre)
         self.column = {label: i for i, label in enumerate(snapshot.labels)}
 
     @property
@@ -58,11 +60,15 @@ class Proto(Base):
 
     def similarity(self, features: NDArray[np.int16], label: str) -> float:
         """Cosine of one `(1, d)` int16 feature to one class's mean, without the others."""
+        return self.along(features, self._weights[self.column[label]])
+
+    def along(self, features: NDArray[np.int16], direction: NDArray[np.float32]) -> float:
+        """Cosine of one `(1, d)` int16 feature to a `(d,)` unit vector off the centre."""
         row = features[0].astype(np.float32)
         if self._offset is not None:
             row -= self._offset
         length = max(float(np.sqrt(row @ row)), UNIT * TINY)
-        return float(self._weights[self.column[label]] @ row) / length
+        return float(direction @ row) / length
 
     def own(self, index: NDArray[np.intp]) -> NDArray[np.float64]:
         """Cosine `(m,)` of rows to their class's mean without them; 0 for an only row.
@@ -71,15 +77,15 @@ class Proto(Base):
         """
         snapshot = self.snapshot
         y = snapshot.y[index]
-        rows = snapshot.rows[index].astype(np.float64)
+        rows = snapshot.some(index).astype(np.float64)
         others = np.maximum(snapshot.counts[y] - 1, 1)[:, np.newaxis]
-        means_without = directions((snapshot.sums[y] - rows) / (UNIT * others) - self.centre)
+        means_without = directions((snapshot.sums_of(y) - rows) / (UNIT * others) - self.centre)
         queries = directions(rows / UNIT - self.centre)
         own = np.einsum("ij,ij->i", queries, means_without)
         return np.where(snapshot.counts[y] > 1, own, 0.0)
 
     def _without(self, index: NDArray[np.intp]) -> NDArray[np.float64]:
-        scores = self.scores(self.snapshot.rows[index]).astype(np.float64)
+        scores = self.scores(self.snapshot.some(index)).astype(np.float64)
         scores[np.arange(len(index)), self.snapshot.y[index]] = self.own(index)
         return scores
 
@@ -88,3 +94,13 @@ def directions(rows: NDArray[np.float64]) -> NDArray[np.float64]:
     """Rows at unit length; what is shorter than `TINY` is rounding and becomes zero."""
     length = np.sqrt(np.einsum("ij,ij->i", rows, rows))[:, np.newaxis]
     return np.where(length > TINY, rows / np.maximum(length, TINY), 0.0)
+
+
+def direction_of(
+    count: int, total: NDArray[np.int64], background: Background | None
+) -> NDArray[np.float32]:
+    """`(d,)` unit vector from the centre to the mean of a class, from its count and sum."""
+    mean = total[np.newaxis] / (UNIT * count)
+    if background is not None:
+        mean -= background.mean
+    return np.asarray(directions(mean)[0].astype(np.float32))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cached_property
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -46,12 +48,11 @@ class Ridge(Base):
     ) -> None:
         """Fit to a snapshot; `space`, where given, is the snapshot's."""
         super().__init__(snapshot)
-        space = Space(snapshot) if space is None else space
-        self.strength = strength * space.variance(self.degree)
-        self._scatter = self._metric(space)
+        self._space = Space(snapshot) if space is None else space
+        self.strength = strength * self._space.variance(self.degree)
         # The mean of all examples, off the centre, as a sum of class means off the centre.
         self._mean = snapshot.counts / max(snapshot.total, 1)
-        self._take(space, self._scale(self._scatter.lengths))
+        self._take(self._scale(self._scatter.lengths))
 
     def scores(self, features: NDArray[np.int16]) -> NDArray[np.float32]:
         """Scores `(n, C)` float32 of `(n, d)` int16 features."""
@@ -59,14 +60,22 @@ class Ridge(Base):
         scores += self._bias
         return scores
 
-    def _metric(self, space: Space) -> Scatter:
-        """The metric of P."""
-        return scatter(space, np.array([space.snapshot.total]), self.strength)
+    def release(self) -> None:
+        """See `Scorer`."""
+        super().release()
+        self.__dict__.pop("_scatter", None)
+        self._space = Space(self.snapshot)
 
-    def _take(self, space: Space, scale: Matrix) -> None:
+    @cached_property
+    def _scatter(self) -> Scatter:
+        """The metric of P."""
+        return scatter(self._space, np.array([self.snapshot.total]), self.strength)
+
+    def _take(self, scale: Matrix) -> None:
         """Keep what `scores` needs."""
         weights, centre = self._scatter.axes()
-        self._weights = (weights * scale[:, np.newaxis] / UNIT).astype(np.float32)
+        factors = (scale / UNIT).astype(weights.dtype)
+        self._weights = (weights * factors[:, np.newaxis]).astype(np.float32, copy=False)
         self._bias = ((self._level() - centre) * scale).astype(np.float32)
 
     def _level(self) -> Matrix:
@@ -148,11 +157,20 @@ class Cubic(Ridge):
         scores += self._bias
         return scores
 
-    def _metric(self, space: Space) -> Dual:
-        self._dual = Dual(space, np.array([space.snapshot.total]), self.strength, self.degree)
+    def release(self) -> None:
+        """See `Scorer`."""
+        super().release()
+        self.__dict__.pop("_dual", None)
+
+    @cached_property
+    def _dual(self) -> Dual:
+        return Dual(self._space, np.array([self.snapshot.total]), self.strength, self.degree)
+
+    @cached_property
+    def _scatter(self) -> Scatter:
         return self._dual
 
-    def _take(self, space: Space, scale: Matrix) -> None:
+    def _take(self, scale: Matrix) -> None:
         weights, centre = self._dual.coefficients()
         self._weights = (weights * scale[:, np.newaxis]).astype(np.float32)
         self._bias = ((self._level() - centre) * scale).astype(np.float32)

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgeinc.features import UNIT, Background, Snapshot
-from edgeinc.heads.base import HELD_OUT
+from edgeinc.heads.base import CLASSES, HELD_OUT
 from edgeinc.heads.proto import Proto
 
 PAIR = 0.72
@@ -78,27 +78,66 @@ class ClassSimilarity:
         `DEVIATIONS * (1 + FEW / k)` standard deviations below, by the scatter of the held-out
         rows of all classes together.
         """
+        return self._thresholds(self._pairs, self._snapshot.counts.astype(np.float64))
+
+    def threshold(self, count: int, total: NDArray[np.int64]) -> float:
+        """The same for a class that the snapshot has not, from its count and its sum `(d,)`."""
+        counts = np.array([count], np.float64)
+        return float(self._thresholds(self._pair(counts, total[np.newaxis]), counts)[0])
+
+    @cached_property
+    def _pairs(self) -> NDArray[np.float64]:
+        """`(C,)` mean cosine of two different examples of each class, 0 to 1."""
         snapshot = self._snapshot
-        counts = snapshot.counts.astype(np.float64)
-        more = counts - 1.0
+        result = np.zeros(len(snapshot.labels))
+        for start in range(0, len(result), CLASSES):
+            part = slice(start, min(start + CLASSES, len(result)))
+            counts = snapshot.counts[part].astype(np.float64)
+            result[part] = self._pair(counts, snapshot.sums_of(range(part.start, part.stop)))
+        return result
+
+    def _pair(self, counts: NDArray[np.float64], totals: NDArray[np.int64]) -> NDArray[np.float64]:
         # Sums over all rows, and over all pairs of rows, of inner products off the centre.
-        sums = snapshot.sums / UNIT
+        sums = totals / UNIT
         centre = self.proto.centre
         squares = counts * (1.0 + centre @ centre) - 2.0 * (sums @ centre)
         sums -= counts[:, np.newaxis] * centre
         pairs = np.einsum("ij,ij->i", sums, sums) - squares
-        cosine = np.clip(pairs / np.maximum(more * squares, 1e-9), 0.0, 1.0)
+        cosines = pairs / np.maximum((counts - 1.0) * squares, 1e-9)
+        return np.asarray(np.clip(cosines, 0.0, 1.0))
+
+    @cached_property
+    def _common(self) -> float:
+        """Mean cosine of two examples of a class, drawn towards a fixed one."""
         prior = PAIR_CENTRED if self._centred else PAIR
-        common = (PAIR_WEIGHT * prior + more @ cosine) / (PAIR_WEIGHT + more.sum())
-        own = (PAIR_WEIGHT * common + more * cosine) / (PAIR_WEIGHT + more)
+        more = self._snapshot.counts - 1.0
+        return float((PAIR_WEIGHT * prior + more @ self._pairs) / (PAIR_WEIGHT + more.sum()))
+
+    @cached_property
+    def _deviation(self) -> float:
+        """Standard deviation of a held-out picture's cosine to its class's mean."""
+        snapshot = self._snapshot
+        counts = snapshot.counts.astype(np.float64)
         spread = DEVIATION_CENTRED if self._centred else DEVIATION
         rows = np.flatnonzero(self.held_out)
         rows = rows[:: max(1, -(-len(rows) // HELD_OUT))]
-        misses = self._own(rows) - expected(own, more)[snapshot.y[rows]]
+        awaited = expected(self._drawn(self._pairs, counts), counts - 1.0)
+        misses = self._own(rows) - awaited[snapshot.y[rows]]
         variance = DEVIATION_WEIGHT * spread**2 + float(misses @ misses)
-        deviation = np.sqrt(variance / (DEVIATION_WEIGHT + len(rows)))
-        deviations = DEVIATIONS * (1.0 + FEW / counts)
-        return np.asarray(expected(own, counts) - deviations * deviation)
+        return float(np.sqrt(variance / (DEVIATION_WEIGHT + len(rows))))
+
+    def _drawn(
+        self, pairs: NDArray[np.float64], counts: NDArray[np.float64]
+    ) -> NDArray[np.float64]:
+        """Mean cosine of two examples of each class, drawn towards that of all classes."""
+        more = counts - 1.0
+        return np.asarray((PAIR_WEIGHT * self._common + more * pairs) / (PAIR_WEIGHT + more))
+
+    def _thresholds(
+        self, pairs: NDArray[np.float64], counts: NDArray[np.float64]
+    ) -> NDArray[np.float64]:
+        awaited = expected(self._drawn(pairs, counts), counts)
+        return np.asarray(awaited - DEVIATIONS * (1.0 + FEW / counts) * self._deviation)
 
     def _own(self, index: NDArray[np.intp]) -> NDArray[np.float32]:
         parts = [self.proto.own(index[i : i + CHUNK]) for i in range(0, len(index), CHUNK)]

@@ -25,14 +25,12 @@ class Space:
     Attributes:
         snapshot: The examples, n of them in C classes.
         mean: `(d,)` mean of all rows; zeros when there is none.
-        means: `(C, d)` class means.
     """
 
     def __init__(self, snapshot: Snapshot) -> None:
         """Take the examples to be worked on."""
         self.snapshot = snapshot
-        self.mean: Matrix = snapshot.sums.sum(axis=0) / (UNIT * max(snapshot.total, 1))
-        self.means: Matrix = snapshot.sums / (UNIT * snapshot.counts[:, np.newaxis])
+        self.mean: Matrix = snapshot.sum / (UNIT * max(snapshot.total, 1))
 
     @cached_property
     def rows(self) -> Matrix:
@@ -41,7 +39,7 @@ class Space:
 
     def some(self, index: NDArray[np.intp]) -> Matrix:
         """Some rows, `(m, d)` float64."""
-        return self.snapshot.rows[index].astype(np.float64) / UNIT
+        return self.snapshot.some(index).astype(np.float64) / UNIT
 
     @cached_property
     def between(self) -> Matrix:

@@ -18,9 +18,19 @@
 
 from __future__ import annotations
 
+from edgeinc.store.content import mark_of
 from edgeinc.store.labels import MAX_LABEL, clean_label
 from edgeinc.store.opening import peek
-from edgeinc.store.records import Change, Delta, Identity, NewExample, Row, Rows, Statistics
+from edgeinc.store.records import (
+    Change,
+    Delta,
+    Identity,
+    NewExample,
+    Position,
+    Row,
+    Rows,
+    Statistics,
+)
 from edgeinc.store.store import Store
 
 __all__ = [
@@ -29,10 +39,12 @@ __all__ = [
     "Delta",
     "Identity",
     "NewExample",
+    "Position",
     "Row",
     "Rows",
     "Statistics",
     "Store",
     "clean_label",
+    "mark_of",
     "peek",
 ]

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgeinc.errors import StoreBusyError, StoreError, StoreReadOnlyError
+from edgeinc.store.outcome import data_version, leave, store_row
 from edgeinc.store.translation import Opened, inode, is_busy
 
 if TYPE_CHECKING:
@@ -110,10 +111,10 @@ class Database:
                 self._wait_for(conn, "PRAGMA schema_version", wait)
                 yield conn
             finally:
-                _end(conn)
+                leave(conn)
 
     @contextlib.contextmanager
-    def writing(self) -> Iterator[sqlite3.Connection]:
+    def writing(self, *, wait: float | None = None) -> Iterator[sqlite3.Connection]:
         """A write transaction, durable when it has returned; after an error nothing is left.
 
         Raises:
@@ -122,18 +123,30 @@ class Database:
             StoreWriteError: The disk refused.
             StoreFormatError: The file is damaged.
         """
-        with self._guarded() as conn:
+        with self._guarded(wait) as conn:
             if self.read_only:
                 raise StoreReadOnlyError(
                     f"{self.path} can only be read. Make the file and its folder writable, "
                     "or work on a copy."
                 )
-            self._wait_for(conn, "BEGIN IMMEDIATE")
+            self._wait_for(conn, "BEGIN IMMEDIATE", wait)
             try:
                 yield conn
-                self._wait_for(conn, "COMMIT")
+                self._commit(conn)
             finally:
-                _end(conn)
+                leave(conn)
+
+    def _commit(self, conn: sqlite3.Connection) -> None:
+        row = store_row(conn)
+        try:
+            self._wait_for(conn, "COMMIT")
+        except sqlite3.OperationalError as exc:
+            leave(conn)
+            if row is None or store_row(conn) != row:
+                raise
+            # The journal is gone, so it counts; but its folder could not be flushed.
+            self.mark_changed()
+            raise self._file.unconfirmed() from exc
 
     def rebuild(self) -> None:
         """Write the whole file anew, without what deleted content left in its free space.
@@ -157,7 +170,7 @@ class Database:
         self._refuse_fork()
         self._file.refuse_moved()
         with contextlib.suppress(StoreBusyError), self._guarded(wait=0) as conn:
-            self._seen = _data_version(conn, self._seen)
+            self._seen = data_version(conn, self._seen)
         return self._seen + self._marks
 
     def mark_changed(self) -> None:
@@ -228,22 +241,3 @@ class Database:
                 time.sleep(0.001)
             else:
                 return
-
-
-def _data_version(conn: sqlite3.Connection, last: int) -> int:
-    """SQLite's own count of others' commits, or the last one while it may not look."""
-    try:
-        return int(conn.execute("PRAGMA data_version").fetchone()[0])
-    except sqlite3.OperationalError as exc:
-        if not is_busy(exc):
-            raise
-        # A commit is on its way, and the next call will see it.
-        return last
-
-
-def _end(conn: sqlite3.Connection) -> None:
-    """Leave a transaction that may already have ended."""
-    if conn.in_transaction:
-        # An error on the way out would hide the one that led here.
-        with contextlib.suppress(sqlite3.Error, UnicodeDecodeError):
-            conn.execute("ROLLBACK")

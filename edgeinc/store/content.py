@@ -8,10 +8,10 @@ from collections.abc import Sequence
 import numpy as np
 
 from edgeinc.errors import InputError
-from edgeinc.store.records import Integers
+from edgeinc.store.records import Integers, Row
 from edgeinc.store.trust import damaged
 
-__all__ = ["digest", "pack", "unpack"]
+__all__ = ["digest", "mark_of", "pack", "unpack"]
 
 
 def pack(embedding: Integers, dim: int) -> bytes:
@@ -61,3 +61,8 @@ def unpack(blobs: Sequence[tuple[object, object]], dim: int) -> Integers:
 def digest(blob: bytes) -> bytes:
     """The 16 bytes (BLAKE2b) by which equal embeddings are found and damage is noticed."""
     return hashlib.blake2b(blob, digest_size=16).digest()
+
+
+def mark_of(row: Row) -> bytes:
+    """The 32 bytes by which a stored example is known: its digest, then its id."""
+    return digest(pack(row.embedding, len(row.embedding))) + bytes.fromhex(row.id)

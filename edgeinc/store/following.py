@@ -7,9 +7,9 @@ from collections.abc import Sequence
 
 from edgeinc.errors import SampleNotFoundError
 from edgeinc.store.content import unpack
-from edgeinc.store.records import Delta, Integers, Rows
-from edgeinc.store.state import last_change
-from edgeinc.store.trust import expect, one_row
+from edgeinc.store.records import Delta, Integers, Position, Rows
+from edgeinc.store.state import is_listed, last_change
+from edgeinc.store.trust import expect
 
 __all__ = ["embeddings", "since"]
 
@@ -26,8 +26,8 @@ ORDER BY c.label, s.digest, s.uid
 BY_ID = "SELECT embedding, digest FROM samples WHERE uid = ?"
 
 
-def since(conn: sqlite3.Connection, seq: int, dim: int, *, most: int) -> Delta | None:
-    """What came and went after the change `seq`, in one read transaction.
+def since(conn: sqlite3.Connection, seq: Position, dim: int, *, most: int) -> Delta | None:
+    """What came and went after the state `seq`, in one read transaction.
 
     Returns:
         None where more than `most` changes came since, or they are no longer listed, or a
@@ -37,10 +37,9 @@ def since(conn: sqlite3.Connection, seq: int, dim: int, *, most: int) -> Delta |
         StoreFormatError: An example is damaged.
     """
     last = last_change(conn)
-    (floor,) = one_row(conn.execute("SELECT floor FROM store"))
-    if not floor <= seq <= last or last - seq > most:
+    if not is_listed(conn, seq) or last[0] - seq[0] > most:
         return None
-    found = conn.execute(NET, (seq,)).fetchall() if seq < last else []
+    found = conn.execute(NET, seq[:1]).fetchall() if seq[0] < last[0] else []
     if any(embedding is None for *_, embedding in found):
         return None
     parts = [_rows([row for row in found if row[0] == net], dim, last) for net in (1, -1)]
@@ -62,7 +61,9 @@ def embeddings(conn: sqlite3.Connection, ids: Sequence[bytes], dim: int) -> Inte
     return unpack(blobs, dim)
 
 
-def _rows(found: Sequence[tuple[int, object, object, object, object]], dim: int, seq: int) -> Rows:
+def _rows(
+    found: Sequence[tuple[int, object, object, object, object]], dim: int, seq: Position
+) -> Rows:
     return Rows(
         ids=tuple(expect(bytes, uid).hex() for _, _, uid, _, _ in found),
         labels=tuple(expect(str, label) for _, label, _, _, _ in found),

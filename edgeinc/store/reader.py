@@ -7,10 +7,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import TypeVar
 
-from edgeinc.store import following, journal, reading, snapshot
+from edgeinc.store import following, journal, reading, snapshot, state
 from edgeinc.store.checks import match
 from edgeinc.store.connection import Database
-from edgeinc.store.records import Delta, Identity, Integers, Rows, Statistics
+from edgeinc.store.records import Delta, Identity, Integers, Position, Rows, Statistics
 from edgeinc.store.trust import expect, one_row
 from edgeinc.types import ClassInfo, LogEntry, SampleInfo
 
@@ -97,11 +97,11 @@ class Reader:
         """
         return reading.rows(self._db, self._identity, batch)
 
-    def since(self, seq: int, *, most: int, wait: float | None = None) -> Delta | None:
-        """What came and went after the change `seq`, all of one committed state.
+    def since(self, seq: Position, *, most: int, wait: float | None = None) -> Delta | None:
+        """What came and went after the state `seq`, up to one committed state.
 
         Args:
-            seq: The change that the caller knows; see `Rows.seq`, `Delta.seq` and `Change.span`.
+            seq: The state that the caller knows; see `Rows.seq`, `Delta.seq` and `Change.span`.
             most: How many changes the caller will take.
             wait: Longest wait for another's lock, seconds; else the store's own limit.
 
@@ -126,6 +126,11 @@ class Reader:
         with self._db.reading() as conn:
             match(conn, self._db.path, self._identity)
             return snapshot.load(conn, self._identity.dim, form)
+
+    def last_change(self) -> Position:
+        """The state that the store is in."""
+        with self._db.reading() as conn:
+            return state.last_change(conn)
 
     def pending(self) -> int:
         """Changes that came since the statistics that are kept, or all that ever came."""

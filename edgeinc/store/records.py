@@ -13,10 +13,24 @@ from numpy.typing import NDArray
 
 from edgeinc.types import LogEntry
 
-__all__ = ["Change", "Delta", "Identity", "Integers", "NewExample", "Row", "Rows", "Statistics"]
+__all__ = [
+    "Change",
+    "Delta",
+    "Identity",
+    "Integers",
+    "NewExample",
+    "Position",
+    "Row",
+    "Rows",
+    "Statistics",
+]
 
 Integers: TypeAlias = NDArray[np.integer[Any]]
 """Embedding integers, uint8 or int16; their zero is the real zero."""
+
+
+Position: TypeAlias = tuple[int, int]
+"""A state of a store: the number of its last change, and a number drawn at random with it."""
 
 
 class Identity(NamedTuple):
@@ -54,38 +68,38 @@ class Row(NamedTuple):
 class Rows(NamedTuple):
     """Stored examples that count: n ids, n labels, `(n, d)` integers, n digests of these.
 
-    `seq` is the last change of the committed state that they belong to.
+    `seq` is the committed state that they belong to.
     """
 
     ids: tuple[str, ...]
     labels: tuple[str, ...]
     embeddings: Integers
     digests: tuple[bytes, ...]
-    seq: int
+    seq: Position
 
 
 class Delta(NamedTuple):
-    """What came and went between two changes of a store; `seq` is the later one."""
+    """What came and went between two states of a store; `seq` is the later one."""
 
     added: Rows
     removed: Rows
-    seq: int
+    seq: Position
 
 
 class Statistics(NamedTuple):
-    """What is kept of the examples that counted after the change `seq`.
+    """What is kept of the examples that counted in the state `seq`.
 
     Attributes:
-        seq: A change of the store.
+        seq: A state of the store.
         gram: `(d, d)` float64, symmetric.
         classes: For each class its label, its examples' marks (32 bytes each, sorted: the
-            16 bytes of the digest, then the 16 of the id), and `(d,)` int64, the sum of its
-            features.
+            16 bytes of the digest, then the 16 of the id), and the sum of its features,
+            `(d,)` int32 or int64.
     """
 
-    seq: int
+    seq: Position
     gram: NDArray[np.float64]
-    classes: Sequence[tuple[str, bytes, NDArray[np.int64]]]
+    classes: Sequence[tuple[str, bytes, NDArray[Any]]]
 
 
 class Change(NamedTuple):
@@ -107,8 +121,8 @@ class Change(NamedTuple):
             another of the same content in its place is not among them. `added` and `removed`
             are empty where a merge is so large that they might not fit in memory.
         went: For a merge, how many examples do not count that did.
-        span: The last change before the operation, and its own last; None where it does not
-            say, and its changes are to be read from the store.
+        span: The states before and after it; None where it does not say, and its changes are
+            to be read from the store.
     """
 
     added: tuple[Row, ...] = ()
@@ -119,4 +133,4 @@ class Change(NamedTuple):
     undone: tuple[LogEntry, ...] = ()
     came: int = 0
     went: int = 0
-    span: tuple[int, int] | None = None
+    span: tuple[Position, Position] | None = None

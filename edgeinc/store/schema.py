@@ -19,6 +19,8 @@ a class count; `changes`, which of them came and went, in the order of the commi
 follows a store reads only that (`following.py`); and `gram` with `sums`, statistics of all that
 counted after one of those changes (`snapshot.py`), so that opening a store need not read it all.
 `store.changed` is the number of the last change, `store.floor` the last that is no longer listed.
+`store.tip` is a random number that each commit draws anew, `changes.before` the one before it, so
+that a number that another copy of the store counts too is not taken for the same change.
 
 STRICT tables need SQLite 3.37; Raspberry Pi OS has 3.34 and 3.40. The CHECKs stand in for them.
 """
@@ -50,6 +52,7 @@ _TABLES = (
         created REAL NOT NULL CHECK (typeof(created) = 'real'),
         tool TEXT NOT NULL CHECK (typeof(tool) = 'text'),
         changed INTEGER NOT NULL DEFAULT 0 CHECK (typeof(changed) = 'integer'),
+        tip INTEGER NOT NULL DEFAULT 0 CHECK (typeof(tip) = 'integer'),
         floor INTEGER NOT NULL DEFAULT 0 CHECK (typeof(floor) = 'integer')
     )""",
     """CREATE TABLE files (
@@ -109,11 +112,13 @@ _TABLES = (
         id INTEGER PRIMARY KEY,
         class INTEGER NOT NULL CHECK (typeof(class) = 'integer'),
         sample INTEGER NOT NULL CHECK (typeof(sample) = 'integer'),
-        sign INTEGER NOT NULL CHECK (sign IN (-1, 1))
+        sign INTEGER NOT NULL CHECK (sign IN (-1, 1)),
+        before INTEGER NOT NULL CHECK (typeof(before) = 'integer')
     )""",
     """CREATE TABLE gram (
         id INTEGER PRIMARY KEY CHECK (id = 1),
         seq INTEGER NOT NULL CHECK (typeof(seq) = 'integer'),
+        tip INTEGER NOT NULL CHECK (typeof(tip) = 'integer'),
         form TEXT NOT NULL CHECK (typeof(form) = 'text'),
         matrix BLOB NOT NULL CHECK (typeof(matrix) = 'blob'),
         digest BLOB NOT NULL CHECK (typeof(digest) = 'blob')

@@ -11,17 +11,17 @@ from __future__ import annotations
 import hashlib
 import sqlite3
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from edgeinc.store.records import Statistics
+from edgeinc.features import MARK
+from edgeinc.store.records import Position, Statistics
+from edgeinc.store.state import is_listed
 from edgeinc.store.trust import one_row
 
-__all__ = ["MARK", "drop_traces", "load", "pending", "save"]
-
-MARK = 32
-"""Bytes of a mark: an example's digest and its id, 16 each."""
+__all__ = ["drop_traces", "load", "pending", "save"]
 
 SMALL = np.iinfo(np.int32).max
 
@@ -45,10 +45,11 @@ def load(conn: sqlite3.Connection, dim: int, form: str) -> Statistics | None:
         dim: Length of a feature.
         form: How features were made; statistics of others are passed over.
     """
-    kept = conn.execute("SELECT seq, matrix, digest FROM gram WHERE form = ?", (form,)).fetchone()
-    if kept is None or not _is_listed(conn, kept[0]):
+    query = "SELECT seq, tip, matrix, digest FROM gram WHERE form = ?"
+    kept = conn.execute(query, (form,)).fetchone()
+    if kept is None or not is_listed(conn, kept[:2]):
         return None
-    seq, matrix, check = kept
+    seq, matrix, check = kept[:2], kept[2], kept[3]
     found = conn.execute(f"{SUMS} ON c.id = s.class ORDER BY s.class").fetchall()
     parts = hashlib.blake2b(_seal(seq, form, dim), digest_size=32)
     parts.update(matrix)
@@ -60,11 +61,11 @@ def load(conn: sqlite3.Connection, dim: int, form: str) -> Statistics | None:
             return None
         parts.update(digest)
         integers = np.frombuffer(total, "<i4" if len(total) == 4 * dim else "<i8")
-        classes.append((label, marks, integers.astype(np.int64)))
+        classes.append((label, marks, integers))
         counts[row] = len(marks) // MARK
     if parts.digest() != check or len(matrix) != 4 * dim * (dim + 1):
         return None
-    for row, difference in conn.execute(MOVED, (seq,)):
+    for row, difference in conn.execute(MOVED, seq[:1]):
         counts[row] = counts.get(row, 0) + difference
     if {row: n for row, n in counts.items() if n} != dict(conn.execute(COUNTS)):
         return None
@@ -83,15 +84,16 @@ def save(conn: sqlite3.Connection, kept: Statistics, form: str, *, whole: bool) 
     Returns:
         False where the store has no use for them: it has later ones, or a purge came since.
     """
-    former = conn.execute("SELECT seq FROM gram WHERE form = ?", (form,)).fetchone()
-    if not _is_listed(conn, kept.seq) or (former and former[0] >= kept.seq and not whole):
+    former = conn.execute("SELECT seq, tip FROM gram WHERE form = ?", (form,)).fetchone()
+    whole = whole or former is None or not is_listed(conn, former)
+    if not is_listed(conn, kept.seq) or not (whole or former[0] < kept.seq[0]):
         return False
     rows = dict(conn.execute("SELECT label, id FROM classes"))
-    if former is None or whole:
+    if whole:
         conn.execute("DELETE FROM sums")
         touched = set(rows.values())
     else:
-        touched = {row for (row,) in conn.execute(TOUCHED, (former[0], kept.seq))}
+        touched = {row for (row,) in conn.execute(TOUCHED, (former[0], kept.seq[0]))}
         conn.executemany("DELETE FROM sums WHERE class = ?", [(row,) for row in sorted(touched)])
     for label, marks, total in kept.classes:
         if rows[label] in touched:
@@ -107,8 +109,8 @@ def save(conn: sqlite3.Connection, kept: Statistics, form: str, *, whole: bool) 
         parts.update(digest)
     conn.execute("DELETE FROM gram")
     conn.execute(
-        "INSERT INTO gram (id, seq, form, matrix, digest) VALUES (1, ?, ?, ?, ?)",
-        (kept.seq, form, matrix, parts.digest()),
+        "INSERT INTO gram (id, seq, tip, form, matrix, digest) VALUES (1, ?, ?, ?, ?, ?)",
+        (*kept.seq, form, matrix, parts.digest()),
     )
     return True
 
@@ -134,15 +136,8 @@ def drop_traces(conn: sqlite3.Connection, samples: Sequence[int]) -> None:
     conn.execute("DELETE FROM changes WHERE id <= (SELECT floor FROM store)")
 
 
-def _is_listed(conn: sqlite3.Connection, seq: int) -> bool:
-    """True where every change after `seq` is listed."""
-    floor, last = one_row(conn.execute("SELECT floor, changed FROM store"))
-    listed = conn.execute("SELECT count(*) FROM changes WHERE id > ?", (seq,)).fetchone()[0]
-    return bool(floor <= seq <= last and listed == last - seq)
-
-
-def _seal(seq: int, form: str, dim: int) -> bytes:
-    return f"{form} {dim} {seq} ".encode()
+def _seal(seq: Position, form: str, dim: int) -> bytes:
+    return f"{form} {dim} {seq[0]} {seq[1]} ".encode()
 
 
 def _digest(row: int, marks: bytes, total: bytes) -> bytes:
@@ -153,7 +148,7 @@ def _digest(row: int, marks: bytes, total: bytes) -> bytes:
     return digest.digest()
 
 
-def _packed(total: NDArray[np.int64]) -> bytes:
+def _packed(total: NDArray[Any]) -> bytes:
     """A sum as four bytes a value, or eight where it needs them."""
     fits = bool(np.abs(total).max(initial=0) <= SMALL)
     return total.astype("<i4" if fits else "<i8").tobytes()

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 
 from edgeinc.store.content import unpack
-from edgeinc.store.records import Row
+from edgeinc.store.records import Position, Row
 from edgeinc.store.trust import expect, one_row
 
-__all__ = ["find_representative", "last_change", "note", "settle"]
+__all__ = ["find_representative", "is_listed", "last_change", "note", "settle"]
 
 KEPT = 4096
 """Changes that are listed at least, for whoever follows the store."""
@@ -106,11 +107,11 @@ def note(
     """
     if not added and not removed:
         return
-    first = last_change(conn)
+    first, before = last_change(conn)
     signed = [(*pair, -1) for pair in removed] + [(*pair, 1) for pair in added]
     conn.executemany(
-        "INSERT INTO changes (id, class, sample, sign) VALUES (?, ?, ?, ?)",
-        [(first + i, *one) for i, one in enumerate(signed, 1)],
+        "INSERT INTO changes (id, class, sample, sign, before) VALUES (?, ?, ?, ?, ?)",
+        [(first + i, *one, before) for i, one in enumerate(signed, 1)],
     )
     differences = Counter(c for c, _ in added)
     differences.subtract(c for c, _ in removed)
@@ -119,16 +120,29 @@ def note(
         [(n, c) for c, n in differences.items() if n],
     )
     last = first + len(signed)
-    conn.execute("UPDATE store SET changed = ?", (last,))
+    tip = int.from_bytes(os.urandom(7), "big")
+    conn.execute("UPDATE store SET changed = ?, tip = ?", (last, tip))
     if first // TRIMMED != last // TRIMMED:
         conn.execute(TRIM, (KEPT,))
         query = "UPDATE store SET floor = coalesce((SELECT min(id) FROM changes), changed + 1) - 1"
         conn.execute(query)
 
 
-def last_change(conn: sqlite3.Connection) -> int:
-    """The number of the last change of what counts, 0 where nothing ever did."""
-    return expect(int, one_row(conn.execute("SELECT changed FROM store"))[0])
+def last_change(conn: sqlite3.Connection) -> Position:
+    """The state of the store."""
+    changed, tip = one_row(conn.execute("SELECT changed, tip FROM store"))
+    return expect(int, changed), expect(int, tip)
+
+
+def is_listed(conn: sqlite3.Connection, position: Position) -> bool:
+    """True where the store was in this state, and every change since is listed."""
+    seq, tip = position
+    changed, now, floor = one_row(conn.execute("SELECT changed, tip, floor FROM store"))
+    if not floor <= seq <= changed:
+        return False
+    query = "SELECT count(*), min(id), before FROM changes WHERE id > ?"
+    found, _, before = one_row(conn.execute(query, (seq,)))
+    return bool(found == changed - seq and tip == (before if found else now))
 
 
 def _counted(

@@ -198,19 +198,22 @@ class Store(Reader):
         write_archive(source, source.counts, path, thumbnails=thumbnails)
         return source.counts.examples
 
-    def keep(self, statistics: Statistics, form: str, *, whole: bool = False) -> bool:
+    def keep(
+        self, statistics: Statistics, form: str, *, whole: bool = False, wait: float | None = None
+    ) -> bool:
         """Keep statistics of the examples, so that opening need not read them all.
 
         Args:
             statistics: Those of the examples that counted after one of the store's changes.
             form: How features were made; `Reader.statistics` asks for the same.
             whole: Write all, also what is there already: it was found damaged.
+            wait: Longest wait for another's lock, seconds; else the store's own limit.
 
         Returns:
             False where the store has later ones, or a purge came since.
         """
         from edgeinc.store import snapshot
 
-        with self._db.writing() as conn:
+        with self._db.writing(wait=wait) as conn:
             match(conn, self._db.path, self._identity)
             return snapshot.save(conn, statistics, form, whole=whole)

@@ -1,0 +1,126 @@
+"""How what is learned follows what is committed."""
+
+from __future__ import annotations
+
+import contextlib
+
+from edgeinc.engine.source import Source
+from edgeinc.errors import NotFoundError, StoreBusyError
+from edgeinc.features import Snapshot
+from edgeinc.learner import Learner
+from edgeinc.store import Change, Delta, Position, Store
+
+__all__ = ["Follower"]
+
+FEW = 64
+"""Changes that a prediction follows itself; more are followed in the background."""
+
+MANY = 4096
+"""Changes that are followed one by one; beyond, everything is read anew."""
+
+
+class Follower:
+    """Brings a store's commits to a learner: this process's own, and those of others.
+
+    For one thread at a time, but for `Store` and `Learner` themselves.
+
+    Attributes:
+        whole: True where statistics were absent or damaged, so that all are to be kept anew.
+    """
+
+    def __init__(self, store: Store, learner: Learner, source: Source) -> None:
+        """Loads what the store holds."""
+        self._store = store
+        self._learner = learner
+        self._source = source
+        self._version: int | None = store.version()
+        self.whole = False
+        self._seq: Position = (0, 0)
+        self._load()
+
+    def own(self, change: Change) -> None:
+        """Follows a change of this process, and others' that came before or since.
+
+        Raises:
+            StoreError: The store cannot be read; `look` tries again.
+        """
+        # Where others committed in between, or the change does not say, the store is asked.
+        if change.span is None or change.span[0] != self._seq or not self._applied(change):
+            self._version = None
+        else:
+            self._seq = change.span[1]
+        self.look()
+
+    def glance(self) -> bool:
+        """Follows a few changes of others, if that can be done at once.
+
+        Returns:
+            True where more are to be followed, or the file is not free at the moment.
+
+        Raises:
+            StoreError: The store cannot be read.
+        """
+        version = self._store.version()
+        if version == self._version:
+            return False
+        try:
+            delta = self._store.since(self._seq, most=FEW, wait=0)
+            if delta is None:
+                return True
+            self._apply(delta)
+        except (StoreBusyError, NotFoundError):
+            return True
+        self._version = version
+        return False
+
+    def look(self) -> None:
+        """Follows what another connection committed.
+
+        While that connection keeps the file to itself the learner stays as it is, and the
+        next call tries again.
+
+        Raises:
+            StoreError: The store cannot be read.
+        """
+        version = self._store.version()
+        if version == self._version:
+            return
+        # Until all is followed, whatever stops it.
+        self._version = None
+        with contextlib.suppress(StoreBusyError):
+            delta = self._store.since(self._seq, most=MANY)
+            try:
+                if delta is None:
+                    self._load()
+                else:
+                    self._apply(delta)
+            except NotFoundError:
+                self._load()
+            self._version = version
+
+    def present(self) -> tuple[Snapshot, Position]:
+        """The examples that the learner has, and the state of the store that they are."""
+        return self._learner.snapshot(), self._seq
+
+    def _applied(self, change: Change) -> bool:
+        """Brings a change to the learner; False where that did not know what went."""
+        if not change.added and not change.removed:
+            return True
+        added, removed = map(self._source.groups_of, (change.added, change.removed))
+        try:
+            self._learner.update(added, removed)
+        except NotFoundError:
+            return False
+        return True
+
+    def _apply(self, delta: Delta) -> None:
+        if delta.added.ids or delta.removed.ids:
+            added, removed = map(self._source.groups, (delta.added, delta.removed))
+            self._learner.update(added, removed)
+        self._seq = delta.seq
+
+    def _load(self) -> None:
+        """Starts afresh from the store."""
+        examples, self._seq, served = self._source.read(self._learner.dim)
+        self.whole = self.whole or not served
+        self._learner.replace(examples)
