@@ -72,6 +72,13 @@ class Opened:
             "Try again when that is done."
         )
 
+    def unconfirmed(self) -> StoreWriteError:
+        """The error for a change that is made, though the disk could not be made sure of it."""
+        return StoreWriteError(
+            f"The disk refused to confirm a change of {self.path}: it is there now, but may be "
+            "gone after a power cut. Check the disk's health, then `edgeinc log`."
+        )
+
     def refuse_moved(self) -> None:
         """Refuse a file that was deleted, or whose name another has taken.
 

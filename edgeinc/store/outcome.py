@@ -1,0 +1,38 @@
+"""How a transaction ended, asked of SQLite itself."""
+
+from __future__ import annotations
+
+import contextlib
+import sqlite3
+from typing import Any
+
+from edgeinc.store.translation import is_busy
+
+__all__ = ["data_version", "leave", "store_row"]
+
+
+def leave(conn: sqlite3.Connection) -> None:
+    """Leave a transaction that may already have ended."""
+    if conn.in_transaction:
+        # An error on the way out would hide the one that led here.
+        with contextlib.suppress(sqlite3.Error, UnicodeDecodeError):
+            conn.execute("ROLLBACK")
+
+
+def data_version(conn: sqlite3.Connection, last: int) -> int:
+    """SQLite's own count of others' commits, or the last one while it may not look."""
+    try:
+        return int(conn.execute("PRAGMA data_version").fetchone()[0])
+    except sqlite3.OperationalError as exc:
+        if not is_busy(exc):
+            raise
+        # A commit is on its way, and the next call will see it.
+        return last
+
+
+def store_row(conn: sqlite3.Connection) -> Any:
+    """The store's own row, which every operation changes; None where it cannot be read."""
+    try:
+        return conn.execute("SELECT * FROM store").fetchone()
+    except (sqlite3.Error, UnicodeDecodeError):
+        return None
