@@ -9,6 +9,7 @@ import pytest
 from tests.power import trace
 from tests.power.cuts import cut_power
 from tests.power.disk import SECTOR, Disk
+from tests.power.kills import kill
 from tests.power.trace import Call
 
 SEED = 20261122
@@ -34,7 +35,7 @@ def test_a_power_cut_loses_nothing_that_was_acknowledged_and_leaves_nothing_half
 @pytest.mark.parametrize("setting", ["OFF", "FULL"])
 def test_less_than_synchronous_extra_would_lose_what_was_acknowledged(setting: str) -> None:
     """The simulation can fail: here it must."""
-    cuts = cut_power(200, SEED, choices=2, pragmas=(f"synchronous = {setting}",))
+    cuts = cut_power(200, SEED, operations=6, choices=2, pragmas=(f"synchronous = {setting}",))
     assert cuts.faults["lost"] > 10
     assert (cuts.faults["damaged"] > 10) == (setting == "OFF")
 
@@ -43,9 +44,18 @@ def test_less_than_synchronous_extra_would_lose_what_was_acknowledged(setting: s
 @pytest.mark.parametrize("syncs", ["file", "folder"])
 def test_a_disk_that_ignores_syncs_loses_what_was_acknowledged(syncs: str) -> None:
     """No durability is claimed where the card lies about flushing, and this is why."""
-    cuts = cut_power(200, SEED, choices=2, deaf=frozenset([syncs]))
+    cuts = cut_power(200, SEED, operations=6, choices=2, deaf=frozenset([syncs]))
     assert cuts.faults["lost"] > 10
     assert cuts.faults["damaged"] > 0
+
+
+def test_a_process_that_is_killed_loses_nothing_that_it_acknowledged() -> None:
+    kills = kill(50, SEED)
+    print(kills)
+    assert not kills.faults, "\n".join(kills.words)
+    assert kills.kills == 50
+    assert kills.during > 5
+    assert kills.operations["enrol"] > 5
 
 
 def open_file(disk: Disk, name: str = "a", descriptor: int = 3) -> None:

@@ -18,8 +18,9 @@ from typing import NamedTuple
 
 from tests.power import trace
 from tests.power.disk import STYLES, Disk
-from tests.power.driver import STORE, Job
-from tests.power.history import DIM, LABELS, Example, Model, Moment, choose, follow
+from tests.power.driver import SPILLING, STORE, Job
+from tests.power.history import DIM, LABELS, choose, follow
+from tests.power.model import Example, Model, Moment
 from tests.power.verdict import Past, Verdict, judge
 
 __all__ = ["Cuts", "cut_power", "scratch"]
@@ -86,6 +87,7 @@ def cut_power(
     points: int,
     seed: int,
     *,
+    operations: int = OPERATIONS,
     choices: int = len(STYLES),
     pragmas: tuple[str, ...] = (),
     deaf: frozenset[str] = frozenset(),
@@ -96,6 +98,7 @@ def cut_power(
     Args:
         points: How many moments.
         seed: Everything random follows from it, but for the ids in the stores.
+        operations: In each history.
         choices: How many of `STYLES`, drawn anew at each moment.
         pragmas: Settings of the recorded process's connection; see `Job`.
         deaf: Syncs that the disk ignores; see `Disk`.
@@ -111,8 +114,8 @@ def cut_power(
         while cuts.points < points:
             if len(left.moment.model.examples) > LARGEST or rng.random() < 0.2:
                 left = NEW
-            small = ("cache_size = 8",) if rng.random() < 0.4 else ()
-            job = Job(left.moment.model, rng.getrandbits(64), OPERATIONS, (*small, *pragmas), True)
+            small = SPILLING if rng.random() < 0.4 else ()
+            job = Job(left.moment.model, rng.getrandbits(64), operations, (*small, *pragmas), True)
             calls = _record(work, library, job, left.files)
             cuts.histories += 1
             # The next history goes on from what one of these cuts left, each as likely.
@@ -155,7 +158,7 @@ def _replay(
     """Every moment of a history at which a power cut may leave something new."""
     disk = Disk(left.files, deaf=deaf)
     moments, device, acknowledged = [left.moment], left.device, 0
-    rng, model = random.Random(job.seed), left.moment.model.moment().model
+    rng, model = random.Random(job.seed), left.moment.model.copy()
     for call in calls:
         cuts.calls[call.kind] += 1
         if call.kind != "mark":
@@ -199,8 +202,8 @@ def _try(
         _fill(folder, files)
         verdict = judge(folder, cut.past, go_on=_another(rng) if rng.random() < 0.1 else None)
         if verdict.fault is None:
-            cuts.there += verdict.operation > cut.past.acknowledged
             moment = cut.past.moments[verdict.operation]
+            cuts.there += moment.state != cut.past.moments[cut.past.acknowledged].state
             sound.append(_Left(files, moment, cut.past.device))
             continue
         _note(cuts, verdict, style, files, keep)

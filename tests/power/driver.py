@@ -15,11 +15,14 @@ from pathlib import Path
 from typing import NamedTuple
 
 from edgeinc import Engine
-from tests.power.history import Model, backbone, choose, execute, follow, observe
+from tests.power.history import backbone, choose, execute, follow, observe
+from tests.power.model import Model
 
-__all__ = ["STORE", "Job", "run"]
+__all__ = ["SPILLING", "STORE", "Job", "run"]
 
 STORE = "s.db"
+SPILLING = ("cache_size = 8",)
+"""So small a cache that transactions spill into the file before their commit, as large ones do."""
 
 
 class Job(NamedTuple):
@@ -29,9 +32,8 @@ class Job(NamedTuple):
         model: What the store holds already.
         seed: What the operations follow from.
         operations: How many.
-        pragmas: Settings of the connection that are not the product's own: a cache so small
-            that transactions spill into the file before they are committed, as large ones do;
-            or less durability, to show that its loss is found.
+        pragmas: Settings of the connection that are not the product's own: `SPILLING`, or less
+            durability, to show that its loss is found.
         verify: Compare with the model after each operation.
     """
 

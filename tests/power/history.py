@@ -1,32 +1,29 @@
-"""Random histories of operations, and the model that says what a store then holds.
+"""Random histories of operations.
 
 An operation is plain data that follows from a seed and the model alone, so that whoever knows
 the seed knows the history: the process that runs it and the one that judges what is left of it.
-`OPERATIONS` is the list; a new kind is a function that proposes one, and a function each that
-tells the model and the engine to do it.
+`OPERATIONS` is the list; a new kind is a function that proposes one, a method of the model, and
+a function that has the engine do it.
 """
 
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field, replace
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from edgeinc import Backbone, Engine
 from edgeinc.store import NewExample, Store
-from edgeinc.store.content import digest
+from tests.power.model import Example, Model, State
 
 __all__ = [
     "DIM",
     "OPERATIONS",
-    "Example",
-    "Model",
-    "Moment",
     "Operation",
-    "State",
     "backbone",
     "choose",
     "execute",
@@ -37,118 +34,6 @@ __all__ = [
 DIM = 16
 LABELS = ("hex bolt", "nut", "washer", "cog", "Mutter", "lock ring", "pin")
 WEIGHTS = {"file": "tiny.onnx", "file_sha256": "ab" * 32}
-
-
-class Example(NamedTuple):
-    """What is enrolled: a label, 16 integers, a source, maybe a thumbnail."""
-
-    label: str
-    content: bytes
-    source: str
-    thumbnail: bytes | None
-
-
-class State(NamedTuple):
-    """What a store holds, as far as anybody can ask.
-
-    Attributes:
-        examples: Label and integers of what counts, to the sources and thumbnails of the
-            examples that are alike in both; one of these stands for them.
-        log: Number, kind and whether it was undone, newest first.
-        rows: Examples that were ever enrolled, and how many of them were purged.
-    """
-
-    examples: dict[tuple[str, bytes], set[tuple[str, bytes | None]]]
-    log: list[tuple[int, str, bool]]
-    rows: tuple[int, int]
-
-    def admits(self, found: State) -> bool:
-        """Is what was found in a store what this one says?"""
-        return (
-            (found.log, found.rows) == (self.log, self.rows)
-            and found.examples.keys() == self.examples.keys()
-            and all(what <= self.examples[key] for key, what in found.examples.items())
-        )
-
-
-@dataclass
-class _Operation:
-    """A line in the log, and the examples that it enrolled, took out or relabelled."""
-
-    kind: str
-    enrolled: set[int] = field(default_factory=set)
-    removed: set[int] = field(default_factory=set)
-    relabelled: set[int] = field(default_factory=set)
-    label: str = ""
-    undone: bool = False
-
-    def touched(self) -> set[int]:
-        return self.enrolled | self.removed | self.relabelled
-
-
-@dataclass
-class Model:
-    """Every example ever enrolled, by the order it came, and every operation."""
-
-    examples: list[Example] = field(default_factory=list)
-    operations: list[_Operation] = field(default_factory=list)
-    purged: set[int] = field(default_factory=set)
-
-    def labels(self) -> dict[int, str]:
-        """The label of each example that was not purged, live or not."""
-        found = {i: e.label for i, e in enumerate(self.examples) if i not in self.purged}
-        for operation in self.standing():
-            found.update((i, operation.label) for i in operation.relabelled if i in found)
-        return found
-
-    def live(self) -> dict[int, str]:
-        """The label of each example that counts."""
-        enrolled: set[int] = set()
-        removed: set[int] = set()
-        for operation in self.standing():
-            enrolled |= operation.enrolled
-            removed |= operation.removed
-        return {i: label for i, label in self.labels().items() if i in enrolled - removed}
-
-    def standing(self) -> list[_Operation]:
-        """The operations that were not undone."""
-        return [operation for operation in self.operations if not operation.undone]
-
-    def state(self) -> State:
-        """What a store that did all this holds."""
-        examples: dict[tuple[str, bytes], set[tuple[str, bytes | None]]] = {}
-        for i, label in self.live().items():
-            _, content, source, thumbnail = self.examples[i]
-            examples.setdefault((label, content), set()).add((source, thumbnail))
-        log = [(n + 1, o.kind, o.undone) for n, o in enumerate(self.operations)]
-        return State(examples, log[::-1], (len(self.examples), len(self.purged)))
-
-    def secrets(self) -> set[bytes]:
-        """Bytes of purged examples that no example has that was not purged."""
-        return self._traces(self.purged) - self._traces(self.labels().keys())
-
-    def moment(self) -> Moment:
-        """This model as it is now, whatever comes."""
-        operations = [replace(operation) for operation in self.operations]
-        model = Model(list(self.examples), operations, set(self.purged))
-        return Moment(model, model.state(), model.secrets())
-
-    def _traces(self, which: Iterable[int]) -> set[bytes]:
-        found: set[bytes] = set()
-        for i in which:
-            example = self.examples[i]
-            found |= {example.content, digest(example.content), example.source.encode()}
-            if example.thumbnail is not None:
-                found.add(example.thumbnail)
-        return found
-
-
-class Moment(NamedTuple):
-    """A model between two operations, with what follows from it."""
-
-    model: Model
-    state: State
-    secrets: set[bytes]
 
 
 def _propose_enrol(model: Model, rng: random.Random) -> tuple[Any, ...]:
@@ -164,18 +49,6 @@ def _propose_enrol(model: Model, rng: random.Random) -> tuple[Any, ...]:
         )
         for _ in range(rng.choice((1, 1, 1, 2, 5, 20)))
     )
-
-
-def _model_enrol(model: Model, *examples: Example) -> None:
-    there = {(label, model.examples[i].content) for i, label in model.live().items()}
-    first = len(model.examples)
-    for example in examples:
-        if (example.label, example.content) not in there:
-            model.examples.append(example)
-            there.add((example.label, example.content))
-    if len(model.examples) > first:
-        fresh = set(range(first, len(model.examples)))
-        model.operations.append(_Operation("enroll", enrolled=fresh))
 
 
 def _do_enrol(engine: Engine, *examples: Example) -> None:
@@ -196,17 +69,6 @@ def _propose_forget(model: Model, rng: random.Random) -> tuple[Any, ...] | None:
     return live[i], content, rng.random() < 0.2
 
 
-def _model_forget(model: Model, label: str, content: bytes | None, purge: bool) -> None:
-    found = {
-        i
-        for i, name in (model.labels() if purge else model.live()).items()
-        if name == label and content in (None, model.examples[i].content)
-    }
-    model.operations.append(_Operation("purge" if purge else "forget", removed=found))
-    if purge:
-        model.purged |= found
-
-
 def _do_forget(engine: Engine, label: str, content: bytes | None, purge: bool) -> None:
     if content is None:
         engine.forget(label, purge=purge)
@@ -225,28 +87,43 @@ def _propose_rename(model: Model, rng: random.Random) -> tuple[Any, ...] | None:
     return (rng.choice(enrolled), rng.choice(free)) if enrolled and free else None
 
 
-def _model_rename(model: Model, old: str, new: str) -> None:
-    which = {i for i, label in model.labels().items() if label == old}
-    model.operations.append(_Operation("rename", relabelled=which, label=new))
+def _propose_merge(model: Model, rng: random.Random) -> tuple[Any, ...] | None:
+    """What another device did: with examples of its own, or with ours, before it is merged."""
+    archive = rng.random() < 0.5
+    live = model.live()
+    if not live or rng.random() < 0.5:
+        new = tuple(example._replace(thumbnail=None) for example in _propose_enrol(model, rng))
+        purge = (new[0].label, None, True) if rng.random() < 0.3 else None
+        return archive, new, purge, None
+    label = rng.choice(sorted(set(live.values())))
+    if rng.random() < 0.6:
+        return archive, (), (label, None, rng.random() < 0.5), None
+    rename = _propose_rename(model, rng)
+    return None if rename is None else (archive, (), None, rename)
 
 
-def _model_undo(model: Model, n: int) -> None:
-    able = [
-        operation
-        for operation in model.standing()
-        if operation.kind in ("enroll", "forget", "rename") and operation.touched() - model.purged
-    ]
-    for operation in able[-n:]:
-        operation.undone = True
-    if able:
-        model.operations.append(_Operation("undo"))
-
-
-def _model_purge(model: Model) -> None:
-    targets = model.labels().keys() - model.live().keys()
-    if targets:
-        model.purged |= targets
-        model.operations.append(_Operation("purge"))
+def _do_merge(
+    engine: Engine,
+    archive: bool,
+    new: tuple[Example, ...],
+    forget: tuple[str, bytes | None, bool] | None,
+    rename: tuple[str, str] | None,
+) -> None:
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        with Engine.open(folder / "other.db", backbone=backbone()) as other:
+            if new:
+                _do_enrol(other, *new)
+            else:
+                engine.export(folder / "ours.edgeinc")
+                other.merge(folder / "ours.edgeinc")
+            if forget is not None:
+                _do_forget(other, *forget)
+            if rename is not None:
+                other.rename(*rename)
+            if archive:
+                other.export(folder / "theirs.edgeinc")
+        engine.merge(folder / ("theirs.edgeinc" if archive else "other.db"))
 
 
 class _Kind(NamedTuple):
@@ -259,11 +136,12 @@ class _Kind(NamedTuple):
 
 
 OPERATIONS: dict[str, _Kind] = {
-    "enrol": _Kind(10, _propose_enrol, _model_enrol, _do_enrol),
-    "forget": _Kind(4, _propose_forget, _model_forget, _do_forget),
-    "rename": _Kind(2, _propose_rename, _model_rename, Engine.rename),
-    "undo": _Kind(3, lambda _, rng: (rng.choice((1, 1, 2, 3)),), _model_undo, Engine.undo),
-    "purge": _Kind(1, lambda *_: (), _model_purge, Engine.purge),
+    "enrol": _Kind(10, _propose_enrol, Model.enrol, _do_enrol),
+    "forget": _Kind(4, _propose_forget, Model.forget, _do_forget),
+    "rename": _Kind(2, _propose_rename, Model.rename, Engine.rename),
+    "undo": _Kind(3, lambda _, rng: (rng.choice((1, 1, 2, 3)),), Model.undo, Engine.undo),
+    "merge": _Kind(3, _propose_merge, Model.merge, _do_merge),
+    "purge": _Kind(1, lambda *_: (), Model.purge, Engine.purge),
 }
 
 

@@ -13,17 +13,8 @@ from edgeinc import Engine
 from edgeinc.errors import EdgeincError
 from edgeinc.features import Examples, Snapshot, to_features
 from tests.power.driver import STORE
-from tests.power.history import (
-    DIM,
-    Example,
-    Moment,
-    Operation,
-    State,
-    backbone,
-    execute,
-    follow,
-    observe,
-)
+from tests.power.history import DIM, Operation, backbone, execute, follow, observe
+from tests.power.model import Example, Moment, State
 
 __all__ = ["Past", "Verdict", "judge"]
 
@@ -115,7 +106,7 @@ def _which(found: State, moments: Sequence[Moment]) -> int | None:
 
 def _go_on(folder: Path, moment: Moment, example: Example, verdict: Verdict) -> Verdict:
     """Enrol one more, and open the store once more."""
-    model = moment.model.moment().model
+    model = moment.model.copy()
     operation = Operation("enrol", (example,))
     with Engine.open(folder / STORE, backbone=backbone()) as engine:
         execute(engine, operation)

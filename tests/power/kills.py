@@ -1,0 +1,179 @@
+"""Real kills: processes that run a history on one store, each ended by SIGKILL at random.
+
+The processes are forked by one that has loaded everything (`python -m tests.power.kills FOLDER`),
+so that a kill costs no start of Python. What a kill left is judged in a copy: the next process
+finds it as it was, so that kills also hit recovery.
+"""
+
+from __future__ import annotations
+
+import os
+import pickle
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+import traceback
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from tests.power.cuts import LARGEST, NEW, ROOT
+from tests.power.driver import SPILLING, STORE, Job, run
+from tests.power.history import DIM, LABELS, choose, follow
+from tests.power.model import Example, Moment
+from tests.power.verdict import Past, judge
+
+__all__ = ["Kills", "kill"]
+
+ENDLESS = 1_000_000
+PATIENCE = 60.0
+"""Seconds after which a process that does nothing is an error."""
+
+
+@dataclass
+class Kills:
+    """What a run tried and found.
+
+    Attributes:
+        kills: Processes killed.
+        during: Of these, how many were at an operation, the others opening or in between.
+        hot: How many left a journal to play back.
+        operations: Acknowledged operations, by kind.
+        there: Kills after which an operation that had not returned was wholly there.
+        faults: What was found, by kind.
+        words: About the first few of them.
+    """
+
+    seed: int
+    kills: int = 0
+    during: int = 0
+    hot: int = 0
+    operations: Counter[str] = field(default_factory=Counter)
+    there: int = 0
+    faults: Counter[str] = field(default_factory=Counter)
+    words: list[str] = field(default_factory=list)
+    seconds: float = 0.0
+
+
+def kill(kills: int, seed: int) -> Kills:
+    """Kill so many processes and count what is found."""
+    rng = random.Random(seed)
+    result = Kills(seed)
+    start = time.monotonic()
+    with tempfile.TemporaryDirectory(prefix="kills-") as name:
+        work = Path(name)
+        command = [sys.executable, "-m", "tests.power.kills", str(work)]
+        with subprocess.Popen(
+            command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        ) as nursery:
+            moment, device = NEW.moment, NEW.device
+            for _ in range(kills):
+                if len(moment.model.examples) > LARGEST:
+                    moment, device = NEW.moment, NEW.device
+                    shutil.rmtree(work / "store")
+                (work / "store").mkdir(exist_ok=True)
+                pragmas = SPILLING if rng.random() < 0.4 else ()
+                job = Job(moment.model, rng.getrandbits(64), ENDLESS, pragmas)
+                past = _past(_killed(work, nursery, job, rng), job, moment, device, result)
+                moment, device = _judged(work, past, rng, result)
+            nursery.stdin.close()
+    result.seconds = time.monotonic() - start
+    return result
+
+
+def _killed(
+    work: Path, nursery: subprocess.Popen[str], job: Job, rng: random.Random
+) -> list[list[str]]:
+    """Start a process, kill it, and read what it said."""
+    marks = work / "marks"
+    marks.write_bytes(b"")
+    (work / "job").write_bytes(pickle.dumps(job))
+    nursery.stdin.write("\n")
+    nursery.stdin.flush()
+    process = int(nursery.stdout.readline())
+    # A few marks and then a moment, so that a busy machine is killed as late as an idle one.
+    least, end = rng.choice((0, 0, 20, 100, 200)), time.monotonic() + PATIENCE
+    while marks.stat().st_size < least:
+        if time.monotonic() > end:
+            raise TimeoutError("the process does nothing")
+        os.kill(process, 0)  # an error where it has ended by itself
+        time.sleep(0.0005)
+    time.sleep(rng.uniform(0, 0.02))
+    os.kill(process, signal.SIGKILL)
+    status = nursery.stdout.readline().strip()
+    if status != str(-signal.SIGKILL):
+        raise RuntimeError(f"the process ended by itself: {status}")
+    return [line.split() for line in marks.read_text().splitlines()]
+
+
+def _past(
+    marks: list[list[str]], job: Job, moment: Moment, device: str | None, result: Kills
+) -> Past:
+    """What must be there, from what the process said before it was killed."""
+    rng, model = random.Random(job.seed), job.model.copy()
+    moments, acknowledged = [moment], 0
+    for what, value in marks:
+        if what == "opened":
+            device = value
+        elif what == "begin":
+            operation = choose(model, rng)
+            follow(model, operation)
+            moments.append(model.moment())
+        else:
+            acknowledged += 1
+            result.operations[operation.kind] += 1
+    result.during += len(moments) > acknowledged + 1
+    return Past(moments, acknowledged, device)
+
+
+def _judged(work: Path, past: Past, rng: random.Random, result: Kills) -> tuple[Moment, str | None]:
+    """Judge a copy; what the store holds now."""
+    result.kills += 1
+    copy = work / "copy"
+    shutil.rmtree(copy, ignore_errors=True)
+    shutil.copytree(work / "store", copy)
+    journals = [file for file in copy.iterdir() if file.name != STORE]
+    result.hot += any(file.read_bytes()[:1] > b"\0" for file in journals)
+    example = Example(rng.choice(LABELS), rng.randbytes(DIM), "after the kill", None)
+    verdict = judge(copy, past, go_on=example)
+    if verdict.fault is None:
+        moment = past.moments[verdict.operation]
+        result.there += moment.state != past.moments[past.acknowledged].state
+        return moment, past.device
+    result.faults[verdict.fault] += 1
+    result.words.append(f"{verdict.fault} (kill {result.kills}): {verdict.words}")
+    shutil.rmtree(work / "store")
+    return NEW.moment, NEW.device
+
+
+def _nursery(work: Path) -> None:
+    """Fork a process for each line of input; say its id, and how it ended."""
+    for _ in sys.stdin:
+        child = os.fork()
+        if child == 0:
+            _child(work)
+        print(child, flush=True)
+        print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
+
+
+def _child(work: Path) -> None:
+    """Run the history until killed."""
+    marks = os.open(work / "marks", os.O_WRONLY | os.O_APPEND)
+    try:
+        run(
+            work / "store",
+            pickle.loads((work / "job").read_bytes()),
+            lambda words: os.write(marks, f"{words}\n".encode()),
+        )
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        os._exit(1)
+
+
+if __name__ == "__main__":
+    _nursery(Path(sys.argv[1]))
