@@ -1,0 +1,206 @@
+"""Disks that are full, that fail, and that turn read-only: real ones, and a preloaded one."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import pytest
+
+from edgeinc.errors import StoreError, StoreReadOnlyError, StoreWriteError
+from edgeinc.store.examination import examine_store
+from tests.stores import contents, enroll, labels_of, open_store
+
+ROOT = Path(__file__).parents[1]
+SHIM = Path(__file__).with_name("faulty_disk.c")
+
+FAULTS = {
+    "write .db 5": "disk I/O error). Nothing was written",
+    "write .db 28": "full). Nothing was written; check free space",
+    "write -journal 28": "full). Nothing was written; check free space",
+    "write -journal 5": "disk I/O error). Nothing was written",
+    "sync .db 5": "disk I/O error). Nothing was written",
+    "sync -journal 5": "disk I/O error). Nothing was written",
+    "unlink -journal 5": "disk I/O error). Nothing was written",
+    "read .db 5": "see `edgeinc doctor`.",
+    # The last step of all: the change is made, and must not be called undone.
+    "sync / 5": "it is there now, but may be gone after a power cut",
+}
+SUFFER = """
+import json, os, sys, time, warnings
+from pathlib import Path
+import numpy as np
+from edgeinc import Backbone, Engine
+from edgeinc.errors import EdgeincError
+
+warnings.simplefilter("ignore")
+fault = Path(os.environ["FAULT"])
+red, blue = (np.full((8, 8, 3), colour, np.uint8) for colour in ((0, 0, 250), (250, 0, 0)))
+shades = [np.full((8, 8, 3), (0, i, 250), np.uint8) for i in range(1, 61)]
+for number, words in enumerate(json.loads(sys.argv[2])):
+    backbone = Backbone.from_function(
+        lambda picture: picture.mean(axis=(1, 2)).astype(np.float32), name="c", size=(8, 8), dim=3)
+    with Engine.open(Path(sys.argv[1], f"{number}.db"), backbone=backbone) as engine:
+        engine.enroll("red", red)
+        engine.enroll("blue", blue)
+        engine.flush()
+        fault.write_text(words)
+        try:
+            engine.enroll("red", shades)
+            refused = ""
+        except EdgeincError as exc:
+            refused = f"{type(exc).__name__}: {exc}"
+        answers = []
+        for _ in (0, 1):
+            time.sleep(0.12)
+            answers.append(engine.predict(red).candidates[0].label)
+        fault.unlink()
+        then = engine.classes()[1].examples
+        engine.enroll("red", shades)
+        print(json.dumps([refused, answers, then, engine.classes()[1].examples]))
+"""
+
+
+@pytest.fixture
+def quick() -> Iterator[Path]:
+    """A folder in memory, where flushing takes no time."""
+    memory = Path("/dev/shm")
+    with TemporaryDirectory(dir=memory if memory.is_dir() else None) as folder:
+        yield Path(folder)
+
+
+def test_a_disk_that_fails(tmp_path: Path, quick: Path) -> None:
+    """Each step of a write in turn: nothing is lost, and predictions go on."""
+    compiler = shutil.which("cc")
+    if compiler is None or sys.platform != "linux":
+        pytest.skip("no C compiler, or no preloading, to make a disk fail with")
+    library = tmp_path / "faulty.so"
+    subprocess.run([compiler, "-shared", "-fPIC", "-o", library, SHIM, "-ldl"], check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", SUFFER, str(quick), json.dumps(list(FAULTS))],
+        cwd=ROOT,
+        env={
+            **os.environ,
+            "LD_PRELOAD": str(library),
+            "FAULT": str(tmp_path / "fault"),
+            "OPENBLAS_NUM_THREADS": "1",
+        },
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    lines = [json.loads(line) for line in done.stdout.splitlines()]
+    for (fault, said), (refused, answers, then, after) in zip(FAULTS.items(), lines, strict=True):
+        assert refused.startswith(("StoreWriteError", "StoreFormatError")), fault
+        assert said in refused, fault
+        assert answers == ["red", "red"], fault
+        assert then == (61 if "there now" in said else 1), fault
+        assert after == 61, fault
+    for file in quick.iterdir():
+        assert file.suffix == ".db"
+        assert examine_store(file).sound
+
+
+Mount = Callable[..., Path]
+
+
+@pytest.fixture
+def mount(tmp_path: Path) -> Iterator[Mount]:
+    """Mounts small file systems, where this user may."""
+    places: list[Path] = []
+
+    def attach(*words: str) -> Path:
+        place = tmp_path / f"card{len(places)}"
+        place.mkdir()
+        done = subprocess.run(["mount", *words, str(place)], capture_output=True, text=True)
+        if done.returncode:
+            pytest.skip(f"this user may not mount a file system: {done.stderr.strip()}")
+        places.append(place)
+        return place
+
+    if shutil.which("mount") is None or os.geteuid():
+        pytest.skip("only root may mount a file system")
+    yield attach
+    for place in places:
+        subprocess.run(["umount", "--lazy", str(place)], check=True)
+
+
+def fill(folder: Path) -> Path:
+    """Leave no free space; the file that takes it."""
+    ballast = folder / "ballast"
+    with ballast.open("wb", buffering=0) as file:
+        for size in (4096, 1):
+            try:
+                while file.write(b"x" * size):
+                    pass
+            except OSError:
+                continue
+    return ballast
+
+
+def test_a_full_card(mount: Mount) -> None:
+    card = mount("-t", "tmpfs", "-o", "size=1m", "tmpfs")
+    path = card / "a.db"
+    with open_store(path) as store:
+        enroll(store, "nut", *range(50))
+        enroll(store, "bolt", *range(50))
+        ballast = fill(card)
+        before = contents(store)
+        with pytest.raises(StoreWriteError, match=r"full.*free space"):
+            enroll(store, "nut", *range(50, 2000))
+        with pytest.raises(StoreWriteError, match=r"full.*free space"):
+            store.forget("bolt", purge=True)
+        assert contents(store) == before
+        with pytest.raises(StoreWriteError, match="full"):
+            open_store(card / "new.db")
+    # It opens on the full card, too, and what a purge left to do is done once there is room.
+    with open_store(path) as store:
+        assert contents(store) == before
+        ballast.unlink()
+        enroll(store, "nut", 60)
+        store.forget("bolt", purge=True)
+        assert labels_of(store) == {"nut": 51}
+    open_store(card / "new.db").close()
+    assert examine_store(path).sound
+
+
+def test_a_card_that_turns_read_only_on_an_error(mount: Mount, tmp_path: Path) -> None:
+    """As ext4 does when its own journal cannot be written."""
+    image = tmp_path / "image"
+    with image.open("wb") as file:
+        file.truncate(8 << 20)
+    if shutil.which("mkfs.ext4") is None:
+        pytest.skip("no mkfs.ext4 to make a file system with")
+    subprocess.run(["mkfs.ext4", "-q", image], check=True)
+    card = mount("-o", "loop", str(image))
+    with open_store(card / "a.db") as store:
+        enroll(store, "nut", 1)
+        before = contents(store)
+        subprocess.run(["mount", "-o", "remount,abort", str(card)], check=True)
+        with pytest.raises(StoreError, match="check free space, the folder's permissions"):
+            enroll(store, "nut", 2)
+        assert contents(store) == before
+    with open_store(card / "a.db") as store:
+        assert contents(store) == before
+        with pytest.raises(StoreError):
+            enroll(store, "nut", 2)
+
+
+def test_a_card_that_is_mounted_read_only(mount: Mount) -> None:
+    card = mount("-t", "tmpfs", "-o", "size=1m", "tmpfs")
+    with open_store(card / "a.db") as store:
+        enroll(store, "nut", 1)
+    subprocess.run(["mount", "-o", "remount,ro", str(card)], check=True)
+    with open_store(card / "a.db") as store:
+        assert labels_of(store) == {"nut": 1}
+        with pytest.raises(StoreReadOnlyError, match=r"can only be read\. Make"):
+            enroll(store, "nut", 2)
+        assert labels_of(store) == {"nut": 1}
+    with pytest.raises(StoreReadOnlyError, match="Choose another place"):
+        open_store(card / "new.db")
