@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import random
 import shutil
 import signal
 import subprocess
@@ -41,26 +40,6 @@ with open_store(Path(sys.argv[1])) as store:
         ids = enroll(store, 'nut', seed, seed + 1).ids
         os.write(1, (' '.join(ids) + '\\n').encode())
 """
-
-
-def test_nothing_that_was_acknowledged_is_lost_to_a_kill(tmp_path: Path) -> None:
-    rng = random.Random(0)
-    path = tmp_path / "a.db"
-    acknowledged: set[str] = set()
-    for kill in range(6):
-        with start(ENROL, path, 10_000 * kill) as enroller:
-            lines = [enroller.stdout.readline()]
-            time.sleep(rng.random() / 10)
-            enroller.kill()
-            lines += enroller.stdout.readlines()
-        acknowledged.update(id for line in lines if line.endswith("\n") for id in line.split())
-        with open_store(path) as store:
-            there = set(contents(store))
-            assert acknowledged <= there
-            # Two at a time: what was on its way at the kill is there as a whole or not at all.
-            assert len(there - acknowledged) in (0, 2)
-            assert len(store.log()) * 2 == len(there)
-            acknowledged = there
 
 
 HALF = """

@@ -18,8 +18,6 @@ from tests.power.model import Example, Moment, State
 
 __all__ = ["Past", "Verdict", "judge"]
 
-FAULTS = ("lost", "half", "damaged", "traces", "stuck")
-
 
 class Past(NamedTuple):
     """What is known of a store when its power went.
