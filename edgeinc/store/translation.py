@@ -19,6 +19,8 @@ from edgeinc.errors import (
 __all__ = ["Opened", "inode", "is_busy"]
 
 _BUSY = "locked"
+_QUOTING = "malformed database schema"
+_LONGEST = 160
 
 
 def inode(path: Path) -> tuple[int, int] | None:
@@ -59,8 +61,8 @@ class Opened:
         try:
             yield
         except (sqlite3.Error, UnicodeDecodeError) as exc:
-            # A message that quotes a damaged schema may not even be text.
-            raise self._error(str(exc)) from exc
+            # A message that quotes a damaged schema may not even be text, nor one line of it.
+            raise self._error(_plain(str(exc))) from exc
 
     def busy(self, waited: float) -> StoreBusyError:
         """The error for a lock that was waited for in vain, so many seconds."""
@@ -99,6 +101,8 @@ class Opened:
 
         Its error codes would be better, but Python passes them on from 3.11 only.
         """
+        if words.startswith(_QUOTING):
+            return self._damaged(words)
         if _BUSY in words:
             return self.busy(self.timeout)
         if "readonly" in words:
@@ -112,7 +116,16 @@ class Opened:
                 f"The disk refused to serve {self.path} ({words}). Nothing was written; "
                 "check free space, the folder's permissions and the disk's health."
             )
+        return self._damaged(words)
+
+    def _damaged(self, words: str) -> StoreFormatError:
         return StoreFormatError(
             f"{self.path} is no store, or a damaged one ({words}). Restore it from a copy, "
             "or see `edgeinc doctor`."
         )
+
+
+def _plain(words: str) -> str:
+    """On one line, without what a terminal would obey, and not too long."""
+    line = "".join(c if c.isprintable() else " " for c in words)
+    return " ".join(line.split())[:_LONGEST]
