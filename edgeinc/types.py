@@ -144,6 +144,8 @@ class LogEntry:
         detail: What it did, in words.
         tool: The edgeinc version that did it.
         undone: True when it has been undone.
+        source: Where the examples that it enrolled came from, as far as that is known and has
+            not been purged.
     """
 
     number: int
@@ -152,6 +154,7 @@ class LogEntry:
     detail: str
     tool: str
     undone: bool = False
+    source: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

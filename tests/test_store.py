@@ -314,6 +314,18 @@ def test_the_log_says_what_was_done(tmp_path: Path) -> None:
     assert [entry.undone for entry in log] == [False, True, True, False]
 
 
+def test_the_log_says_where_examples_came_from_until_they_are_purged(store: Store) -> None:
+    shots = [shot("nut", 1, "b.jpg"), shot("nut", 2, "a.jpg"), shot("nut", 3, "a.jpg")]
+    first, *_ = store.enroll([*shots, shot("nut", 4, "c.jpg")], **WEIGHTS).ids
+    store.enroll([shot("bolt", 1, "d.jpg")], **WEIGHTS)
+    enroll(store, "screw", 1)
+    assert [entry.source for entry in store.log()] == [None, "d.jpg", "a.jpg and 2 more"]
+    assert [entry.source for entry in store.undo(2).undone] == [None, "d.jpg"]
+    store.forget(sample=first, purge=True)
+    store.forget("bolt", purge=True)
+    assert [entry.source for entry in store.log()][2:] == [None, None, None, "a.jpg and 1 more"]
+
+
 def test_thumbnail_and_origin_are_kept(store: Store) -> None:
     picture = NewExample("nut", integers(1), source="caf\udce9.jpg", thumbnail=b"\xff\xd8jpeg")
     with_picture, without = store.enroll([picture, shot("nut", 2)], **WEIGHTS).ids

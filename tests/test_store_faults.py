@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from edgeinc.cli import main
 from edgeinc.errors import (
     BackboneMismatchError,
     EdgeincError,
@@ -294,3 +295,21 @@ def test_a_full_disk_leaves_the_store_as_it_was(sound: Path) -> None:
     assert done.stdout.splitlines()[-1] == "1"
     with open_store(sound) as store:
         assert labels_of(store) == {"hex nut": 60, "small": 1}
+
+
+def test_a_clock_that_jumps_changes_nothing_but_the_dates(tmp_path: Path) -> None:
+    times = iter([1e9, 2e9, -5.0, 0.0, 1e300, 3.0, 2.0, 1.0])
+    with open_store(tmp_path / "a.db", clock=lambda: next(times)) as store:
+        enroll(store, "nut", 1)
+        store.rename("nut", "bolt")
+        store.rename("bolt", "screw")
+        enroll(store, "screw", 2)
+        store.forget("screw")
+        assert [entry.number for entry in store.undo(2).undone] == [5, 4]
+        assert labels_of(store) == {"screw": 1}
+        store.undo()
+        assert labels_of(store) == {"bolt": 1}
+        log = store.log()
+    assert [entry.number for entry in log] == [7, 6, 5, 4, 3, 2, 1]
+    assert [entry.time for entry in log] == [1.0, 2.0, 3.0, 1e300, 0.0, -5.0, 2e9]
+    assert main(["--store", str(tmp_path / "a.db"), "log"]) == 0

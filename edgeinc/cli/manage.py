@@ -112,7 +112,8 @@ def log_command(settings: Settings, n: int | None) -> None:
         settings,
         {"log": [asdict(entry) for entry in entries]},
         "\n".join(
-            f"{e.number:5d}  {_clock(e.time)}  {e.operation:7s} {e.detail}"
+            f"{e.number:5d}  {_clock(e.time)}  {e.operation:7s} {printable(e.detail)}"
+            f"{f', from {printable(e.source)}' if e.source else ''}"
             f"{'  (undone)' if e.undone else ''}"
             for e in entries
         ),
@@ -120,4 +121,8 @@ def log_command(settings: Settings, n: int | None) -> None:
 
 
 def _clock(seconds: float) -> str:
-    return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(seconds))
+    """Local time; a clock may have been set to anything, or a store been tampered with."""
+    try:
+        return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(seconds))
+    except (OverflowError, ValueError, OSError):
+        return f"{seconds:g} s"

@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from edgeinc.errors import InputError, LabelError, LabelNotFoundError
 from edgeinc.store.checks import match
 from edgeinc.store.connection import Database
 from edgeinc.store.enrolment import row_of_class
-from edgeinc.store.journal import record
+from edgeinc.store.journal import ENTRIES, entry, record
 from edgeinc.store.labels import clean_label
 from edgeinc.store.reading import is_enrolled, uids
 from edgeinc.store.records import Change, Identity
 from edgeinc.store.state import settle
-from edgeinc.types import LogEntry
 
 __all__ = ["rename", "undo"]
 
 # An operation whose every example has been purged is passed over: nothing would come of it.
-_UNDOABLE = """
-SELECT id, number, time, kind, detail, tool FROM operations o
-WHERE number IS NOT NULL AND undone = 0 AND kind IN ('enroll', 'forget', 'rename') AND (
+_UNDOABLE = f"""
+{ENTRIES} WHERE number IS NOT NULL AND undone = 0 AND kind IN ('enroll', 'forget', 'rename') AND (
     EXISTS (SELECT 1 FROM samples WHERE operation = o.id)
     OR EXISTS (SELECT 1 FROM removals WHERE operation = o.id)
     OR EXISTS (SELECT 1 FROM relabels WHERE operation = o.id)
@@ -98,11 +98,8 @@ def undo(db: Database, n: int, *, bound: Identity, now: float) -> Change:
         for operation, *_ in found:
             targets.update((row, None) for (row,) in conn.execute(_TOUCHED, {"o": operation}))
             conn.execute("UPDATE operations SET undone = 1 WHERE id = ?", (operation,))
-        undone = tuple(
-            LogEntry(number, time, kind, detail, tool, True)
-            for _, number, time, kind, detail, tool in found
-        )
-        words = "; ".join(f"{entry.number} ({entry.detail})" for entry in undone)
+        undone = tuple(replace(entry(row), undone=True) for row in found)
+        words = "; ".join(f"{line.number} ({line.detail})" for line in undone)
         _, number = record(conn, "undo", f"undid {words}", now)
         added, removed = settle(conn, targets, bound.dim)
         ids = uids(conn, targets)

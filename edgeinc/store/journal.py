@@ -4,13 +4,22 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from edgeinc.store.trust import one_row
 from edgeinc.types import LogEntry
 from edgeinc.version import __version__
 
-__all__ = ["count_examples", "last_row", "log", "record"]
+__all__ = ["ENTRIES", "count_examples", "entry", "last_row", "log", "record"]
+
+# Sources are asked of the examples, so that a purge leaves none in the log.
+ENTRIES = """
+SELECT id, number, time, kind, detail, tool, undone,
+    (SELECT min(source) FROM samples WHERE operation = o.id),
+    (SELECT count(DISTINCT source) FROM samples WHERE operation = o.id)
+FROM operations o
+"""
 
 
 def record(
@@ -20,7 +29,7 @@ def record(
 
     Args:
         conn: A connection in a write transaction.
-        kind: `enroll`, `forget`, `purge`, `rename` or `undo`.
+        kind: `enroll`, `forget`, `purge`, `rename`, `undo`, `merge` or `repair`.
         detail: What it does, in words. No sources: a purge would have to find them.
         now: Unix time, seconds. Nothing is ordered by it; the logical counter does that.
         file: Row of the weight file that made the examples.
@@ -45,15 +54,17 @@ def last_row(conn: sqlite3.Connection) -> int:
 
 def log(conn: sqlite3.Connection, limit: int | None) -> list[LogEntry]:
     """The latest `limit` operations of this store, newest first; all of them for None."""
-    rows = conn.execute(
-        "SELECT number, time, kind, detail, tool, undone FROM operations"
-        " WHERE number IS NOT NULL ORDER BY id DESC LIMIT ?",
-        (-1 if limit is None else limit,),
-    )
-    return [
-        LogEntry(number, time, kind, detail, tool, bool(undone))
-        for number, time, kind, detail, tool, undone in rows
-    ]
+    query = f"{ENTRIES} WHERE number IS NOT NULL ORDER BY id DESC LIMIT ?"
+    rows = conn.execute(query, (-1 if limit is None else limit,))
+    return [entry(row) for row in rows]
+
+
+def entry(row: Sequence[Any]) -> LogEntry:
+    """A line of the log from a row of `ENTRIES`."""
+    _, number, time, kind, detail, tool, undone, source, sources = row
+    if sources > 1:
+        source = f"{source} and {sources - 1} more"
+    return LogEntry(number, time, kind, detail, tool, bool(undone), source)
 
 
 def count_examples(counts: Mapping[str, int]) -> str:

@@ -98,7 +98,7 @@ class Store(Reader):
         they count as one. Without `purge`, `undo` brings back what was taken out. With it,
         embedding, thumbnail, source and digest are destroyed in the file, also of what was
         forgotten of the same class, or of the same example, before; what stays is the random
-        id and the line in the log.
+        id, and the line in the log, without a label that nothing else has.
 
         Args:
             label: The class, or None.
