@@ -97,13 +97,14 @@ def _killed(
     process = int(nursery.stdout.readline())
     # A few marks and then a moment, so that a busy machine is killed as late as an idle one.
     least, end = rng.choice((0, 0, 20, 100, 200)), time.monotonic() + PATIENCE
-    while marks.stat().st_size < least:
-        if time.monotonic() > end:
-            raise TimeoutError("the process does nothing")
-        os.kill(process, 0)  # an error where it has ended by itself
-        time.sleep(0.0005)
-    time.sleep(rng.uniform(0, 0.02))
-    os.kill(process, signal.SIGKILL)
+    try:
+        while marks.stat().st_size < least:
+            if time.monotonic() > end:
+                raise TimeoutError("the process does nothing")
+            time.sleep(0.0005)
+        time.sleep(rng.uniform(0, 0.02))
+    finally:
+        os.kill(process, signal.SIGKILL)
     status = nursery.stdout.readline().strip()
     if status != str(-signal.SIGKILL):
         raise RuntimeError(f"the process ended by itself: {status}")
@@ -161,7 +162,8 @@ def _nursery(work: Path) -> None:
 
 
 def _child(work: Path) -> None:
-    """Run the history until killed."""
+    """Run the history until killed; not for ever, should nobody be left to do so."""
+    signal.alarm(int(2 * PATIENCE))
     marks = os.open(work / "marks", os.O_WRONLY | os.O_APPEND)
     try:
         run(
