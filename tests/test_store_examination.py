@@ -97,6 +97,7 @@ def test_what_is_no_store_yet(tmp_path: Path) -> None:
         ("UPDATE samples SET class = 2 WHERE id BETWEEN 4 AND 6", "3 examples are not counted"),
         ("DELETE FROM operations WHERE id = 2", "rows refer to others that are not there"),
         ("UPDATE classes SET label = ' bolt'  WHERE label = 'bolt'", "1 labels are none"),
+        ("UPDATE classes SET examples = 7 WHERE label = 'bolt'", "1 classes have another number"),
         ("DROP INDEX removals_operation", "Its schema is damaged"),
         ("UPDATE samples SET source = 'a face' WHERE class IS NULL", "2 purged examples left"),
     ],
@@ -185,6 +186,15 @@ def test_a_journal_left_by_a_crash(path: Path) -> None:
     assert found.sound
     assert found.counts["examples"] == 39
     assert found.journal == "a write was cut short; the next opening takes it back"
+
+
+def test_statistics_that_are_kept(path: Path) -> None:
+    """Damaged ones are no fault: they are made again."""
+    assert examined(path).snapshot == "none"
+    execute(path, "INSERT INTO gram VALUES (1, 3, 3, 'form', x'01', x'02')")
+    found = examined(path)
+    assert found.snapshot == "damaged"
+    assert found.sound
 
 
 def test_a_purge_that_is_not_finished(path: Path) -> None:

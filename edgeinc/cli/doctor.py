@@ -86,6 +86,8 @@ def _store(store: Condition) -> Iterator[str]:
         yield f"  format {store.version}, backbone {store.backbone} ({store.dim} dimensions)"
     if store.counts:
         yield "  " + ", ".join(f"{n} {name}" for name, n in store.counts.items())
+    if store.snapshot is not None:
+        yield f"  statistics beside the examples: {store.snapshot}"
     if not store.writable:
         yield "  it can only be read"
     for holder in store.holders:

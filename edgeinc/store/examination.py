@@ -14,7 +14,7 @@ from edgeinc.store.checks import format_version, identity, is_blank
 from edgeinc.store.connection import Database
 from edgeinc.store.holder import find_holders
 from edgeinc.store.opening import attach, is_writable, resolve
-from edgeinc.store.soundness import CHECKS, Damaged, examine_rows
+from edgeinc.store.soundness import CHECKS, Damaged, describe_snapshot, examine_rows
 from edgeinc.store.trust import one_row
 
 __all__ = ["Condition", "Damaged", "examine_store"]
@@ -48,6 +48,8 @@ class Condition:
         dim: Length of its embeddings, where it says.
         counts: How many `examples` of how many `classes` count, how many are `forgotten` and
             how many `purged`, and how many `operations` there were.
+        snapshot: Whether the statistics that are kept beside the examples are `whole`, `damaged`
+            or `none`; they are made again from the examples where they are needed and not whole.
         damaged: Examples that no longer match their digest.
         holders: Processes that read or write it at this moment, in words.
         journal: What a journal beside it means, in words; None where there is none.
@@ -64,6 +66,7 @@ class Condition:
     backbone: str | None = None
     dim: int | None = None
     counts: dict[str, int] = field(default_factory=dict)
+    snapshot: str | None = None
     damaged: list[Damaged] = field(default_factory=list)
     holders: list[str] = field(default_factory=list)
     journal: str | None = None
@@ -131,6 +134,8 @@ def _look(db: Database, found: Condition) -> None:
         with _step(db, found) as conn:
             found.faults += check(conn)
     if found.dim is not None:
+        with _step(db, found) as conn:
+            found.snapshot = describe_snapshot(conn, found.dim)
         _look_at_rows(db, found, found.dim)
 
 

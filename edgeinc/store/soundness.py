@@ -10,10 +10,11 @@ from edgeinc.errors import LabelError
 from edgeinc.store.checks import shape_fault
 from edgeinc.store.content import digest
 from edgeinc.store.labels import clean_label
+from edgeinc.store.snapshot import load
 from edgeinc.store.state import DERIVE
 from edgeinc.store.trust import expect, one_row
 
-__all__ = ["CHECKS", "Damaged", "examine_rows", "is_sound_embedding"]
+__all__ = ["CHECKS", "Damaged", "describe_snapshot", "examine_rows", "is_sound_embedding"]
 
 MOST = 10
 """Findings of SQLite's own check that are told."""
@@ -64,6 +65,17 @@ def examine_rows(conn: sqlite3.Connection, rows: range, dim: int) -> tuple[list[
     return damaged, miscounted
 
 
+def describe_snapshot(conn: sqlite3.Connection, dim: int) -> str:
+    """What is to be said of the statistics that are kept beside the examples.
+
+    Nothing is lost with them: they are made again from the examples.
+    """
+    found = conn.execute("SELECT form FROM gram").fetchone()
+    if found is None:
+        return "none"
+    return "whole" if load(conn, dim, expect(str, found[0])) else "damaged"
+
+
 def is_sound_embedding(blob: object, check: object, dim: int) -> bool:
     """True for the bytes of an embedding of `dim` integers that match their digest."""
     return isinstance(blob, bytes) and len(blob) in (dim, 2 * dim) and digest(blob) == check
@@ -88,13 +100,24 @@ def _labels(conn: sqlite3.Connection) -> Iterator[str]:
         yield f"{bad} labels are none that could be enrolled."
 
 
+def _counts(conn: sqlite3.Connection) -> Iterator[str]:
+    """The number of examples that is kept with each class, against the examples."""
+    query = (
+        "SELECT count(*) FROM classes c WHERE examples <> (SELECT count(DISTINCT digest)"
+        " FROM samples s WHERE s.class = c.id AND s.live = 1)"
+    )
+    (wrong,) = one_row(conn.execute(query))
+    if wrong:
+        yield f"{wrong} classes have another number of examples than they say."
+
+
 def _purged(conn: sqlite3.Connection) -> Iterator[str]:
     (traces,) = one_row(conn.execute(_TRACES))
     if traces:
         yield f"{traces} purged examples left more than their ids."
 
 
-CHECKS = (_structure, _labels, _purged)
+CHECKS = (_structure, _labels, _counts, _purged)
 """Every check but that of the rows, which is `examine_rows`."""
 
 
