@@ -136,7 +136,9 @@ class Source:
 
     def _hold(self, marks: Sequence[bytes], features: Features) -> list[bytes]:
         """Keep features for the next time they are asked for; return them as bytes."""
-        rows = [row.astype("<i2").tobytes() for row in features]
+        joined = features.astype("<i2", copy=False).tobytes()
+        size = 2 * features.shape[1]
+        rows = [joined[size * i : size * (i + 1)] for i in range(len(features))]
         if len(self._held) + len(rows) > HELD:
             self._held = {}
         self._held.update(zip(marks, rows, strict=True))

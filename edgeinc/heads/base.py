@@ -20,11 +20,11 @@ LEAST = 3
 """Examples that a class must have for its rows to be judged: with one of two held out, the other
 alone stands against classes of two and is at a disadvantage that no new picture will meet."""
 
-CELLS = 1_000_000
+CELLS = 500_000
 """Scores that are computed for it at most."""
 
 
-CLASSES = 1024
+CLASSES = 256
 """Classes whose means are worked on at a time."""
 
 

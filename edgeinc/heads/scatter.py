@@ -22,7 +22,7 @@ PIECE = 128
 """Rows of a product that are worked on at a time. BLAS keeps its threads for the whole of one,
 and a prediction on another thread may need them."""
 
-WIDE = 1 << 22
+WIDE = 1 << 19
 """Values of all class means up to which they are worked on in float64."""
 
 

@@ -37,7 +37,7 @@ FEW = 0.5
 anywhere. On Tiny-ImageNet classes of one shot, MobileNet V2 accepted 0.84-0.91 of their other
 pictures without it and 0.93-0.98 with it."""
 
-CHUNK = 2048
+CHUNK = 256
 """Rows worked on at a time."""
 
 

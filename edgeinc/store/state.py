@@ -159,8 +159,9 @@ def _rows(
     representatives: Mapping[_Key, int | None],
     dim: int,
 ) -> tuple[Row, ...]:
-    rows = []
     labels: dict[int, str] = {}
+    found: list[tuple[str, str]] = []
+    blobs: list[tuple[object, object]] = []
     for key in keys:
         sample = representatives[key]
         if sample is None:
@@ -170,5 +171,7 @@ def _rows(
             labels[key[0]] = expect(str, one_row(conn.execute(query, key[:1]))[0])
         query = "SELECT uid, embedding, digest FROM samples WHERE id = ?"
         uid, blob, check = one_row(conn.execute(query, (sample,)))
-        rows.append(Row(expect(bytes, uid).hex(), labels[key[0]], unpack([(blob, check)], dim)[0]))
-    return tuple(rows)
+        found.append((expect(bytes, uid).hex(), labels[key[0]]))
+        blobs.append((blob, check))
+    rows = unpack(blobs, dim) if blobs else ()
+    return tuple(Row(*names, row) for names, row in zip(found, rows, strict=True))

@@ -1,0 +1,244 @@
+"""What a store of 100,000 examples and 10,000 classes costs: opening, enrolling, forgetting."""
+
+from __future__ import annotations
+
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from functools import cache, partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmarks.common import Figure, paired
+from edgeinc.backbone import Backbone
+from edgeinc.engine import Engine
+from edgeinc.features import Examples, to_features
+from edgeinc.heads import fit
+from edgeinc.store import NewExample, Store
+
+__all__ = ["DIM", "LARGE", "filled", "pictures", "pixels", "scale"]
+
+DIM = 1024
+LARGE = 100_000
+BATCH = 1000
+
+# What a fresh process does, timed from when Python and numpy are there.
+OPENING = """
+import json, resource, sys, time
+import numpy as np
+from benchmarks.scale import pixels
+from edgeinc.engine import Engine
+import edgeinc.store.opening, edgeinc.engine.opening
+store, picture = sys.argv[1:]
+picture = np.load(picture)
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+start = time.perf_counter()
+engine = Engine.open(store, backbone=pixels())
+opened = time.perf_counter()
+answer = engine.predict(picture)
+end = time.perf_counter()
+after = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+print(json.dumps([end - start, opened - start, before, after, answer.candidates[0].label]))
+engine.close()
+"""
+
+
+def pixels() -> Backbone:
+    """A backbone that costs nothing: the picture's own pixels are its embedding."""
+    return Backbone.from_function(
+        lambda array: array[..., 0].reshape(1, -1), name="pixels", size=(32, 32), dim=DIM
+    )
+
+
+class pictures:
+    """Pictures of classes: noise of one class about a centre of its own."""
+
+    def __init__(self, classes: int) -> None:
+        self._rng = np.random.default_rng(0)
+        self._centres = 40 * self._rng.gamma(1.0, 1.0, (classes, DIM)).astype(np.float32)
+
+    def rows(self, c: int, n: int) -> NDArray[np.uint8]:
+        """`(n, DIM)` embeddings of class `c`."""
+        noise = self._rng.normal(1.0, 0.5, (n, DIM)).astype(np.float32)
+        return np.clip(self._centres[c] * noise, 0, 255).astype(np.uint8)
+
+    def picture(self, c: int) -> Any:
+        """A picture `(32, 32, 3)` of class `c`, whose pixels are an embedding."""
+        return np.repeat(self.rows(c, 1).reshape(32, 32, 1), 3, axis=2)
+
+
+@cache
+def filled(examples: int, classes: int) -> Path:
+    """A store of so many examples, made once a process, with its statistics kept."""
+    folder = Path(tempfile.mkdtemp(prefix="edgeinc-scale-"))
+    source, path = pictures(classes), folder / "s.db"
+    card = pixels().card
+    with Store.open(path, backbone=card.name, fingerprint=card.fingerprint, dim=DIM) as store:
+        shots = examples // classes
+        for first in range(0, classes, max(1, BATCH // shots)):
+            last = min(classes, first + max(1, BATCH // shots))
+            some = [
+                NewExample(f"class {c:05d}", row)
+                for c in range(first, last)
+                for row in source.rows(c, shots)
+            ]
+            store.enroll(some, file="none", file_sha256="0" * 64)
+    Engine.open(path, backbone=pixels()).close()
+    return path
+
+
+def scale() -> Iterator[Figure]:
+    """All figures of large stores."""
+    yield from opening()
+    yield from enrolling()
+    yield from forgetting()
+    yield from against_faiss()
+
+
+def opening(rounds: int = 5) -> Iterator[Figure]:
+    """A fresh process opens a large store and predicts once."""
+    for classes in (1000, 10_000):
+        path = filled(LARGE, classes)
+        picture = path.with_name("picture.npy")
+        np.save(picture, pictures(classes).picture(7))
+        runs = []
+        for _ in range(rounds):
+            done = subprocess.run(
+                [sys.executable, "-c", OPENING, str(path), str(picture)],
+                check=True,
+                capture_output=True,
+                text=True,
+                env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])},
+            )
+            runs.append(json.loads(done.stdout))
+        took = statistics.median(run[0] for run in runs)
+        parts = statistics.median(run[1] for run in runs)
+        grown = statistics.median(run[3] - run[2] for run in runs) / 1024
+        yield Figure(
+            f"open {LARGE} x {DIM} of {classes} classes and predict once, beyond process start",
+            f"{took:.2f} s (opening {parts:.2f} s), {grown:.0f} MiB more at most",
+            "<= 1.0 s",
+            took <= 1.0,
+        )
+
+
+def enrolling(rounds: int = 40) -> Iterator[Figure]:
+    """One shot of a class of a hundred, durable; and when the full head has caught up."""
+    medians = {}
+    for examples in (100, 10_000, LARGE):
+        classes = max(1, examples // 100)
+        path, source = filled(examples, classes), pictures(classes)
+        times, refits = [], []
+        with Engine.open(path, backbone=pixels()) as engine:
+            engine.predict(source.picture(0))
+            for i in range(rounds):
+                picture = source.picture(i * 7 % classes)
+                engine.flush()
+                start = time.perf_counter()
+                engine.enroll(f"class {i * 7 % classes:05d}", picture)
+                durable = time.perf_counter()
+                engine.flush()
+                refits.append(time.perf_counter() - durable)
+                times.append(durable - start)
+        medians[examples] = statistics.median(times)
+        yield Figure(
+            f"enrol one shot, {examples} examples x {DIM}, beyond the embedding, durable",
+            f"median {1e3 * medians[examples]:.2f} ms, p95 "
+            f"{1e3 * sorted(times)[int(0.95 * rounds)]:.2f} ms",
+        )
+        yield Figure(
+            f"full head caught up after that shot, {examples} examples",
+            f"median {1e3 * statistics.median(refits):.0f} ms, max {1e3 * max(refits):.0f} ms",
+        )
+    ratio = max(medians.values()) / min(medians.values())
+    yield Figure("the same, slowest over fastest size", f"{ratio:.2f}", "<= 1.5x", ratio <= 1.5)
+
+
+def forgetting(rounds: int = 10, shots: int = 1000) -> Iterator[Figure]:
+    """A class of 1,000 examples among 100,000, refit excluded."""
+    classes = LARGE // shots
+    path = filled(LARGE, classes)
+    times, equal = [], True
+    with Engine.open(path, backbone=pixels()) as engine:
+        engine.predict(pictures(classes).picture(0))
+        for i in range(rounds):
+            engine.flush()
+            start = time.perf_counter()
+            engine.forget(f"class {i:05d}")
+            times.append(time.perf_counter() - start)
+            engine.flush()
+            if i == 0:
+                sums = _sums_of(engine, (1, 50, 99))
+                equal = sums == _sums_of_fresh(path, (1, 50, 99))
+            engine.undo()
+    median = statistics.median(times)
+    yield Figure(
+        f"forget a class of {shots} of {LARGE}, refit excluded",
+        f"median {1e3 * median:.0f} ms, max {1e3 * max(times):.0f} ms",
+        "<= 100 ms",
+        median <= 0.1,
+    )
+    yield Figure("sums and Gram after it, as of a fresh read", str(equal), "bit-equal", equal)
+
+
+def _sums_of(engine: Engine, classes: tuple[int, ...]) -> list[bytes]:
+    snapshot = engine.fitted().snapshot
+    at = [snapshot.labels.index(f"class {c:05d}") for c in classes]
+    return [snapshot.gram.tobytes(), snapshot.sum.tobytes(), snapshot.sums_of(at).tobytes()]
+
+
+def _sums_of_fresh(path: Path, classes: tuple[int, ...]) -> list[bytes]:
+    """The same from every row of the store, read here and multiplied as integers."""
+    card = pixels().card
+    gram = np.zeros((DIM, DIM))
+    sums: dict[str, NDArray[np.int64]] = {}
+    with Store.open(path, backbone=card.name, fingerprint=card.fingerprint, dim=DIM) as store:
+        for rows in store.rows():
+            features = to_features(rows.embeddings, nonnegative=card.nonnegative)
+            wide = features.astype(np.float64)
+            gram += wide.T @ wide
+            labels = np.array(rows.labels)
+            for label in dict.fromkeys(rows.labels):
+                total = features[labels == label].sum(axis=0, dtype=np.int64)
+                sums[label] = sums.get(label, np.zeros(DIM, np.int64)) + total
+    chosen = np.stack([sums[f"class {c:05d}"] for c in classes])
+    return [gram.tobytes(), sum(sums.values()).tobytes(), chosen.tobytes()]
+
+
+def against_faiss(classes: int = 10_000) -> Iterator[Figure]:
+    """A feature to its scores at 10,000 classes, against faiss on the same prototypes."""
+    try:
+        import faiss
+    except ImportError:
+        yield Figure("head alone at 10,000 classes, vs faiss.IndexFlatIP", "faiss-cpu is missing")
+        return
+    rng = np.random.default_rng(0)
+    examples = Examples(DIM)
+    features = to_features(rng.integers(0, 256, (classes, DIM)).astype(np.uint8), nonnegative=True)
+    for c in range(classes):
+        examples.add(f"{c:05d}", features[c : c + 1])
+    for head in ("proto", "ridge"):
+        scorer = fit(head, examples.snapshot())
+        index = faiss.IndexFlatIP(DIM)
+        index.add(np.asarray(scorer._weights))
+        query = features[:1].astype(np.float32)
+        ours, theirs, ratio = paired(
+            lambda scorer=scorer: scorer.scores(features[:1])[0].argmax(),
+            partial(index.search, query, 1),
+            rounds=200,
+            warmup=20,
+        )
+        yield Figure(
+            f"head alone, {head}, {classes} x {DIM}, feature to best class, vs faiss.IndexFlatIP",
+            f"{1e3 * ours:.2f} ms / {1e3 * theirs:.2f} ms = {ratio:.2f}",
+            "<= 1.0x",
+            ratio <= 1.0,
+        )
