@@ -43,6 +43,7 @@ CUTS = """\
 | states in which the next enrolment failed | 0 | {stuck} |
 | states of the disk opened, {choices} drawn a point, equal ones once | | {states:,} |
 | of these with a journal to play back | | {hot:,} |
+| of these with statistics kept beside the examples | | {kept:,} |
 | of these in which an operation that had not returned was wholly there | | {there:,} |
 | recorded processes, most going on from what a cut had left | | {histories} |
 | operations acknowledged | | {operations} |

@@ -18,7 +18,7 @@ from typing import NamedTuple
 
 from tests.power import trace
 from tests.power.disk import STYLES, Disk
-from tests.power.driver import SPILLING, STORE, Job
+from tests.power.driver import STORE, Job
 from tests.power.history import DIM, LABELS, choose, follow
 from tests.power.model import Example, Model, Moment
 from tests.power.verdict import Past, Verdict, judge
@@ -41,6 +41,7 @@ class Cuts:
         histories: Recorded processes; each goes on from what a cut has left of the one before.
         operations: Acknowledged operations, by kind.
         calls: Recorded calls, by kind.
+        kept: How many held statistics beside the examples.
         there: States in which an operation that had not returned yet was wholly there.
         faults: What was found, by kind.
         words: About the first few of them.
@@ -53,6 +54,7 @@ class Cuts:
     histories: int = 0
     operations: Counter[str] = field(default_factory=Counter)
     calls: Counter[str] = field(default_factory=Counter)
+    kept: int = 0
     there: int = 0
     faults: Counter[str] = field(default_factory=Counter)
     words: list[str] = field(default_factory=list)
@@ -114,8 +116,7 @@ def cut_power(
         while cuts.points < points:
             if len(left.moment.model.examples) > LARGEST or rng.random() < 0.2:
                 left = NEW
-            small = SPILLING if rng.random() < 0.4 else ()
-            job = Job(left.moment.model, rng.getrandbits(64), operations, (*small, *pragmas), True)
+            job = Job.drawn(left.moment.model, operations, rng, pragmas=pragmas, verify=True)
             calls = _record(work, library, job, left.files)
             cuts.histories += 1
             # The next history goes on from what one of these cuts left, each as likely.
@@ -203,6 +204,7 @@ def _try(
         verdict = judge(folder, cut.past, go_on=_another(rng) if rng.random() < 0.1 else None)
         if verdict.fault is None:
             moment = cut.past.moments[verdict.operation]
+            cuts.kept += verdict.kept
             cuts.there += moment.state != cut.past.moments[cut.past.acknowledged].state
             sound.append(_Left(files, moment, cut.past.device))
             continue

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from edgeinc import Engine
+from edgeinc.engine import memory
 from tests.power.history import backbone, choose, execute, follow, observe
 from tests.power.model import Model
 
@@ -34,6 +35,8 @@ class Job(NamedTuple):
         operations: How many.
         pragmas: Settings of the connection that are not the product's own: `SPILLING`, or less
             durability, to show that its loss is found.
+        keeping: Keep statistics beside the examples after a few changes, as otherwise only
+            large stores do.
         verify: Compare with the model after each operation.
     """
 
@@ -41,11 +44,29 @@ class Job(NamedTuple):
     seed: int
     operations: int
     pragmas: tuple[str, ...] = ()
+    keeping: bool = False
     verify: bool = False
+
+    @classmethod
+    def drawn(
+        cls,
+        model: Model,
+        operations: int,
+        rng: random.Random,
+        *,
+        pragmas: tuple[str, ...] = (),
+        verify: bool = False,
+    ) -> Job:
+        """A job at random."""
+        spilling = SPILLING if rng.random() < 0.4 else ()
+        seed, keeping = rng.getrandbits(64), rng.random() < 0.5
+        return cls(model, seed, operations, (*spilling, *pragmas), keeping, verify)
 
 
 def run(folder: Path, job: Job, mark: Callable[[str], None]) -> None:
     """Run a history to its end, opening the store anew now and then."""
+    if job.keeping:
+        memory.KEEP_EVERY, memory.KEEP_AT_CLOSE = 12, 3
     rng, pauses = random.Random(job.seed), random.Random(job.seed + 1)
     model = job.model
     engine = _open(folder, job)

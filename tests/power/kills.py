@@ -22,7 +22,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from tests.power.cuts import LARGEST, NEW, ROOT
-from tests.power.driver import SPILLING, STORE, Job, run
+from tests.power.driver import STORE, Job, run
 from tests.power.history import DIM, LABELS, choose, follow
 from tests.power.model import Example, Moment
 from tests.power.verdict import Past, judge
@@ -76,8 +76,7 @@ def kill(kills: int, seed: int) -> Kills:
                     moment, device = NEW.moment, NEW.device
                     shutil.rmtree(work / "store")
                 (work / "store").mkdir(exist_ok=True)
-                pragmas = SPILLING if rng.random() < 0.4 else ()
-                job = Job(moment.model, rng.getrandbits(64), ENDLESS, pragmas)
+                job = Job.drawn(moment.model, ENDLESS, rng)
                 past = _past(_killed(work, nursery, job, rng), job, moment, device, result)
                 moment, device = _judged(work, past, rng, result)
             nursery.stdin.close()

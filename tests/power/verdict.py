@@ -45,11 +45,13 @@ class Verdict(NamedTuple):
             fails).
         words: More about a fault.
         operation: The index into `Past.moments` of what is there.
+        kept: Statistics were beside the examples.
     """
 
     fault: str | None
     words: str = ""
     operation: int = -1
+    kept: bool = False
 
 
 def judge(folder: Path, past: Past, *, go_on: Example | None = None) -> Verdict:
@@ -81,6 +83,7 @@ def _compare(engine: Engine, past: Past) -> Verdict:
     with store._db.reading() as conn:
         checks = conn.execute("PRAGMA integrity_check").fetchall()
         checks += conn.execute("PRAGMA foreign_key_check").fetchall()
+        (kept,) = conn.execute("SELECT count(*) FROM gram").fetchone()
     if checks != [("ok",)]:
         return Verdict("damaged", str(checks))
     if past.device not in (None, store.device_id):
@@ -91,9 +94,9 @@ def _compare(engine: Engine, past: Past) -> Verdict:
         return Verdict("half", f"{found.log[:2]}, {found.rows}")
     if at < past.acknowledged:
         return Verdict("lost", f"operations {at} to {past.acknowledged - 1}", at)
-    if not _equal(engine._memory._learner._examples.snapshot(), _sums(frozenset(found.examples))):
+    if not _equal(engine._memory._learner.snapshot(), _sums(frozenset(found.examples))):
         return Verdict("half", "the sums are not those of the examples", at)
-    return Verdict(None, operation=at)
+    return Verdict(None, operation=at, kept=kept > 0)
 
 
 def _which(found: State, moments: Sequence[Moment]) -> int | None:
