@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import random
 import sqlite3
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -225,4 +227,71 @@ def test_an_operation_that_fails_changes_nothing(tmp_path: Path) -> None:
                 memory.change(fails)
         assert memory.fitted() is before
         assert memory.change(learn("a", 1, 2)).skipped == 2
+        assert facts(memory.fitted().snapshot) == afresh(path)
+
+
+WRITER = """
+import sys
+from pathlib import Path
+from tests.stores import WEIGHTS, open_store, shot
+with open_store(Path(sys.argv[1])) as store:
+    for k in range(int(sys.argv[2])):
+        store.enroll([shot(f"{k:02d} left", 2 * k), shot(f"{k:02d} right", 2 * k + 1)], **WEIGHTS)
+"""
+
+
+def test_a_predictor_follows_another_process_and_never_sees_half_an_operation(
+    tmp_path: Path,
+) -> None:
+    """Each operation of the other process enrols two classes at once."""
+    path = tmp_path / "s.db"
+    steps = 40
+    seen = set()
+    with memory_of(open_store(path)) as memory:
+        memory.change(learn("99 left", 1))
+        memory.change(learn("99 right", 2))
+        words = [sys.executable, "-c", WRITER, str(path), str(steps)]
+        with subprocess.Popen(words, cwd=Path(__file__).parents[1]) as writer:
+            while writer.poll() is None:
+                memory._asked = 0.0
+                labels = memory.rank(query(1)).labels
+                lefts = {label[:2] for label in labels if label.endswith("left")}
+                assert lefts == {label[:2] for label in labels if label.endswith("right")}
+                seen.add(len(labels))
+            assert writer.returncode == 0
+        memory._asked = 0.0
+        memory.rank(query(1))
+        memory.flush()
+        assert len(memory.rank(query(1)).labels) == 2 * steps + 2
+        assert facts(memory.fitted().snapshot) == afresh(path)
+    assert len(seen) > 2
+
+
+def test_many_changes_of_another_process_are_followed_in_the_background(tmp_path: Path) -> None:
+    path = tmp_path / "s.db"
+    with memory_of(open_store(path)) as memory, open_store(path) as other:
+        memory.change(learn("a", 1, 2))
+        memory.rank(query(1))
+        for k in range(4):
+            enroll(other, "bcde"[k], *range(100 * (k + 1), 100 * (k + 1) + 60))
+        memory._asked = 0.0
+        memory.rank(query(1))
+        memory.flush()
+        assert memory.rank(query(1)).labels == ("a", "b", "c", "d", "e")
+        assert facts(memory.fitted().snapshot) == afresh(path)
+
+
+def test_a_purge_by_another_process_is_followed(tmp_path: Path) -> None:
+    """What it destroyed can no longer be taken off the sums; everything is read anew."""
+    path = tmp_path / "s.db"
+    with memory_of(open_store(path)) as memory, open_store(path) as other:
+        memory.change(learn("a", 1, 2))
+        memory.change(learn("b", 3, 4))
+        memory.rank(query(1))
+        other.forget("b", purge=True)
+        enroll(other, "c", 5)
+        memory._asked = 0.0
+        memory.rank(query(1))
+        memory.flush()
+        assert memory.rank(query(1)).labels == ("a", "c")
         assert facts(memory.fitted().snapshot) == afresh(path)
