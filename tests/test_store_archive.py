@@ -276,8 +276,11 @@ def test_a_newer_format_is_named_as_such(file: Path, tmp_path: Path) -> None:
 
 
 ARRANGEMENTS: dict[str, Callable[[list[bytes]], list[bytes]]] = {
-    "out of order": lambda lines: [*lines[:-2], lines[-1], lines[-2]],
-    "there twice": lambda lines: [lines[0], lines[1], *lines[1:-1]],
+    "out of order": lambda lines: [lines[0], lines[2], lines[1], *lines[3:]],
+    "there twice": lambda lines: [lines[0], lines[1], lines[1], *lines[3:]],
+    "examples out of order": lambda lines: [*lines[:-3], lines[-2], lines[-3], lines[-1]],
+    "an example there twice": lambda lines: [*lines[:-3], lines[-2], lines[-2], lines[-1]],
+    "another kind": lambda lines: [*lines[:-2], lines[-1], lines[-2]],
     "a line of its own making": lambda lines: [lines[0], b"{}\n", *lines[2:]],
     "no JSON": lambda lines: [lines[0], b"{{\n", *lines[2:]],
     "a list": lambda lines: [lines[0], b"[]\n", *lines[2:]],
