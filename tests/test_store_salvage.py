@@ -6,7 +6,9 @@ import json
 import os
 import shutil
 import sqlite3
+from collections.abc import Iterator
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 import pytest
@@ -46,8 +48,11 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def path(made: Path, tmp_path: Path) -> Path:
-    return Path(shutil.copy(made, tmp_path))
+def path(made: Path) -> Iterator[Path]:
+    """A copy in memory, where flushing takes no time."""
+    memory = Path("/dev/shm")
+    with TemporaryDirectory(dir=memory if memory.is_dir() else None) as folder:
+        yield Path(shutil.copy(made, folder))
 
 
 def saved(path: Path) -> tuple[Salvage, dict[str, tuple[str, bytes]]]:
@@ -94,23 +99,40 @@ def test_one_bad_page_costs_what_was_on_it(path: Path, made: Path) -> None:
     pages = len(original) // 4096
     assert pages > 20
     costs = []
-    # The first pages are the roots of tables and indexes; of the others some will do.
-    for page in (*range(1, 16), *range(16, pages, 5)):
+    # The first pages are the schema and the roots of tables and indexes; of the others some do.
+    for page in (*range(26), *range(26, pages, 7)):
         path.write_bytes(original[: 4096 * page] + b"\xa5" * 4096 + original[4096 * (page + 1) :])
-        try:
-            found, kept = saved(path)
-        except StoreFormatError:
-            # What says where the tables are.
-            costs.append(len(there))
-            continue
+        found, kept = saved(path)
         assert set(kept) <= set(there)
         for id, (label, content) in kept.items():
             assert content == there[id][1]
             assert label == there[id][0] or "name lost" in label
         costs.append(len(there) - len(kept))
-        assert sum(found.lost.values()) >= costs[-1] or len(kept) == 0
-    assert costs.count(0) > 5
-    assert costs.count(len(there)) <= 4
+        assert sum(found.lost.values()) >= costs[-1]
+    assert costs.count(0) > 20
+    assert max(costs) < 10
+
+
+def test_the_first_half_is_gone(path: Path, made: Path) -> None:
+    """Schema, roots and some examples with it: the others are found page by page."""
+    original, there = made.read_bytes(), everything(made)
+    half = len(original) // 2 // 4096 * 4096
+    path.write_bytes(b"\0" * half + original[half:])
+    _, kept = saved(path)
+    assert len(kept) > len(there) // 3
+    assert all(content == there[id][1] for id, (_, content) in kept.items())
+
+
+def test_examples_that_take_several_pages(tmp_path: Path) -> None:
+    path, bound = tmp_path / "a.db", Identity("tiny", "f" * 64, 7000)
+    rows = np.random.default_rng(0).integers(-300, 300, (5, 7000)).astype(np.int16)
+    with Store.open(path, **bound._asdict()) as store:
+        store.enroll([NewExample("nut", row) for row in rows], **WEIGHTS)
+    path.write_bytes(b"\0" * 4096 * 24 + path.read_bytes()[4096 * 24 :])
+    salvage(path, tmp_path / "new.db", now=7.0, fallback=bound)
+    with Store.open(tmp_path / "new.db", **bound._asdict()) as store:
+        (kept,) = store.rows()
+    assert sorted(map(bytes, kept.embeddings)) == sorted(map(bytes, rows))
 
 
 def test_a_file_that_was_cut_short(path: Path, made: Path) -> None:
@@ -160,24 +182,25 @@ def test_a_store_that_no_longer_says_its_backbone(path: Path) -> None:
     assert saved(path)[1].keys() == everything(new).keys()
 
 
-def test_what_cannot_be_saved_is_refused(path: Path, tmp_path: Path) -> None:
+def test_what_cannot_be_saved_is_refused(path: Path) -> None:
+    folder = path.parent
     conn = sqlite3.connect(path)
     conn.execute("PRAGMA user_version = 99")
     conn.close()
-    new = tmp_path / "new.db"
+    new = folder / "new.db"
     with pytest.raises(StoreVersionError, match="Upgrade"):
         salvage(path, new, now=7.0)
     with pytest.raises(InputError, match="exists already"):
         salvage(path, path, now=7.0)
     with pytest.raises(StoreError, match="cannot be written"):
-        salvage(path, tmp_path / "missing" / "new.db", now=7.0)
+        salvage(path, folder / "missing" / "new.db", now=7.0)
     with pytest.raises(StoreFormatError, match="no file"):
-        salvage(tmp_path, new, now=7.0)
+        salvage(folder, new, now=7.0)
     for content in (b"", b"no database" * 900):
         path.write_bytes(content)
-        with pytest.raises(StoreFormatError, match="Nothing"):
+        with pytest.raises(StoreFormatError, match="Nothing in"):
             salvage(path, new, now=7.0, fallback=BOUND)
-    assert [file.name for file in tmp_path.iterdir()] == ["a.db"]
+    assert [file.name for file in folder.iterdir()] == ["a.db"]
 
 
 def test_doctor_repairs(path: Path, capfd: pytest.CaptureFixture[str]) -> None:

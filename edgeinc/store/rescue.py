@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import sqlite3
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import chain
+from typing import Any
 
 from edgeinc.errors import LabelError
 from edgeinc.store.journal import record
@@ -18,6 +20,9 @@ __all__ = ["Rescue"]
 
 BATCH = 1024
 """Examples that are settled at a time."""
+
+
+_LABELS = "SELECT id, label FROM classes INDEXED BY sqlite_autoindex_classes_1"
 
 
 class Rescue:
@@ -39,7 +44,10 @@ class Rescue:
         self._wreck = wreck
         self._conn = conn
         self._dim = dim
-        self._labels: dict[object, object] = dict(wreck.rows("classes", "label"))
+        self._labels: dict[object, object] = dict(
+            # The index by label holds them a second time.
+            chain(wreck.all(_LABELS), wreck.rows("classes", "label"))
+        )
         self._classes: set[object] = set()
         self._operations: set[object] = set()
         self._repair = 0
@@ -54,7 +62,10 @@ class Rescue:
         seen: set[int] = set()
         batch: dict[int, tuple[object, object]] = {}
         columns = "uid, live, class, origin, operation, digest, source, embedding"
-        for row, uid, live, group, *rest in self._wreck.rows("samples", columns):
+        found = chain(self._wreck.rows("samples", columns), self._strays())
+        for row, uid, live, group, *rest in found:
+            if row in seen:
+                continue
             seen.add(row)
             if group is None and rest[-1] is None:
                 # Purged: its id keeps a merge from bringing it back.
@@ -72,6 +83,13 @@ class Rescue:
         self.lost.update(self._name(c) for row, c in self._wreck.all(listed) if row not in seen)
         detail = f"saved {self.examples} examples of a damaged store, lost {self.lost.total()}"
         self._conn.execute("UPDATE operations SET detail = ? WHERE id = ?", (detail, self._repair))
+
+    def _strays(self) -> Iterator[tuple[Any, ...]]:
+        """Rows that look like examples, among them those that no table leads to any more."""
+        for row in self._wreck.strays(columns=9):
+            uid, *_, blob = row[1:]
+            if isinstance(uid, bytes) and len(uid) == 16 and isinstance(blob, bytes):
+                yield row
 
     def _copy_operations(self, now: float) -> None:
         """Devices, weight files, operations, and the store's own counters."""

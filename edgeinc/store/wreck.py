@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import mmap
 import shutil
 import sqlite3
+import struct
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from edgeinc.errors import StoreBusyError, StoreError, StoreFormatError
+from edgeinc.store import schema
 from edgeinc.store.opening import resolve
+from edgeinc.store.pages import PAGE, table_rows
 
 __all__ = ["Wreck", "open_wreck"]
 
@@ -25,8 +30,9 @@ class Wreck:
         unreadable: Of each table, how many rows at least could not be read.
     """
 
-    def __init__(self, conn: sqlite3.Connection) -> None:
+    def __init__(self, conn: sqlite3.Connection, copy: Path) -> None:
         self._conn = conn
+        self._copy = copy
         self.unreadable: dict[str, int] = {}
         # SQLite then passes over what is wrong with the schema and with the length of the file.
         conn.execute("PRAGMA writable_schema = ON")
@@ -68,6 +74,21 @@ class Wreck:
         if last is not None:
             self.unreadable[table] = failed
 
+    def strays(self, columns: int) -> Iterator[tuple[Any, ...]]:
+        """Rows of any table of so many columns that lie in the file, found by no way but looking.
+
+        Each begins with its number, in the place of its first column.
+        """
+        if self._copy.stat().st_size == 0:
+            return
+        with (
+            self._copy.open("rb") as file,
+            mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content,
+        ):
+            for row, values in table_rows(content):
+                if len(values) == columns and values[0] is None:
+                    yield (row, *values[1:])
+
 
 @contextmanager
 def open_wreck(path: str | Path, folder: Path) -> Iterator[Wreck]:
@@ -99,8 +120,44 @@ def open_wreck(path: str | Path, folder: Path) -> Iterator[Wreck]:
         ) from exc
     if _stamps(file) != before:
         raise StoreBusyError(f"{file} is being written. End whoever writes it, and try again.")
+    if not _has_schema(copy):
+        _mend_schema(copy)
     with closing(sqlite3.connect(copy, isolation_level=None)) as conn:
-        yield Wreck(conn)
+        yield Wreck(conn, copy)
+
+
+def _has_schema(copy: Path) -> bool:
+    """True where SQLite finds the tables of a store; it also takes half a write back."""
+    with closing(sqlite3.connect(copy, isolation_level=None)) as conn:
+        try:
+            conn.execute("PRAGMA writable_schema = ON")
+            names = {(kind, name) for kind, name, _ in schema.found_objects(conn)}
+        except (sqlite3.Error, UnicodeDecodeError):
+            return False
+    return {(kind, name) for kind, name, _ in schema.expected_objects()} <= names
+
+
+def _mend_schema(copy: Path) -> None:
+    """Put a new store's schema in the place of a damaged one.
+
+    It fits, because tables lie where they were made, in the same order in every store: those
+    of a format that has been upgraded may not, and are then not found.
+    """
+    with TemporaryDirectory(prefix="edgeinc-") as place:
+        fresh = Path(place, "fresh")
+        with closing(sqlite3.connect(fresh, isolation_level=None)) as conn:
+            for number in range(1, len(schema.MIGRATIONS) + 1):
+                schema.apply_migration(conn, number)
+            roots = {page for (page,) in conn.execute("SELECT rootpage FROM sqlite_master")}
+        content = fresh.read_bytes()
+    size = copy.stat().st_size
+    with copy.open("r+b") as file:
+        for page in set(range(1, len(content) // PAGE + 1)) - roots:
+            file.seek((page - 1) * PAGE)
+            file.write(content[(page - 1) * PAGE : page * PAGE])
+        # Bytes 28 to 39 of the header: how many pages there are; none of them is free.
+        file.seek(28)
+        file.write(struct.pack(">III", -(-size // PAGE), 0, 0))
 
 
 def _stamps(file: Path) -> dict[str, tuple[int, int]]:
