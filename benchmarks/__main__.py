@@ -12,7 +12,7 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from benchmarks import accuracy, embedded, speed, whole
+from benchmarks import accuracy, embedded, scale, speed, waits, whole
 from benchmarks.common import Figure, machine, shared
 
 GROUPS: dict[str, Callable[[], Iterator[Figure]]] = {
@@ -27,6 +27,8 @@ GROUPS: dict[str, Callable[[], Iterator[Figure]]] = {
     "head": speed.head_alone,
     "cold": whole.cold_start,
     "import": whole.folder_import,
+    "scale": scale.scale,
+    "waits": waits.waits,
 }
 
 
