@@ -9,7 +9,6 @@ import struct
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 from edgeinc.errors import StoreBusyError, StoreError, StoreFormatError
@@ -143,13 +142,14 @@ def _mend_schema(copy: Path) -> None:
     It fits, because tables lie where they were made, in the same order in every store: those
     of a format that has been upgraded may not, and are then not found.
     """
-    with TemporaryDirectory(prefix="edgeinc-") as place:
-        fresh = Path(place, "fresh")
-        with closing(sqlite3.connect(fresh, isolation_level=None)) as conn:
-            for number in range(1, len(schema.MIGRATIONS) + 1):
-                schema.apply_migration(conn, number)
-            roots = {page for (page,) in conn.execute("SELECT rootpage FROM sqlite_master")}
-        content = fresh.read_bytes()
+    fresh = copy.with_name("fresh")
+    with closing(sqlite3.connect(fresh, isolation_level=None)) as conn:
+        conn.execute("BEGIN")
+        for number in range(1, len(schema.MIGRATIONS) + 1):
+            schema.apply_migration(conn, number)
+        conn.execute("COMMIT")
+        roots = {page for (page,) in conn.execute("SELECT rootpage FROM sqlite_master")}
+    content = fresh.read_bytes()
     size = copy.stat().st_size
     with copy.open("r+b") as file:
         for page in set(range(1, len(content) // PAGE + 1)) - roots:
