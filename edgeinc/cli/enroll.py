@@ -19,9 +19,14 @@ __all__ = ["enroll_command"]
     type=click.Path(),
     help="A folder that holds one folder a label; can be run again to go on.",
 )
+@click.option("--thumbnails", is_flag=True, help="Keep a small picture with each example.")
 @pass_settings
 def enroll_command(
-    settings: Settings, label: str | None, files: tuple[str, ...], folder: str | None
+    settings: Settings,
+    label: str | None,
+    files: tuple[str, ...],
+    folder: str | None,
+    thumbnails: bool,
 ) -> int:
     """Learn a class from pictures.
 
@@ -40,9 +45,11 @@ def enroll_command(
     with open_engine(settings, create=True) as engine:
         if folder is not None:
             with progress("Enrolling") as report_progress:
-                report = engine.enroll_folder(folder, progress=report_progress)
+                report = engine.enroll_folder(
+                    folder, progress=report_progress, thumbnails=thumbnails
+                )
         else:
-            report = engine.enroll(str(label), files, skip_unreadable=True)
+            report = engine.enroll(str(label), files, skip_unreadable=True, thumbnails=thumbnails)
     for warning in report.warnings:
         note(f"warning: {warning}")
     counts = ", ".join(f"{name} {count}" for name, count in report.classes.items())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import asdict
+from pathlib import Path
 
 import click
 
@@ -35,11 +36,20 @@ def classes_command(settings: Settings) -> None:
 
 @click.command("samples")
 @click.argument("label")
+@click.option(
+    "--thumbnails", "folder", metavar="DIR", type=click.Path(), help="Write them there, as ID.jpg."
+)
 @pass_settings
-def samples_command(settings: Settings, label: str) -> None:
+def samples_command(settings: Settings, label: str, folder: str | None) -> None:
     """List the examples of a class."""
     with open_store(settings) as store:
         samples = store.samples(label)
+        if folder is not None:
+            Path(folder).mkdir(parents=True, exist_ok=True)
+            for sample in samples:
+                image = store.thumbnail(sample.id)
+                if image is not None:
+                    Path(folder, f"{sample.id}.jpg").write_bytes(image)
     emit(
         settings,
         {"samples": [{"id": s.id, "source": s.source, "time": s.time} for s in samples]},

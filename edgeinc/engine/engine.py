@@ -84,6 +84,7 @@ class Engine(Managed):
         pictures: Picture | Sequence[Picture],
         *,
         skip_unreadable: bool = False,
+        thumbnails: bool = False,
     ) -> EnrollReport:
         """Adds examples to a class, or begins a new one; durable when it returns.
 
@@ -93,6 +94,7 @@ class Engine(Managed):
             label: The class, up to 200 characters.
             pictures: One picture or several.
             skip_unreadable: Report unreadable pictures in `warnings` instead of raising.
+            thumbnails: Keep a small JPEG of each picture with its example; see `thumbnail`.
 
         Raises:
             LabelError: The label is empty, over-long, or has control or invisible characters.
@@ -101,11 +103,19 @@ class Engine(Managed):
         """
         labelled = [(label, picture) for picture in several(pictures)]
         return enroll_pictures(
-            self._backbone, self._memory, labelled, skip_unreadable=skip_unreadable
+            self._backbone,
+            self._memory,
+            labelled,
+            skip_unreadable=skip_unreadable,
+            thumbnails=thumbnails,
         )
 
     def enroll_folder(
-        self, folder: str | Path, *, progress: Callable[[int, int], None] | None = None
+        self,
+        folder: str | Path,
+        *,
+        progress: Callable[[int, int], None] | None = None,
+        thumbnails: bool = False,
     ) -> EnrollReport:
         """Enrols a folder that holds one folder a label.
 
@@ -115,13 +125,14 @@ class Engine(Managed):
         Args:
             folder: One folder a label; symbolic links are followed.
             progress: Called with (done, total).
+            thumbnails: As for `enroll`.
 
         Raises:
             LabelError: A folder's name is no label; nothing was enrolled.
             InputError: The folder holds no picture.
             StoreError: The store refused; the batches before stay enrolled.
         """
-        return enroll_folder(self._backbone, self._memory, folder, progress)
+        return enroll_folder(self._backbone, self._memory, folder, progress, thumbnails=thumbnails)
 
     def predict(self, picture: Picture, *, roi: Box | None = None) -> Prediction:
         """Says what a picture shows; with nothing enrolled the answer is unknown.

@@ -10,7 +10,7 @@ import numpy as np
 
 from edgeinc.backbone import Backbone
 from edgeinc.engine.memory import Memory
-from edgeinc.images import Picture, labelled_images
+from edgeinc.images import Picture, labelled_images, make_thumbnail
 from edgeinc.store import NewExample, clean_label
 from edgeinc.types import EnrollReport
 
@@ -26,6 +26,7 @@ def enroll_pictures(
     labelled: Sequence[tuple[str, Picture]],
     *,
     skip_unreadable: bool,
+    thumbnails: bool,
 ) -> EnrollReport:
     """Embeds and commits (label, picture) pairs in one transaction; see `Engine.enroll`."""
     for label in dict.fromkeys(label for label, _ in labelled):
@@ -34,7 +35,7 @@ def enroll_pictures(
         [picture for _, picture in labelled], skip_unreadable=skip_unreadable
     )
     examples = [
-        NewExample(label, row, source_of(picture))
+        NewExample(label, row, source_of(picture), make_thumbnail(picture) if thumbnails else None)
         for (label, picture), row in zip(labelled, rows, strict=True)
         if row is not None
     ]
@@ -58,6 +59,8 @@ def enroll_folder(
     memory: Memory,
     folder: str | Path,
     progress: Callable[[int, int], None] | None,
+    *,
+    thumbnails: bool,
 ) -> EnrollReport:
     """Enrols one folder a label, in batches; see `Engine.enroll_folder`."""
     files, passed_over = labelled_images(folder)
@@ -66,7 +69,10 @@ def enroll_folder(
     reports = []
     for start in range(0, len(files), IMPORT_BATCH):
         batch = files[start : start + IMPORT_BATCH]
-        reports.append(enroll_pictures(backbone, memory, batch, skip_unreadable=True))
+        report = enroll_pictures(
+            backbone, memory, batch, skip_unreadable=True, thumbnails=thumbnails
+        )
+        reports.append(report)
         if progress is not None:
             progress(start + len(batch), len(files))
     return EnrollReport(

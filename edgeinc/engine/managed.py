@@ -76,6 +76,14 @@ class Managed:
         """Lists the examples of a class, oldest first."""
         return self._memory.store.samples(label)
 
+    def thumbnail(self, id: str) -> bytes | None:
+        """Returns the small JPEG kept with an example, where it was enrolled with one.
+
+        Raises:
+            SampleNotFoundError: `id` is no id.
+        """
+        return self._memory.store.thumbnail(id)
+
     def log(self, n: int | None = None) -> list[LogEntry]:
         """Lists what was done to the store, newest first; only the last n when given."""
         return self._memory.store.log(n)

@@ -2,6 +2,7 @@
 
 read_image        anything -> upright (H, W, 3) uint8 BGR
 Preparation       that -> the network's input, cropped, resized, normalised
+make_thumbnail    a small JPEG of a picture, for people
 list_images, labelled_images   the picture files of a folder, and what was passed over
 """
 
@@ -18,6 +19,7 @@ from edgeinc.images.headers import LEAST_SIDE, MAX_BYTES, MAX_PIXELS
 from edgeinc.images.prepare import Preparation, crop, shrink
 from edgeinc.images.quiet import quiet
 from edgeinc.images.read import Box, Picture, read_image
+from edgeinc.images.thumbnails import make_thumbnail
 
 __all__ = [
     "LEAST_SIDE",
@@ -32,6 +34,7 @@ __all__ = [
     "is_image_path",
     "labelled_images",
     "list_images",
+    "make_thumbnail",
     "quiet",
     "read_image",
     "shrink",
