@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 import pytest
 
-from edgeinc import Engine
+from edgeinc import Engine, MergeReport
 from edgeinc.backbone import Backbone
 from edgeinc.errors import (
     BackboneMismatchError,
@@ -322,3 +322,35 @@ def test_threads_may_share_an_engine(engine: Engine) -> None:
         thread.join()
     assert failures == []
     assert len(engine.classes()) == 6
+
+
+def test_engines_share_what_they_learned(tmp_path: Path, tiny_card: Path) -> None:
+    with (
+        Engine.open(tmp_path / "one.db", backbone=tiny_card) as one,
+        Engine.open(tmp_path / "two.db", backbone=tiny_card) as two,
+    ):
+        one.enroll("stripes", [photo(0, i) for i in range(5)])
+        two.enroll("rings", [photo(1, i) for i in range(5)])
+        assert one.predict(photo(1, 9)).candidates[0].label == "stripes"
+        assert one.merge(tmp_path / "two.db") == MergeReport(added=5, removed=0)
+        assert one.predict(photo(1, 9)).label == "rings"
+        assert one.export(tmp_path / "one.edgeinc") == 10
+        assert two.merge([tmp_path / "one.edgeinc"]) == MergeReport(added=5, removed=0)
+        one.flush()
+        two.flush()
+        for seed in range(9, 12):
+            for kind in (0, 1):
+                first, second = one.predict(photo(kind, seed)), two.predict(photo(kind, seed))
+                assert first._replace(ms=0) == second._replace(ms=0)
+        assert [entry.operation for entry in one.log()] == ["merge", "enroll"]
+    other = Backbone.from_function(
+        lambda picture: picture.mean(axis=(1, 2)).astype(np.float32),
+        name="mean colour",
+        size=(8, 8),
+        dim=3,
+    )
+    with (
+        Engine.open(tmp_path / "other.db", backbone=other) as engine,
+        pytest.raises(BackboneMismatchError, match="tiny"),
+    ):
+        engine.merge(tmp_path / "one.edgeinc")

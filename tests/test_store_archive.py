@@ -304,6 +304,19 @@ def test_lines_that_cannot_be_are_refused(how: str, file: Path, tmp_path: Path) 
     refused(seal(ARRANGEMENTS[how](lines)), tmp_path)
 
 
+def test_a_forged_counter_does_not_end_a_store(file: Path, tmp_path: Path) -> None:
+    """It is the highest there may be: what is done afterwards has none that is higher."""
+    (tmp_path / "f.edgeinc").write_bytes(changed(file, find(file, "counter"), counter=2**62))
+    with open_store(tmp_path / "b.db") as one, open_store(tmp_path / "c.db") as two:
+        one.merge([tmp_path / "f.edgeinc"])
+        one.rename("hex nut", "nut")
+        enroll(one, "screw", 9)
+        two.merge([one.path])
+        enroll(two, "nail", 10)
+        one.merge([two.path])
+        assert shared(one) == shared(two)
+
+
 def test_memory_does_not_grow_with_an_archive(tmp_path: Path) -> None:
     """One of 10 MB, read with little more memory than one of 100 kB."""
     peaks = []

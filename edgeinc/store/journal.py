@@ -11,7 +11,10 @@ from edgeinc.store.trust import one_row
 from edgeinc.types import LogEntry
 from edgeinc.version import __version__
 
-__all__ = ["ENTRIES", "count_examples", "entry", "last_row", "log", "record"]
+__all__ = ["ENTRIES", "MOST_COUNTER", "count_examples", "entry", "last_row", "log", "record"]
+
+MOST_COUNTER = 2**62
+"""The highest logical counter. There, later renamings are no longer told from earlier ones."""
 
 # Sources are asked of the examples, so that a purge leaves none in the log.
 ENTRIES = """
@@ -37,7 +40,9 @@ def record(
     Returns:
         Its row, and its number in the log.
     """
-    conn.execute("UPDATE store SET counter = counter + 1, lines = lines + 1")
+    # One that is at its end, which only a forged archive can bring about, stays there.
+    step = "UPDATE store SET counter = min(counter + 1, ?), lines = lines + 1"
+    conn.execute(step, (MOST_COUNTER,))
     counter, number = one_row(conn.execute("SELECT counter, lines FROM store"))
     conn.execute(
         "INSERT INTO operations (uid, device, counter, number, kind, detail, time, tool, file)"

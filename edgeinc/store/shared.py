@@ -13,6 +13,7 @@ from typing import NamedTuple, Protocol, TypeAlias
 import numpy as np
 
 from edgeinc.errors import LabelError, StoreFormatError
+from edgeinc.store.journal import MOST_COUNTER
 from edgeinc.store.labels import clean_label
 from edgeinc.store.records import Identity
 
@@ -29,11 +30,10 @@ __all__ = [
     "unsound",
 ]
 
-MOST_COUNTER = 2**62
 MOST_TEXT = 1000
 MOST_SOURCE = 100_000
 MOST_THUMBNAIL = 1 << 18
-"""Bounds of a logical counter, characters of a name, of a source, and bytes of a thumbnail."""
+"""Bounds: characters of a name, characters of a source, bytes of a thumbnail."""
 
 KINDS = ("enroll", "forget", "rename")
 """Operations that examples refer to. Undos show in what they took back, purges in the ids that
