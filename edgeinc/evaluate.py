@@ -19,6 +19,11 @@ __all__ = ["evaluate_folder", "evaluate_loo"]
 
 TOP = 5
 
+CELLS = 4_000_000
+"""Scores, or similarities to examples, that are worked out at a time at most."""
+
+ROWS = 256
+
 
 def evaluate_folder(
     engine: Engine,
@@ -75,8 +80,15 @@ def evaluate_loo(engine: Engine) -> Evaluation:
     held = np.flatnonzero(counts[truth] > 1)
     if not len(held):
         raise InputError("No class has two examples; enrol more before leave-one-out.")
-    # Stable, so that equal scores keep the order of the labels, as predictions do.
-    order = np.argsort(-fitted.scorer.loo[held], axis=1, kind="stable")[:, :TOP]
+    # Some at a time: all scores of a large store take more memory than a small computer has.
+    step = max(1, CELLS // max(len(labels), len(truth)))
+    parts = []
+    for start in range(0, len(held), step):
+        scores = fitted.scorer.held_out(held[start : start + step])
+        # Stable, so that equal scores keep the order of the labels, as predictions do.
+        parts.append(np.argsort(-scores, axis=1, kind="stable")[:, :TOP])
+    fitted.scorer.release()
+    order = np.concatenate(parts)
     known = _known(fitted, held, order[:, 0])
     return _summary(
         [
@@ -91,8 +103,10 @@ def _known(fitted: Fitted, held: NDArray[np.intp], taken: NDArray[np.intp]) -> N
     similarity, snapshot = fitted.similarity, fitted.snapshot
     cosines = similarity.loo[held]
     wrong = np.flatnonzero(taken != snapshot.y[held])
-    others = similarity.cosine(snapshot.rows[held[wrong]])
-    cosines[wrong] = others[np.arange(len(wrong)), taken[wrong]]
+    for start in range(0, len(wrong), ROWS):
+        part = wrong[start : start + ROWS]
+        others = similarity.cosine(snapshot.some(held[part]))
+        cosines[part] = others[np.arange(len(part)), taken[part]]
     return np.asarray(cosines >= similarity.thresholds[taken])
 
 

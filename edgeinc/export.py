@@ -110,13 +110,15 @@ def export_hdf5(engine: Engine, path: str | Path) -> tuple[int, int]:
         RuntimeUnavailableError: h5py is not installed.
     """
     snapshot = engine.fitted().snapshot
-    features = snapshot.rows.astype(np.float32) / UNIT
-    room = _room(features.nbytes, len(features), len(snapshot.labels))
-    with _hdf5(Path(path), room) as file:
-        file.create_dataset("features", data=features)
+    shape = snapshot.total, snapshot.dim
+    with _hdf5(Path(path), _room(4 * shape[0] * shape[1], shape[0], len(snapshot.labels))) as file:
+        features = file.create_dataset("features", shape, "float32")
+        for start in range(0, shape[0], MOST_ROWS):
+            index = np.arange(start, min(start + MOST_ROWS, shape[0]))
+            features[start : start + len(index)] = snapshot.some(index).astype(np.float32) / UNIT
         file.create_dataset("labels", data=snapshot.y.astype(np.int64))
         _write_names(file, snapshot.labels)
-    return features.shape[0], features.shape[1]
+    return shape
 
 
 def _embed(
