@@ -18,6 +18,7 @@ from edgeinc.errors import (
 )
 from edgeinc.store import NewExample, Store
 from edgeinc.store.connection import Database
+from edgeinc.store.examination import examine_store
 from tests.stores import WEIGHTS, contents, enroll, integers, labels_of, open_store
 
 DIM = 40
@@ -144,6 +145,7 @@ def test_a_label_goes_with_the_last_that_had_it(tmp_path: Path) -> None:
         store.forget("Ada Lovelace")
         store.purge()
         assert b"Lovelace" not in store.path.read_bytes()
+    assert examine_store(tmp_path / "a.db").sound
 
 
 def test_what_is_damaged_can_be_purged(tmp_path: Path) -> None:

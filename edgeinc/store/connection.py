@@ -114,8 +114,14 @@ class Database:
                 leave(conn)
 
     @contextlib.contextmanager
-    def writing(self, *, wait: float | None = None) -> Iterator[sqlite3.Connection]:
+    def writing(
+        self, *, wait: float | None = None, references: bool = True
+    ) -> Iterator[sqlite3.Connection]:
         """A write transaction, durable when it has returned; after an error nothing is left.
+
+        Args:
+            wait: Longest wait for another's lock, seconds; else the store's own limit.
+            references: Have SQLite check references; deleting, it may read all rows for each.
 
         Raises:
             StoreReadOnlyError: The store may not be written.
@@ -129,8 +135,9 @@ class Database:
                     f"{self.path} can only be read. Make the file and its folder writable, "
                     "or work on a copy."
                 )
-            self._wait_for(conn, "BEGIN IMMEDIATE", wait)
+            conn.execute(f"PRAGMA foreign_keys = {references:d}")
             try:
+                self._wait_for(conn, "BEGIN IMMEDIATE", wait)
                 yield conn
                 self._commit(conn)
             finally:
@@ -191,7 +198,6 @@ class Database:
     def _configure(self) -> None:
         with self._guarded() as conn:
             conn.execute("PRAGMA trusted_schema = OFF")
-            conn.execute("PRAGMA foreign_keys = ON")
             conn.execute("PRAGMA secure_delete = ON")
             if not self.read_only:
                 # This one reads the file.

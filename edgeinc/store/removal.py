@@ -65,7 +65,7 @@ def forget(
     if (label is None) == (sample is None):
         raise InputError("Say what to forget: either a label or the id of an example.")
     key: list[object]
-    with db.writing() as conn:
+    with db.writing(references=not purge) as conn:
         match(conn, db.path, bound)
         if label is not None:
             name = clean_label(label)
@@ -114,7 +114,7 @@ def purge(db: Database, *, now: float) -> Change:
     Raises:
         StoreError: As for every write.
     """
-    with db.writing() as conn:
+    with db.writing(references=False) as conn:
         refuse_newer(conn, db.path)
         query = "SELECT id FROM samples WHERE live = 0 AND class IS NOT NULL"
         targets = [row for (row,) in conn.execute(query)]
