@@ -40,13 +40,13 @@ import edgeinc.store.opening, edgeinc.engine.opening
 store, picture = sys.argv[1:]
 picture = np.load(picture)
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-start = time.perf_counter()
+start, used = time.perf_counter(), time.process_time()
 engine = Engine.open(store, backbone=pixels())
 opened = time.perf_counter()
 answer = engine.predict(picture)
 end = time.perf_counter()
 after = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-print(json.dumps([end - start, opened - start, before, after, answer.candidates[0].label]))
+print(json.dumps([end - start, opened - start, before, after, time.process_time() - used]))
 engine.close()
 """
 
@@ -116,15 +116,22 @@ def opening(rounds: int = 5) -> Iterator[Figure]:
                 check=True,
                 capture_output=True,
                 text=True,
-                env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])},
+                # One thread for numpy's products, as in the shell.
+                env={
+                    **os.environ,
+                    "PYTHONPATH": str(Path(__file__).parents[1]),
+                    "OPENBLAS_NUM_THREADS": "1",
+                },
             )
             runs.append(json.loads(done.stdout))
         took = statistics.median(run[0] for run in runs)
         parts = statistics.median(run[1] for run in runs)
+        work = statistics.median(run[4] for run in runs)
         grown = statistics.median(run[3] - run[2] for run in runs) / 1024
         yield Figure(
             f"open {LARGE} x {DIM} of {classes} classes and predict once, beyond process start",
-            f"{took:.2f} s (opening {parts:.2f} s), {grown:.0f} MiB more at most",
+            f"{took:.2f} s (opening {parts:.2f} s; {work:.2f} s of the processor's time), "
+            f"{grown:.0f} MiB more at most",
             "<= 1.0 s",
             took <= 1.0,
         )

@@ -17,6 +17,10 @@ CHUNK = 1024
 prediction on another thread may need them."""
 
 
+QUERIES = 256
+"""Held-out rows that are worked on at a time."""
+
+
 class Knn(Base):
     """Cosine to the nearest example of each class, and look-up of the nearest examples.
 
@@ -91,9 +95,13 @@ class Knn(Base):
         return np.asarray(np.maximum.reduceat(cosines, self._starts, axis=1))
 
     def _without(self, index: NDArray[np.intp]) -> NDArray[np.float64]:
-        if self._space is not None and self._space.dual():
-            cosines = self._space.between[index].astype(np.float32)
-        else:
-            cosines = self._cosines(self.snapshot.some(index))
-        cosines[np.arange(len(index)), index] = -1.0
-        return self._nearest_of_class(cosines).astype(np.float64)
+        scores = np.empty((len(index), len(self.labels)))
+        for start in range(0, len(index), QUERIES):
+            part = index[start : start + QUERIES]
+            if self._space is not None and self._space.dual():
+                cosines = self._space.between[part].astype(np.float32)
+            else:
+                cosines = self._cosines(self.snapshot.some(part))
+            cosines[np.arange(len(part)), part] = -1.0
+            scores[start : start + len(part)] = self._nearest_of_class(cosines)
+        return scores
