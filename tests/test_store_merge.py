@@ -25,9 +25,11 @@ from edgeinc.errors import (
     StoreReadOnlyError,
     StoreVersionError,
 )
-from edgeinc.store import NewExample, Store
+from edgeinc.store import Identity, NewExample, Store
 from edgeinc.store import merge as merging
 from edgeinc.store.connection import Database
+from edgeinc.store.journal import record
+from edgeinc.store.salvage import salvage
 from tests.fleets import MEMORY, shared
 from tests.stores import WEIGHTS, contents, enroll, integers, labels_of, open_store, shot
 
@@ -321,11 +323,9 @@ def test_a_damaged_store_is_refused_and_changes_nothing(
 CONTRADICTIONS = {
     "content": f"UPDATE samples SET embedding = x'{'01' * 8}', digest = x'"
     f"{hashlib.blake2b(bytes([1] * 8), digest_size=16).hexdigest()}'",
-    "origin": "UPDATE samples SET origin = (SELECT id FROM classes WHERE label = 'bolt')",
-    "source": "UPDATE samples SET source = 'elsewhere'",
     "counter": "UPDATE operations SET counter = counter + 1",
     "time": "UPDATE operations SET time = 1.0",
-    "device": "UPDATE devices SET uid = randomblob(16)",
+    "kind": "UPDATE operations SET kind = 'rename' WHERE kind = 'forget'",
 }
 
 
@@ -333,6 +333,7 @@ CONTRADICTIONS = {
 def test_what_never_changes_must_be_the_same_in_both(what: str, a: Store, b: Store) -> None:
     enroll(a, "nut", 1)
     enroll(a, "bolt", 2)
+    a.forget("nut")
     b.merge([a.path])
     before = shared(a)
     with closing(sqlite3.connect(b.path, isolation_level=None)) as conn:
@@ -340,6 +341,86 @@ def test_what_never_changes_must_be_the_same_in_both(what: str, a: Store, b: Sto
     with pytest.raises(StoreFormatError, match="contradicts"):
         a.merge([b.path])
     assert shared(a) == before
+
+
+LOSSES = {
+    "device": "UPDATE devices SET uid = randomblob(16)",
+    "file": "UPDATE operations SET file = NULL",
+    "source": "UPDATE samples SET source = NULL",
+    "a name": "UPDATE classes SET label = 'class 1 (name lost)' WHERE label = 'nut'",
+    "a later name": "UPDATE classes SET label = 'class 2 (name lost)' WHERE label = 'bolt'",
+    "an operation": "UPDATE samples SET operation = (SELECT max(id) FROM operations)",
+    "two": "UPDATE samples SET source = NULL, operation = (SELECT max(id) FROM operations)",
+}
+
+
+@pytest.mark.parametrize("what", LOSSES)
+def test_what_a_repaired_store_has_lost_it_learns_again(
+    what: str, a: Store, b: Store, tmp_path: Path
+) -> None:
+    a.enroll([shot("nut", 1, "nuts/1.jpg"), shot("nut", 2, "nuts/2.jpg")], **WEIGHTS)
+    a.rename("nut", "bolt")
+    b.merge([a.path])
+    before = shared(a)
+    with a._db.writing() as conn:
+        record(conn, "repair", "", 0.0)
+    with closing(sqlite3.connect(a.path, isolation_level=None)) as conn:
+        conn.execute(LOSSES[what])
+    assert shared(a) != before
+    apart = copy(a, "apart.db")
+    b.merge([a.path])
+    if what != "device":
+        # The lesser of two devices holds, and this one is random.
+        assert shared(b) == before
+    apart.merge([b.path])
+    a.merge([b.path])
+    assert shared(a) == shared(b) == shared(apart)
+    assert labels_of(a) == labels_of(b) == {"bolt": 2}
+    assert [info.source for info in a.samples("bolt")] == ["nuts/1.jpg", "nuts/2.jpg"]
+    apart.close()
+
+
+def test_a_repaired_store_is_merged_and_exported(a: Store, b: Store) -> None:
+    enroll(a, "nut", 1, 2)
+    a.forget(sample=next(iter(contents(a))))
+    with a._db.writing() as conn:
+        row, _ = record(conn, "repair", "", 0.0)
+        conn.execute("UPDATE samples SET operation = ?", (row,))
+        conn.execute("UPDATE removals SET operation = ?", (row,))
+    a.export(a.path.with_name("a.edgeinc"))
+    assert b.merge([a.path.with_name("a.edgeinc")]).came == 1
+    assert contents(b) == contents(a)
+
+
+def test_a_damaged_store_is_repaired_and_made_whole_by_its_neighbour(tmp_path: Path) -> None:
+    dim = 200
+    with open_store(tmp_path / "a.db", dim=dim) as a, open_store(tmp_path / "b.db", dim=dim) as b:
+        rng = np.random.default_rng(0)
+        for label in ("nut", "bolt"):
+            rows = rng.integers(0, 256, (60, dim), dtype=np.uint8)
+            examples = [NewExample(label, row, f"{i}.jpg") for i, row in enumerate(rows)]
+            a.enroll(examples, **WEIGHTS)
+        a.forget(sample=next(iter(contents(a))))
+        a.rename("nut", "hex nut")
+        b.merge([a.path])
+        whole = contents(b)
+    original = (tmp_path / "a.db").read_bytes()
+    pages = len(original) // 4096
+    bound = Identity("tiny", "f" * 64, dim)
+    lost = 0
+    for page in range(1, pages, 3):
+        broken = original[: 4096 * page] + b"\xa5" * 4096 + original[4096 * (page + 1) :]
+        folder = tmp_path / str(page)
+        folder.mkdir()
+        (folder / "a.db").write_bytes(broken)
+        shutil.copy(tmp_path / "b.db", folder)
+        salvage(folder / "a.db", folder / "new.db", now=0.0, fallback=bound)
+        with open_store(folder / "new.db", dim=dim) as a, open_store(folder / "b.db", dim=dim) as b:
+            lost += len(whole) - len(contents(a))
+            swap(a, b)
+            assert shared(a) == shared(b)
+            assert contents(a).keys() == whole.keys()
+    assert lost > 0
 
 
 def test_the_other_store_is_left_as_it_is(a: Store, b: Store, tmp_path: Path) -> None:

@@ -35,8 +35,8 @@ MOST_SOURCE = 100_000
 MOST_THUMBNAIL = 1 << 18
 """Bounds: characters of a name, characters of a source, bytes of a thumbnail."""
 
-KINDS = ("enroll", "forget", "rename")
-"""Operations that examples refer to. Undos show in what they took back, purges in the ids that
+KINDS = ("enroll", "forget", "rename", "repair")
+"""Operations that examples refer to; a repair stands in for what was lost of the others. Undos show in what they took back, purges in the ids that
 they left; words for people stay in their own store's log."""
 
 
@@ -47,7 +47,7 @@ class Operation(NamedTuple):
         uid: Its random id, 16 bytes.
         device: Random id of the device that did it, 16 bytes.
         counter: That device's logical counter.
-        kind: `enroll`, `forget` or `rename`.
+        kind: `enroll`, `forget`, `rename` or `repair`.
         time: Unix time, seconds; for people.
         tool: Version of edgeinc.
         file: Name and sha256 of the weight file that made the examples.

@@ -7,6 +7,9 @@
 - The store's counter becomes the highest of any operation in it, so that what is done here
   afterwards comes after all that it has seen (L. Lamport, Time, clocks, and the ordering of events
   in a distributed system, 1978).
+- A store that was repaired may have lost who did an operation, what file made an example, or a
+  label. So where these differ they are decided by an order of their contents, what was lost
+  last. An example's integers, and when and what an operation was, must be the same.
 
 Union, maximum and "purged wins" are commutative, associative and idempotent, and so is this.
 """
@@ -14,6 +17,7 @@ Union, maximum and "purged wins" are commutative, associative and idempotent, an
 from __future__ import annotations
 
 import sqlite3
+from typing import Any
 
 from edgeinc.errors import StoreFormatError
 from edgeinc.store.content import digest
@@ -30,7 +34,7 @@ FROM operations o JOIN devices d ON d.id = o.device LEFT JOIN files f ON f.id = 
 WHERE o.uid = ?
 """
 _EXAMPLE = """
-SELECT s.id, s.class IS NULL, e.uid, c.label, s.digest, s.source
+SELECT s.id, s.class IS NULL, s.digest, e.kind, e.uid, c.label, s.source
 FROM samples s LEFT JOIN operations e ON e.id = s.operation LEFT JOIN classes c ON c.id = s.origin
 WHERE s.uid = ?
 """
@@ -38,6 +42,10 @@ _TOUCHED = """
 SELECT id FROM samples WHERE operation = :o
 UNION SELECT sample FROM removals WHERE operation = :o
 UNION SELECT sample FROM relabels WHERE operation = :o
+"""
+_RELABEL = """
+SELECT c.label FROM relabels r JOIN classes c ON c.id = r.class
+WHERE r.sample = ? AND r.operation = ?
 """
 _DROP = """
 DELETE FROM operations WHERE id > ?
@@ -98,21 +106,28 @@ class Union:
         if found is None:
             self._add_operation(record)
             return
-        row, undone, *fixed = found
-        there = (record.device, record.counter, record.kind, record.time, record.tool)
-        if (*fixed,) != (*there, *(record.file or (None, None))):
+        row, undone, device, *fixed, name, sha256 = found
+        if fixed != [record.counter, record.kind, record.time, record.tool]:
             raise self._contradiction(record.uid)
-        if record.undone and not undone:
-            self._conn.execute("UPDATE operations SET undone = 1 WHERE id = ?", (row,))
+        file = None if name is None else (name, sha256)
+        files = [known for known in (file, record.file) if known is not None]
+        here = record._replace(device=device, file=file, undone=undone == 1)
+        joined = here._replace(
+            device=min(device, record.device),
+            file=min(files, default=None),
+            undone=here.undone or record.undone,
+        )
+        if joined != here:
+            self._conn.execute(
+                "UPDATE operations SET device = ?, file = ?, undone = ? WHERE id = ?",
+                (*self._rows_of(joined), joined.undone, row),
+            )
             for (sample,) in self._conn.execute(_TOUCHED, {"o": row}):
                 self._touch(sample)
 
     def _add_operation(self, record: Operation) -> None:
         conn = self._conn
-        conn.execute("INSERT OR IGNORE INTO devices (uid) VALUES (?)", (record.device,))
-        query = "SELECT id FROM devices WHERE uid = ?"
-        (device,) = one_row(conn.execute(query, (record.device,)))
-        file = None if record.file is None else row_of_file(conn, *record.file)
+        device, file = self._rows_of(record)
         # Without a number: it has no line in this store's log, and is not undone from here.
         conn.execute(
             "INSERT INTO operations (uid, device, counter, kind, detail, time, tool, file, undone)"
@@ -124,17 +139,26 @@ class Union:
         )
         conn.execute("UPDATE store SET counter = max(counter, ?)", (record.counter,))
 
+    def _rows_of(self, record: Operation) -> tuple[int, int | None]:
+        """The rows of an operation's device and file, made where there are none."""
+        conn = self._conn
+        conn.execute("INSERT OR IGNORE INTO devices (uid) VALUES (?)", (record.device,))
+        query = "SELECT id FROM devices WHERE uid = ?"
+        (device,) = one_row(conn.execute(query, (record.device,)))
+        return device, None if record.file is None else row_of_file(conn, *record.file)
+
     def _take_example(self, record: Example) -> None:
         content = digest(record.embedding)
         found = self._conn.execute(_EXAMPLE, (record.uid,)).fetchone()
         if found is None:
             row = self._add_example(record, content)
         else:
-            row, purged, *fixed = found
+            row, purged, here, *facts = found
             if purged:
                 return
-            if (*fixed,) != (record.operation, record.label, content, record.source):
+            if here != content:
                 raise self._contradiction(record.uid)
+            self._join_example(row, record, facts)
         if record.thumbnail is not None:
             self._insert(row, "thumbnails (sample, image)", (row, record.thumbnail))
         for operation in record.removals:
@@ -144,9 +168,29 @@ class Union:
             pair = (row, self._row_of_operation(operation, "rename"))
             target = row_of_class(self._conn, label)
             self._insert(row, "relabels (sample, operation, class)", (*pair, target))
-            query = "SELECT class FROM relabels WHERE sample = ? AND operation = ?"
-            if one_row(self._conn.execute(query, pair)) != (target,):
-                raise self._contradiction(record.uid)
+            (found,) = one_row(self._conn.execute(_RELABEL, pair))
+            if _loss(label) < _loss(found):
+                query = "UPDATE relabels SET class = ? WHERE sample = ? AND operation = ?"
+                self._conn.execute(query, (target, *pair))
+                self._touch(row)
+
+    def _join_example(self, row: int, record: Example, facts: list[Any]) -> None:
+        """Decide between what is known here and there of how an example came.
+
+        Args:
+            row: The example's.
+            record: What is known there.
+            facts: What is known here: kind and id of the operation, label, source.
+        """
+        if facts[1:] == [record.operation, record.label, record.source]:
+            return
+        operation, kind = self._find_operation(record.operation, "enroll")
+        if _rank(kind, record.operation, record.label, record.source) < _rank(*facts):
+            self._conn.execute(
+                "UPDATE samples SET operation = ?, origin = ?, source = ? WHERE id = ?",
+                (operation, row_of_class(self._conn, record.label), record.source, row),
+            )
+            self._touch(row)
 
     def _add_example(self, record: Example, content: bytes) -> int:
         target = row_of_class(self._conn, record.label)
@@ -182,11 +226,25 @@ class Union:
         self.changed = True
 
     def _row_of_operation(self, uid: bytes, kind: str) -> int:
-        query = "SELECT id FROM operations WHERE uid = ? AND kind = ?"
-        found = self._conn.execute(query, (uid, kind)).fetchone()
+        return self._find_operation(uid, kind)[0]
+
+    def _find_operation(self, uid: bytes, kind: str) -> tuple[int, str]:
+        """Row and kind of an operation that is of this kind, or a repair."""
+        query = "SELECT id, kind FROM operations WHERE uid = ? AND kind IN (?, 'repair')"
+        found: tuple[int, str] | None = self._conn.execute(query, (uid, kind)).fetchone()
         if found is None:
             raise unsound(self._name, f"there is no operation {uid.hex()} to {kind}")
-        return int(found[0])
+        return found
 
     def _contradiction(self, uid: bytes) -> StoreFormatError:
         return unsound(self._name, f"{uid.hex()} in it contradicts what is known of it already")
+
+
+def _rank(kind: str, operation: bytes, label: str, source: str | None) -> tuple[object, ...]:
+    """An order of what may be known of how an example came; the least holds."""
+    return kind == "repair", _loss(label), operation, source is None, source or ""
+
+
+def _loss(label: str) -> tuple[bool, str]:
+    """An order of labels; one that a repair made up comes last."""
+    return label.endswith("(name lost)"), label
