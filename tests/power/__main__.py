@@ -18,7 +18,7 @@ from tests.power.disk import STYLES
 from tests.power.kills import Kills, kill
 
 PAGE = """\
-# Power cuts and kills: a full run
+# {title}: a full run
 
 Written by `{command}`; what it does is in [power.md](../power.md).
 
@@ -90,7 +90,9 @@ def main() -> int:
         kills = kill(asked.kills, asked.seed)
         tables.append(_table(KILLS, kills))
         words += kills.words
+    titles = {"Power cuts": asked.points, "Kills": asked.kills}
     page = PAGE.format(
+        title=" and ".join(title for title, wanted in titles.items() if wanted),
         command=f"python -m tests.power --points {asked.points} --kills {asked.kills}"
         f" --seed {asked.seed}",
         date=datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%d %H:%M UTC"),
