@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import shutil
 import sqlite3
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 from edgeinc.errors import StoreBusyError, StoreError, StoreFormatError, StoreVersionError
@@ -21,6 +22,9 @@ __all__ = ["Condition", "Damaged", "examine_store"]
 
 BATCH = 1024
 """Examples that are looked at in one transaction."""
+
+END = (1 << 63) - BATCH
+"""Beyond any id that a store gives."""
 
 _COUNTS = {
     "examples": "SELECT count(*) FROM (SELECT 1 FROM samples WHERE class IS NOT NULL AND live = 1"
@@ -118,49 +122,73 @@ def _look(db: Database, found: Condition) -> None:
         StoreBusyError: Another process held the file for too long.
         StoreVersionError: A newer edgeinc wrote it.
     """
-    with _step(db, found) as conn:
-        if is_blank(conn):
-            return
-        found.version = format_version(conn, db.path)
-    if found.version is None:
-        return
-    with _step(db, found) as conn:
+
+    def name(conn: sqlite3.Connection) -> None:
+        if not is_blank(conn):
+            found.version = format_version(conn, db.path)
+
+    def describe(conn: sqlite3.Connection) -> None:
         found.backbone, _, found.dim = identity(conn)
-        for name, query in _COUNTS.items():
-            (found.counts[name],) = one_row(conn.execute(query))
+        for what, query in _COUNTS.items():
+            (found.counts[what],) = one_row(conn.execute(query))
         if one_row(conn.execute("SELECT scrub FROM store"))[0]:
             found.advice.append("A purge left traces in free space: `edgeinc purge` wipes them.")
+
+    _step(db, found, name)
+    if found.version is None:
+        return
+    _step(db, found, describe)
     for check in CHECKS:
-        with _step(db, found) as conn:
-            found.faults += check(conn)
+        _step(db, found, partial(_tell, found, check))
     if found.dim is not None:
-        with _step(db, found) as conn:
-            found.snapshot = describe_snapshot(conn, found.dim)
+        _step(db, found, partial(_look_at_snapshot, found, found.dim))
         _look_at_rows(db, found, found.dim)
+
+
+def _tell(
+    found: Condition,
+    check: Callable[[sqlite3.Connection], Iterator[str]],
+    conn: sqlite3.Connection,
+) -> None:
+    found.faults += check(conn)
+
+
+def _look_at_snapshot(found: Condition, dim: int, conn: sqlite3.Connection) -> None:
+    found.snapshot = describe_snapshot(conn, dim)
 
 
 def _look_at_rows(db: Database, found: Condition, dim: int) -> None:
     """Look at every example, some at a time, so that whoever writes need not wait for all."""
-    last, miscounted = 0, 0
-    with _step(db, found) as conn:
-        last = one_row(conn.execute("SELECT coalesce(max(id), 0) FROM samples"))[0]
-    for first in range(1, last + 1, BATCH):
-        with _step(db, found) as conn:
-            damaged, wrong = examine_rows(conn, range(first, first + BATCH), dim)
+    first, miscounted = 1, 0
+
+    def look(conn: sqlite3.Connection) -> None:
+        nonlocal first, miscounted
+        # A damaged id may be any number: what lies between is passed over.
+        query = "SELECT min(id) FROM samples WHERE id >= ?"
+        here = one_row(conn.execute(query, (first,)))[0]
+        first = END if here is None else here + BATCH
+        if here is not None:
+            damaged, wrong = examine_rows(conn, range(here, first), dim)
             found.damaged += damaged
             miscounted += wrong
+
+    while first < END:
+        before = first
+        _step(db, found, look)
+        if first == before:
+            # Not even the next one can be found.
+            break
     if found.damaged:
         found.faults.append(f"{len(found.damaged)} examples no longer match their digests.")
     if miscounted:
         found.faults.append(f"{miscounted} examples are not counted as their operations say.")
 
 
-@contextmanager
-def _step(db: Database, found: Condition) -> Iterator[sqlite3.Connection]:
-    """A read transaction; that it failed is one of the faults, and the next step goes on."""
+def _step(db: Database, found: Condition, look: Callable[[sqlite3.Connection], None]) -> None:
+    """Look in a read transaction; that it failed is one of the faults, and the next goes on."""
     try:
         with db.reading() as conn:
-            yield conn
+            look(conn)
     except (StoreBusyError, StoreVersionError):
         raise
     except StoreError as exc:
@@ -171,7 +199,9 @@ def _step(db: Database, found: Condition) -> Iterator[sqlite3.Connection]:
 def _words(exc: StoreError) -> str:
     """What is wrong; where SQLite found it, in its words alone, since the advice is ours."""
     cause = exc.__cause__
-    return f"SQLite finds: {cause}." if isinstance(cause, sqlite3.Error) else str(exc)
+    if not isinstance(cause, sqlite3.Error):
+        return str(exc)
+    return f"SQLite finds: {' '.join(str(cause).split())}."
 
 
 def _journal(file: Path, writing: bool) -> str | None:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from edgeinc.errors import LabelError
-from edgeinc.store.checks import shape_fault
+from edgeinc.store.checks import MISCOUNTED, shape_fault
 from edgeinc.store.content import digest
 from edgeinc.store.labels import clean_label
 from edgeinc.store.snapshot import load
@@ -102,11 +102,7 @@ def _labels(conn: sqlite3.Connection) -> Iterator[str]:
 
 def _counts(conn: sqlite3.Connection) -> Iterator[str]:
     """The number of examples that is kept with each class, against the examples."""
-    query = (
-        "SELECT count(*) FROM classes c WHERE examples <> (SELECT count(DISTINCT digest)"
-        " FROM samples s WHERE s.class = c.id AND s.live = 1)"
-    )
-    (wrong,) = one_row(conn.execute(query))
+    (wrong,) = one_row(conn.execute(MISCOUNTED))
     if wrong:
         yield f"{wrong} classes have another number of examples than they say."
 
