@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from edgeinc import Engine
 from edgeinc.errors import EdgeincError
@@ -122,8 +123,23 @@ def _found(folder: Path, secrets: set[bytes]) -> bytes | None:
     """One of these, where it is in a file of the folder."""
     if not secrets:
         return None
-    content = b"\0".join(file.read_bytes() for file in sorted(folder.iterdir()))
-    return next((secret for secret in sorted(secrets) if secret in content), None)
+    content = b"".join(file.read_bytes() + bytes(4) for file in sorted(folder.iterdir()))
+    # Hundreds of secrets: they are looked for where four bytes begin one, all at once.
+    known = np.zeros(1 << 16, bool)
+    known[_hashes(b"".join(secret[:4] for secret in secrets))[::4]] = True
+    lengths = {len(secret) for secret in secrets}
+    for at in np.flatnonzero(known[_hashes(content)]).tolist():
+        for length in lengths:
+            if content[at : at + length] in secrets:
+                return content[at : at + length]
+    return None
+
+
+def _hashes(content: bytes) -> NDArray[np.uint32]:
+    """Sixteen bits for each four bytes that follow each other."""
+    a = np.frombuffer(content, np.uint8).astype(np.uint32)
+    words = a[:-3] | a[1:-2] << 8 | a[2:-1] << 16 | a[3:] << 24
+    return words * np.uint32(2654435761) >> np.uint32(16)
 
 
 @lru_cache(maxsize=8)
