@@ -125,7 +125,7 @@ def repair(store: str | Path, new: str | Path, card: ModelCard | None = None) ->
     from edgeinc.store.salvage import salvage
 
     bound = None if card is None else Identity(card.name, card.fingerprint, card.dim)
-    return salvage(store, new, now=time.time(), fallback=bound)
+    return salvage(store, new, now=time.time(), given=bound)
 
 
 def _examine_store(store: str | Path) -> Condition:

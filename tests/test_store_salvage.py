@@ -60,7 +60,7 @@ def saved(path: Path) -> tuple[Salvage, dict[str, tuple[str, bytes]]]:
     new = path.with_name("new.db")
     new.unlink(missing_ok=True)
     before = {file.name: file.read_bytes() for file in path.parent.iterdir()}
-    found = salvage(path, new, now=7.0, fallback=BOUND)
+    found = salvage(path, new, now=7.0, given=BOUND)
     after = {file.name: file.read_bytes() for file in path.parent.iterdir() if file != new}
     assert after == before
     assert examine_store(new).faults == []
@@ -129,7 +129,7 @@ def test_examples_that_take_several_pages(tmp_path: Path) -> None:
     with Store.open(path, **bound._asdict()) as store:
         store.enroll([NewExample("nut", row) for row in rows], **WEIGHTS)
     path.write_bytes(b"\0" * 4096 * 24 + path.read_bytes()[4096 * 24 :])
-    salvage(path, tmp_path / "new.db", now=7.0, fallback=bound)
+    salvage(path, tmp_path / "new.db", now=7.0, given=bound)
     with Store.open(tmp_path / "new.db", **bound._asdict()) as store:
         (kept,) = store.rows()
     assert sorted(map(bytes, kept.embeddings)) == sorted(map(bytes, rows))
@@ -153,6 +153,22 @@ def test_examples_that_changed_are_left_out(path: Path) -> None:
     assert found.lost == {"bolt": 1, "hex nut": 1}
     assert kept.items() <= there.items()
     assert len(kept) == len(there) - 2
+
+
+def test_what_goes_with_an_example_may_be_damaged(path: Path) -> None:
+    there = everything(path)
+    conn = sqlite3.connect(path)
+    conn.execute("PRAGMA ignore_check_constraints = ON")
+    conn.execute("UPDATE samples SET source = CAST(x'ff41' AS TEXT) WHERE id = 10")
+    conn.execute("UPDATE samples SET source = 7 WHERE id = 11")
+    conn.execute("UPDATE samples SET uid = x'01' WHERE id = 70")
+    conn.execute("UPDATE operations SET counter = 1 << 61 WHERE id = 2")
+    conn.commit()
+    conn.close()
+    found, kept = saved(path)
+    assert (found.lost, found.operations) == ({}, 9)
+    assert sorted(kept.values()) == sorted(there.values())
+    assert len(set(kept) - set(there)) == 1
 
 
 def test_what_was_out_stays_out_though_the_operations_are_lost(path: Path) -> None:
@@ -199,7 +215,7 @@ def test_what_cannot_be_saved_is_refused(path: Path) -> None:
     for content in (b"", b"no database" * 900):
         path.write_bytes(content)
         with pytest.raises(StoreFormatError, match="Nothing in"):
-            salvage(path, new, now=7.0, fallback=BOUND)
+            salvage(path, new, now=7.0, given=BOUND)
     assert [file.name for file in folder.iterdir()] == ["a.db"]
 
 

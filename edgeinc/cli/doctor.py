@@ -64,8 +64,8 @@ def _repair(settings: Settings, new: str) -> int:
     """Saves what is sound into a new store, and says what was lost."""
     from edgeinc.doctor import repair
 
-    fallback = None if settings.backbone is None else find_backbone(settings)
-    saved = repair(settings.store, new, fallback)
+    given = None if settings.backbone is None else find_backbone(settings)
+    saved = repair(settings.store, new, given)
     for label, n in saved.lost.items():
         note(f"lost: {n} of {label!r}")
     for table, n in saved.unreadable.items():

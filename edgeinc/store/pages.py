@@ -101,7 +101,7 @@ def _value(record: bytes, kind: int, at: int) -> tuple[Value, int]:
     if kind >= 12:
         end = at + (kind - 12) // 2
         part = record[at:end]
-        return (part.decode("utf-8") if kind % 2 else part), end
+        return (part.decode("utf-8", "replace") if kind % 2 else part), end
     if kind not in _CONSTANTS:
         raise ValueError("no serial type")
     return _CONSTANTS[kind], at

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -17,6 +18,9 @@ from edgeinc.store.trust import one_row
 from edgeinc.store.wreck import Wreck
 
 __all__ = ["Rescue"]
+
+UID = 16
+"""Bytes of an id."""
 
 BATCH = 1024
 """Examples that are settled at a time."""
@@ -88,14 +92,14 @@ class Rescue:
         """Rows that look like examples, among them those that no table leads to any more."""
         for row in self._wreck.strays(columns=9):
             uid, *_, blob = row[1:]
-            if isinstance(uid, bytes) and len(uid) == 16 and isinstance(blob, bytes):
+            if isinstance(uid, bytes) and len(uid) == UID and isinstance(blob, bytes):
                 yield row
 
     def _copy_operations(self, now: float) -> None:
         """Devices, weight files, operations, and the store's own counters."""
         devices = {1}
         for row, uid in self._wreck.rows("devices", "uid"):
-            if row == 1:
+            if row == 1 and isinstance(uid, bytes) and len(uid) == UID:
                 # The new store's own, which is to take the old one's place.
                 self._conn.execute("UPDATE devices SET uid = ? WHERE id = 1", (uid,))
             elif self._insert("devices", "id, uid", (row, uid)):
@@ -106,12 +110,15 @@ class Rescue:
             if self._insert("files", "id, name, sha256", row)
         }
         found = self._wreck.first("SELECT counter, lines FROM store")
-        counter, lines = found if found and all(isinstance(n, int) for n in found) else (0, 0)
+        counter, lines = found if found and all(map(_is_count, found)) else (0, 0)
         columns = "uid, device, counter, number, kind, detail, time, tool, undone"
         for row, file, *values in self._wreck.rows("operations", f"file, {columns}"):
             values[1] = values[1] if values[1] in devices else 1
+            values[3] = values[3] if _is_count(values[3]) else None
             file = file if file in files else None
-            if self._insert("operations", f"id, file, {columns}", (row, file, *values)):
+            if _is_count(values[2]) and self._insert(
+                "operations", f"id, file, {columns}", (row, file, *values)
+            ):
                 self._operations.add(row)
                 counter, lines = max(counter, values[2]), max(lines, values[3] or 0)
         self.operations = len(self._operations)
@@ -132,6 +139,9 @@ class Rescue:
         """An example that matches its digest, with what was done to it; False for any other."""
         if not is_sound_embedding(blob, check, self._dim):
             return False
+        if not isinstance(uid, bytes) or len(uid) != UID:
+            uid = os.urandom(UID)
+        source = source if isinstance(source, str) else None
         first = self._class(group if origin is None else origin)
         values = (row, uid, 0, first, first, self._known(operation), check, source, blob)
         columns = "id, uid, live, class, origin, operation, digest, source, embedding"
@@ -157,7 +167,7 @@ class Rescue:
         """
         for row, (group, live) in batch.items():
             derived = one_row(self._conn.execute(DERIVE, (row,)))
-            if derived[4] and live != 1:
+            if derived[4] and live == 0:
                 self._insert("removals", "sample, operation", (row, self._repair))
             if group is not None and group != derived[3]:
                 moved = (row, self._repair, self._class(group))
@@ -193,6 +203,11 @@ class Rescue:
         except (sqlite3.IntegrityError, OverflowError):
             return False
         return True
+
+
+def _is_count(value: object) -> bool:
+    """True for a number that can have come about by counting."""
+    return isinstance(value, int) and 0 <= value < 1 << 53
 
 
 def _lost(group: object) -> str:

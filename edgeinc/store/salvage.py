@@ -43,7 +43,7 @@ def salvage(
     new: str | Path,
     *,
     now: float,
-    fallback: Identity | None = None,
+    given: Identity | None = None,
     timeout: float = 5.0,
 ) -> Salvage:
     """Save every example that still matches its digest, with its operations, in a new store.
@@ -56,7 +56,7 @@ def salvage(
         path: The damaged store.
         new: A file that does not exist; it is there whole, or not at all.
         now: Unix time, seconds, for the log.
-        fallback: The backbone, for a store that can no longer tell which one it is bound to.
+        given: The backbone, for a store that can no longer tell which one it is bound to.
         timeout: Longest wait for another process's lock, seconds.
 
     Raises:
@@ -73,7 +73,7 @@ def salvage(
     try:
         with TemporaryDirectory(prefix=".edgeinc-", dir=target.parent) as place:
             with open_wreck(path, Path(place)) as wreck:
-                bound = _identity(wreck, fallback, path)
+                bound = _identity(wreck, given, path)
                 part = Path(place, "store")
                 saved = _save(wreck, part, bound, now, timeout)
                 if not saved.examples and not saved.operations:
@@ -106,12 +106,12 @@ def _save(wreck: Wreck, part: Path, bound: Identity, now: float, timeout: float)
     return rescue
 
 
-def _identity(wreck: Wreck, fallback: Identity | None, path: str | Path) -> Identity:
+def _identity(wreck: Wreck, given: Identity | None, path: str | Path) -> Identity:
     """The backbone of the damaged store.
 
     Raises:
         StoreVersionError: A newer edgeinc wrote it.
-        StoreFormatError: It does not say, and nobody else does.
+        StoreFormatError: Nobody says which it is.
     """
     version = wreck.first("PRAGMA user_version")
     if version is not None and version[0] > len(MIGRATIONS):
@@ -119,14 +119,14 @@ def _identity(wreck: Wreck, fallback: Identity | None, path: str | Path) -> Iden
             f"{path} has format {version[0]}; edgeinc {__version__} knows formats up to "
             f"{len(MIGRATIONS)}. Upgrade edgeinc."
         )
+    if given is not None:
+        return given
     found = wreck.first("SELECT backbone, fingerprint, dim FROM store")
     if found is not None and tuple(map(type, found)) == (str, str, int) and found[2] > 0:
         return Identity(*found)
-    if fallback is None:
-        raise StoreFormatError(
-            f"{path} no longer says which backbone made it. Name it with --backbone."
-        )
-    return fallback
+    raise StoreFormatError(
+        f"{path} no longer says which backbone made it. Name it with --backbone."
+    )
 
 
 def _flush(folder: Path) -> None:

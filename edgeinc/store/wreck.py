@@ -33,6 +33,8 @@ class Wreck:
         self._conn = conn
         self._copy = copy
         self.unreadable: dict[str, int] = {}
+        # A character that is lost must not cost the row that it is in.
+        conn.text_factory = lambda raw: raw.decode("utf-8", "replace")
         # SQLite then passes over what is wrong with the schema and with the length of the file.
         conn.execute("PRAGMA writable_schema = ON")
         conn.execute("PRAGMA trusted_schema = OFF")
@@ -50,7 +52,7 @@ class Wreck:
         try:
             for row in self._conn.execute(query, values):
                 found.append(row)
-        except (sqlite3.Error, UnicodeDecodeError):
+        except sqlite3.Error:
             return found
         return found
 
@@ -63,7 +65,7 @@ class Wreck:
         for row in range(1, most + 1):
             try:
                 found = self._conn.execute(query, (row,)).fetchone()
-            except (sqlite3.Error, UnicodeDecodeError):
+            except sqlite3.Error:
                 failed += 1
                 continue
             if found is not None:
@@ -85,7 +87,7 @@ class Wreck:
             mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content,
         ):
             for row, values in table_rows(content):
-                if len(values) == columns and values[0] is None:
+                if len(values) == columns and values[0] is None and 0 < row <= self._most:
                     yield (row, *values[1:])
 
 
