@@ -414,7 +414,7 @@ def test_a_damaged_store_is_repaired_and_made_whole_by_its_neighbour(tmp_path: P
         folder.mkdir()
         (folder / "a.db").write_bytes(broken)
         shutil.copy(tmp_path / "b.db", folder)
-        salvage(folder / "a.db", folder / "new.db", now=0.0, fallback=bound)
+        salvage(folder / "a.db", folder / "new.db", now=0.0, given=bound)
         with open_store(folder / "new.db", dim=dim) as a, open_store(folder / "b.db", dim=dim) as b:
             lost += len(whole) - len(contents(a))
             swap(a, b)
