@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import statistics
 import subprocess
 import sys
@@ -29,6 +30,9 @@ __all__ = ["DIM", "LARGE", "Shots", "filled", "pixels", "scale"]
 DIM = 1024
 LARGE = 100_000
 BATCH = 1000
+
+FOLDERS: list[tempfile.TemporaryDirectory[str]] = []
+"""Stores that were made; they go when the process ends."""
 
 # What a fresh process does, timed from when Python and numpy are there.
 OPENING = """
@@ -78,8 +82,9 @@ class Shots:
 @cache
 def filled(examples: int, classes: int) -> Path:
     """A store of so many examples, made once a process, with its statistics kept."""
-    folder = Path(tempfile.mkdtemp(prefix="edgeinc-scale-"))
-    source, path = Shots(classes), folder / "s.db"
+    folder = tempfile.TemporaryDirectory(prefix="edgeinc-scale-")
+    FOLDERS.append(folder)
+    source, path = Shots(classes), Path(folder.name) / "s.db"
     card = pixels().card
     with Store.open(path, backbone=card.name, fingerprint=card.fingerprint, dim=DIM) as store:
         shots = examples // classes
@@ -93,6 +98,13 @@ def filled(examples: int, classes: int) -> Path:
             store.enroll(some, file="none", file_sha256="0" * 64)
     Engine.open(path, backbone=pixels()).close()
     return path
+
+
+def copied(path: Path) -> Path:
+    """A copy of a store, to be changed; the next one takes its place."""
+    copy = path.with_name("copy.db")
+    shutil.copyfile(path, copy)
+    return copy
 
 
 def scale() -> Iterator[Figure]:
@@ -142,7 +154,7 @@ def enrolling(rounds: int = 40) -> Iterator[Figure]:
     medians = {}
     for examples in (100, 10_000, LARGE):
         classes = max(1, examples // 100)
-        path, source = filled(examples, classes), Shots(classes)
+        path, source = copied(filled(examples, classes)), Shots(classes)
         times, refits = [], []
         with Engine.open(path, backbone=pixels()) as engine:
             engine.predict(source.picture(0))
@@ -172,7 +184,7 @@ def enrolling(rounds: int = 40) -> Iterator[Figure]:
 def forgetting(rounds: int = 10, shots: int = 1000) -> Iterator[Figure]:
     """A class of 1,000 examples among 100,000, refit excluded."""
     classes = LARGE // shots
-    path = filled(LARGE, classes)
+    path = copied(filled(LARGE, classes))
     times, equal = [], True
     with Engine.open(path, backbone=pixels()) as engine:
         engine.predict(Shots(classes).picture(0))

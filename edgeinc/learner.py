@@ -83,7 +83,8 @@ class Learner:
         with self._lock:
             former, self._examples = self._examples, examples
             self._version += 1
-            self._note(former.differences(examples))
+            if self._moved is not None:
+                self._note(former.differences(examples))
             self._changed()
 
     def update(

@@ -79,7 +79,9 @@ class Memory:
         self._worker: ThreadPoolExecutor | None = None
         self._following: Future[None] | None = None
         self._follower = Follower(store, learner, self._source)
-        self._unkept = store.pending()
+        # Changes since statistics were last kept, as far as this process knows.
+        large = self._follower.whole and sum(learner.counts().values()) >= KEEP_EVERY
+        self._unkept = KEEP_EVERY if large else 0
 
     def change(self, operation: Callable[[Store], Change]) -> Change:
         """Runs an operation that writes to the store; the learner follows its commit."""
@@ -184,7 +186,7 @@ class Memory:
     def _keep(self, changes: int) -> None:
         """Keeps statistics in the store where so many changes came since it did."""
         try:
-            if self.store.read_only or self.store.pending() < changes:
+            if self.store.read_only or self.store.pending(wait=PATIENCE) < changes:
                 return
             with self._loading:
                 (snapshot, seq), whole = self._follower.present(), self._follower.whole

@@ -132,9 +132,12 @@ class Reader:
         with self._db.reading() as conn:
             return state.last_change(conn)
 
-    def pending(self) -> int:
-        """Changes that came since the statistics that are kept, or all that ever came."""
-        with self._db.reading() as conn:
+    def pending(self, *, wait: float | None = None) -> int:
+        """Changes that came since the statistics that are kept, or all that ever came.
+
+        `wait` is the longest wait for another's lock, seconds; else the store's own limit.
+        """
+        with self._db.reading(wait=wait) as conn:
             return snapshot.pending(conn)
 
     def version(self) -> int:
