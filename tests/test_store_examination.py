@@ -186,6 +186,11 @@ def test_a_journal_left_by_a_crash(path: Path) -> None:
     assert found.sound
     assert found.counts["examples"] == 39
     assert found.journal == "a write was cut short; the next opening takes it back"
+    path.with_name("a.db-journal").write_bytes(b"\0" * 512)
+    scribble(path)
+    found = examined(path)
+    assert found.journal == "of no consequence"
+    assert "delete the journal" in found.advice[1]
 
 
 def test_statistics_that_are_kept(path: Path) -> None:

@@ -23,6 +23,8 @@ from edgeinc.errors import (
     StoreWriteError,
 )
 from edgeinc.store import checks, peek, schema
+from edgeinc.store.examination import examine_store
+from edgeinc.store.journal import record
 from tests.stores import DIM, contents, enroll, labels_of, open_store
 
 ROOT = Path(__file__).parents[1]
@@ -265,6 +267,34 @@ def test_the_file_is_deleted_under_us(sound: Path) -> None:
         # Neither the old file nor the new one was written to.
         assert contents(store) == before
         assert peek(sound) == ("tiny", "f" * 64, DIM)
+
+
+def test_the_journal_is_deleted_under_a_write(sound: Path) -> None:
+    """Whoever does so takes away the way back after a crash; without one nothing is lost."""
+    journal = sound.with_name("sound.db-journal")
+
+    def write(detail: str, *, fails: bool) -> None:
+        with store._db.writing() as conn:
+            # So small a cache that new pages go to the file before the end.
+            conn.execute("PRAGMA cache_size = 2")
+            conn.execute("UPDATE samples SET source = hex(randomblob(600))")
+            record(conn, "rename", detail, 0.0)
+            assert journal.stat().st_size > 4096
+            journal.unlink()
+            if fails:
+                raise ZeroDivisionError
+
+    with open_store(sound) as store:
+        before, log = contents(store), store.log()
+        with pytest.raises(ZeroDivisionError):
+            write("undone", fails=True)
+        assert (contents(store), store.log()) == (before, log)
+        with pytest.raises(StoreWriteError, match="it is there now"):
+            write("kept", fails=False)
+        assert contents(store) == before
+        assert store.log(1)[0].detail == "kept"
+        enroll(store, "nut", 1)
+    assert examine_store(sound).sound
 
 
 def test_a_full_disk_leaves_the_store_as_it_was(sound: Path) -> None:

@@ -228,5 +228,7 @@ def _advice(found: Condition) -> Iterator[str]:
             "Restore the file from a copy; or save what is sound of it in a new one: "
             f"edgeinc --store {found.path} doctor --repair NEW.db"
         )
+    if found.faults and found.journal is not None:
+        yield "Before a copy takes its place, delete the journal: it would be played back into it."
     if found.free < 2 * found.size:
         yield "The disk is nearly full: a purge needs room for the store twice over."
