@@ -151,8 +151,10 @@ def test_an_answer_names_only_errors_of_ours() -> None:
     assert type(caught.value) is EdgeincError
 
 
-def test_no_process_can_be_started(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sys, "executable", str(tmp_path / "absent"))
+@pytest.mark.parametrize("python", ["absent", "", None])
+def test_no_process_can_be_started(python: str | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    # A program that embeds Python may not know of one.
+    monkeypatch.setattr(sys, "executable", python)
     with pytest.raises(RuntimeUnavailableError, match="cannot be started here"):
         trial.attempt("inspect", "net.onnx", b"weights", {"runtime": "onnx"})
 

@@ -102,7 +102,8 @@ def attempt(
     except OSError as exc:
         raise RuntimeUnavailableError(
             f"{name} is tried in a process of its own, which cannot be started here "
-            f"({exc.strerror or exc}); make room in {tempfile.gettempdir()}."
+            f"({exc.strerror or exc}); check that {sys.executable or 'a Python'} is there, and "
+            f"room in {tempfile.gettempdir()}."
         ) from exc
     short = answer is not None and answer.get("error") == MemoryError.__name__
     if answer is None or short:
@@ -122,7 +123,7 @@ def _run(folder: Path, said: IO[bytes], seconds: float) -> int | None:
     # It finds edgeinc where this process did, and its folder is the first that is looked into.
     places = [str(Path(place).resolve()) for place in sys.path if place]
     child = subprocess.Popen(
-        [sys.executable, "-m", CHILD],
+        [sys.executable or "", "-m", CHILD],
         cwd=folder,
         # What a network that may be damaged leaves in the cache goes with the folder.
         env={

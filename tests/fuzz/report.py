@@ -50,13 +50,15 @@ def words(
         tallies: By kind.
         command: That can be run again.
         when: The date.
-        took: Seconds of the clock, over all its parts.
+        took: Seconds of the clock; of the last part, where a state file was gone on from.
     """
+    worked = sum(tally.cpu_ms for tally in tallies.values()) / 60_000
     total = sum(tally.inputs for tally in tallies.values())
     findings = [finding for tally in tallies.values() for finding in tally.findings]
     lines = [
         f"- command: `{command}`",
-        f"- seed {settings.seed}, {when}, {took / 60:.0f} minutes with {settings.workers} workers",
+        f"- seed {settings.seed}, {when}, {took / 60:.0f} minutes with {settings.workers} workers, "
+        f"{worked:.1f} minutes of processor time in them",
         f"- machine: {machine()}",
         f"- an input may take {settings.seconds} s of processor time and {settings.cap} MiB",
         f"- **{total:,} inputs, {len(findings)} findings**",
@@ -73,10 +75,8 @@ def words(
     lines += ["", "| kind | outcome | inputs |", "|---|---|---|"]
     for kind, tally in tallies.items():
         lines += [f"| {kind} | {name} | {n:,} |" for name, n in tally.outcomes.most_common()]
-    lines += [f"- {f.kind} {f.number}: {f.what}" for f in findings] and [
-        "",
-        *(f"- {f.kind} {f.number}: {f.what}" for f in findings),
-    ]
+    if findings:
+        lines += ["", *(f"- {f.kind} {f.number}: {f.what}" for f in findings)]
     return "\n".join(lines) + "\n"
 
 
