@@ -18,6 +18,7 @@ import numpy as np
 from edgeinc import Backbone, EdgeincError, Engine
 from edgeinc.cli import main
 from edgeinc.doctor import examine, repair
+from edgeinc.engine import memory
 from edgeinc.store import NewExample, Store
 from tests.fuzz.mutate import INTEGERS, damage, patch_integer
 from tests.fuzz.worker import Files, Wrong, write
@@ -95,6 +96,8 @@ class Kind:
         self._folder = folder / "stores"
         self._edit = folder / "edit.db"
         os.environ["EDGEINC_CACHE"] = str(folder / "cache")
+        # Statistics are kept beside the examples of large stores; here, of these too.
+        memory.KEEP_EVERY = memory.KEEP_AT_CLOSE = 20
         self._seeds = seeds(folder)
         self._all = [content for one in self._seeds for content in one.values()]
 
@@ -373,6 +376,9 @@ def seeds(folder: Path) -> list[dict[str, bytes]]:
                 if purge:
                     store.forget("bolt", purge=True)
             made.append({NAME: path.read_bytes()})
+        with Engine.open(path, backbone=backbone()) as engine:
+            engine.flush()
+        made.append({NAME: path.read_bytes()})
     for mode in ("DELETE", "WAL"):
         with closing(sqlite3.connect(path, isolation_level=None)) as conn:
             conn.execute(f"PRAGMA journal_mode = {mode}").fetchall()
