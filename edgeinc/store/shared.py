@@ -36,8 +36,9 @@ MOST_THUMBNAIL = 1 << 18
 """Bounds: characters of a name, characters of a source, bytes of a thumbnail."""
 
 KINDS = ("enroll", "forget", "rename", "repair")
-"""Operations that examples refer to; a repair stands in for what was lost of the others. Undos show in what they took back, purges in the ids that
-they left; words for people stay in their own store's log."""
+"""Operations that examples refer to; a repair stands in for what was lost of the others. Undos
+show in what they took back, purges in the ids that they left, and words for people stay in the log
+of their own store."""
 
 
 class Operation(NamedTuple):
