@@ -138,18 +138,19 @@ class Database:
             conn.execute(f"PRAGMA foreign_keys = {references:d}")
             try:
                 self._wait_for(conn, "BEGIN IMMEDIATE", wait)
+                before = store_row(conn)
                 yield conn
-                self._commit(conn)
+                self._commit(conn, before)
             finally:
                 leave(conn)
 
-    def _commit(self, conn: sqlite3.Connection) -> None:
+    def _commit(self, conn: sqlite3.Connection, before: object) -> None:
         row = store_row(conn)
         try:
             self._wait_for(conn, "COMMIT")
         except sqlite3.OperationalError as exc:
             leave(conn)
-            if row is None or store_row(conn) != row:
+            if row in (None, before) or store_row(conn) != row:
                 raise
             # The journal is gone, so it counts; but its folder could not be flushed.
             self.mark_changed()
