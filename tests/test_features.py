@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from edgeinc.errors import CardError, InputError, LabelNotFoundError, SampleNotFoundError
 from edgeinc.features import UNIT, Background, Examples, Snapshot, to_features
 from edgeinc.features import gram as gram_room
+from tests.marks import key, marks
 
 DIM = 6
 GOLDEN = "a0a2782ea1539d59d878da4ef94a168215ad46c30b0940b10fe39935f1a60107"
@@ -23,7 +24,6 @@ GOLDEN = "a0a2782ea1539d59d878da4ef94a168215ad46c30b0940b10fe39935f1a60107"
 ROWS = to_features(
     np.random.default_rng(5).integers(0, 256, (8, DIM)).astype(np.uint8), nonnegative=True
 )
-from tests.marks import key, marks
 
 LABELS = ("bolt", "nut", "Ösen", "")
 
