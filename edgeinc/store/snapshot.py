@@ -51,10 +51,15 @@ def load(conn: sqlite3.Connection, dim: int, form: str) -> Statistics | None:
         return None
     seq, matrix, check = kept[:2], kept[2], kept[3]
     found = conn.execute(f"{SUMS} ON c.id = s.class ORDER BY s.class").fetchall()
+    if not isinstance(matrix, bytes):
+        return None
     parts = hashlib.blake2b(_seal(seq, form, dim), digest_size=32)
     parts.update(matrix)
     classes, counts = [], {}
-    for row, label, marks, total, digest in found:
+    for row, label, *blobs in found:
+        if not isinstance(label, str) or not all(isinstance(blob, bytes) for blob in blobs):
+            return None
+        marks, total, digest = blobs
         if len(total) not in (4 * dim, 8 * dim) or len(marks) % MARK or not marks:
             return None
         if _digest(row, marks, total) != digest:
@@ -89,6 +94,9 @@ def save(conn: sqlite3.Connection, kept: Statistics, form: str, *, whole: bool) 
     if not is_listed(conn, kept.seq) or not (whole or former[0] < kept.seq[0]):
         return False
     rows = dict(conn.execute("SELECT label, id FROM classes"))
+    if not rows.keys() >= {label for label, *_ in kept.classes}:
+        # Somebody changed a label past all operations: nothing follows it.
+        return False
     if whole:
         conn.execute("DELETE FROM sums")
         touched = set(rows.values())

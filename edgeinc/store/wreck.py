@@ -59,7 +59,10 @@ class Wreck:
     def rows(self, table: str, columns: str) -> Iterator[tuple[Any, ...]]:
         """Every row of a table that can be read, by number; each begins with its number."""
         last = self.first(f"SELECT max(id) FROM {table}")
-        most = self._most if last is None else min(last[0] or 0, self._most)
+        most = self._most
+        if last is not None and isinstance(last[0], int | None):
+            # Else a table is not what it was, and numbers its rows with words.
+            most = min(last[0] or 0, most)
         query = f"SELECT id, {columns} FROM {table} WHERE id = ?"
         failed = self.unreadable[table] = 0
         for row in range(1, most + 1):

@@ -124,8 +124,18 @@ class Kind:
             self._repair(path)
         if rng.random() < 0.1:
             _shell(rng, path)
-        engine = Engine.open(path, backbone=backbone())
-        with engine:
+        try:
+            return self._use(path, rng)
+        except Wrong:
+            # Opening a store looks for less than `doctor`, which must find what is wrong.
+            write(files, self._folder / "again")
+            found = examine(self._folder / "again" / NAME).store
+            if found is None or found.sound:
+                raise
+            return "opened+unsound_as_doctor_says"
+
+    def _use(self, path: Path, rng: random.Random) -> str:
+        with Engine.open(path, backbone=backbone()) as engine:
             refused = [attempt(work) for work in _works(rng, engine)]
             before = _state(engine)
         with Engine.open(path, backbone=backbone()) as engine:
