@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 
 from edgeinc import Engine
-from edgeinc.doctor import examine
+from edgeinc.doctor import examine, repair
+from edgeinc.engine import memory
 from edgeinc.errors import CardError, StoreFormatError
 from edgeinc.features import Background
 from tests.fuzz.kinds.stores import backbone, build
@@ -119,3 +120,29 @@ def test_doctor_where_not_even_the_beginning_can_be_read(store: Path) -> None:
     found = examine(store).store
     assert found is not None
     assert found.faults
+
+
+def test_kept_statistics_of_another_type(
+    store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(memory, "KEEP_EVERY", 1)
+    monkeypatch.setattr(memory, "KEEP_AT_CLOSE", 1)
+    with Engine.open(store, backbone=backbone()) as engine:
+        engine.flush()
+    edit(store, "PRAGMA ignore_check_constraints = ON", "UPDATE sums SET total = 3")
+    found = examine(store).store
+    assert found is not None
+    assert (found.sound, found.snapshot) == (False, "damaged")
+    with pytest.raises(StoreFormatError, match="CHECK"):
+        Engine.open(store, backbone=backbone())
+
+
+def test_repair_where_rows_are_numbered_with_words(store: Path, tmp_path: Path) -> None:
+    edit(
+        store,
+        "CREATE TABLE words AS SELECT 'x' || id AS id, label, examples FROM classes",
+        "DROP TABLE classes",
+        "ALTER TABLE words RENAME TO classes",
+    )
+    saved = repair(store, tmp_path / "new.db")
+    assert saved.examples > 0
