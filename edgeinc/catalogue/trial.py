@@ -18,7 +18,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import IO, Any
 
-from edgeinc import errors
+import edgeinc.errors as errors
 from edgeinc.errors import EdgeincError, ModelFormatError, RuntimeUnavailableError
 
 __all__ = ["ANSWER", "REQUEST", "Limits", "attempt"]
