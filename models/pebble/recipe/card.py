@@ -6,6 +6,7 @@ import hashlib
 from pathlib import Path
 
 import numpy as np
+from data import taught
 from export import Exported
 from files import write_bytes, write_json
 from quantise import pooled
@@ -40,9 +41,8 @@ def write_card(settings: Settings, made: Exported, folder: Path, notes: str) -> 
         write_bytes(folder / f"{name}.{suffix}", model)
     path = folder / f"{name}.yaml"
     _write(path, _card(settings, made, None, notes))
-    train = settings.pictures / "train"
-    world = train if train.is_dir() else settings.pictures
-    statistics = measure_background(path, world, most=settings.background).content
+    world, most = taught(settings.pictures), settings.background
+    statistics = measure_background(path, world, most=most).content
     at = f"{name}.background.npz"
     write_bytes(folder / at, statistics)
     asset = Asset(at, len(statistics), hashlib.sha256(statistics).hexdigest(), None)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import logging
 import multiprocessing
+import signal
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -19,7 +20,7 @@ import numpy as np
 import torch
 from data import Pictures, held_out, prepare
 from export import read_checkpoint
-from files import quiet, write_bytes, write_json
+from files import write_bytes, write_json
 from ideas import Idea, read_ideas, table
 from network import Pebble, to_input
 from numpy.typing import NDArray
@@ -43,8 +44,9 @@ def compare(settings: Settings, pictures: Pictures, path: Path, out: Path) -> No
         raise RecipeError("Fewer than 20 classes are held out; compare on more of them.")
     names = dict.fromkeys(name for idea in ideas for name in idea.settings.teachers)
     embed_all(replace(settings, teachers=tuple(names)), pictures)
-    at_once = multiprocessing.get_context("spawn").Pool(settings.workers, quiet, maxtasksperchild=1)
-    with at_once as pool:
+    ignore = (signal.SIGINT, signal.SIG_IGN)  # an interruption is this process's to tell
+    at_once = multiprocessing.get_context("spawn")
+    with at_once.Pool(settings.workers, signal.signal, ignore, maxtasksperchild=1) as pool:
         for name in pool.imap_unordered(_try, ideas, chunksize=1):
             log.info("%s: done", name)
     write_bytes(out / "ideas.md", table(ideas).encode())

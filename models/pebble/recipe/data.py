@@ -6,6 +6,7 @@ teach (only the teachers' view of them is imitated). A `val` folder beside `trai
 
 from __future__ import annotations
 
+import hashlib
 import json
 import logging
 from dataclasses import dataclass
@@ -16,18 +17,26 @@ from files import reserve, write_array, write_json
 from numpy.typing import NDArray
 from settings import RecipeError, Settings
 
+from edgeinc.errors import ImageError
+from edgeinc.images import read_image
+
 SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff"}
 UNLABELLED = -1
+MOST_CLASSES = int(np.iinfo(np.int16).max)
 log = logging.getLogger("pebble.data")
 
 
 @dataclass(frozen=True, slots=True)
 class Pictures:
-    """`pixels` (n, s, s, 3) uint8 RGB, `labels` (n,) int16 (-1: none), `names` of the labels."""
+    """`pixels` (n, s, s, 3) uint8 RGB, `labels` (n,) int16 (-1: none), `names` of the labels.
+
+    `digest` is the sha256 of the pixels, "" where an older recipe did not write it down.
+    """
 
     pixels: NDArray[np.uint8]
     labels: NDArray[np.int16]
     names: tuple[str, ...]
+    digest: str = ""
 
 
 def prepare(settings: Settings) -> Pictures:
@@ -45,7 +54,8 @@ def prepare(settings: Settings) -> Pictures:
             " --work folder or remove it."
         )
     pixels = np.load(folder / "pixels.npy", mmap_mode="r")[: done["n"]]
-    return Pictures(pixels, np.load(folder / "labels.npy"), tuple(done["names"]))
+    labels = np.load(folder / "labels.npy")
+    return Pictures(pixels, labels, tuple(done["names"]), done.get("digest", ""))
 
 
 def held_out(settings: Settings, names: tuple[str, ...]) -> NDArray[np.int16]:
@@ -70,16 +80,21 @@ def square(image: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
 
 
 def read_rgb(path: Path) -> NDArray[np.uint8] | None:
-    """An RGB picture, or None where the file is none."""
-    import cv2
+    """An RGB picture, or None where the file is none, or only a part of one."""
+    try:
+        return read_image(path)[:, :, ::-1]
+    except ImageError:
+        return None
 
-    image = cv2.imread(str(path), cv2.IMREAD_COLOR)
-    return None if image is None else np.asarray(image[:, :, ::-1], np.uint8)
+
+def taught(folder: Path) -> Path:
+    """The pictures to learn from: those in `train`, where there is such a folder."""
+    return folder / "train" if (folder / "train").is_dir() else folder
 
 
 def list_pictures(folder: Path) -> list[tuple[str, Path]]:
-    """(label, path) of every picture below `folder`, sorted; label "" directly inside it."""
-    root = folder / "train" if (folder / "train").is_dir() else folder
+    """(label, path) of every picture of `taught(folder)`, sorted; label "" directly inside it."""
+    root = taught(folder)
     found = [p for p in root.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file()]
     pairs = [(p.relative_to(root).parts[0] if p.parent != root else "", p) for p in found]
     return sorted(pairs)
@@ -90,13 +105,18 @@ def _read_all(settings: Settings, folder: Path) -> None:
         raise RecipeError(f"{settings.pictures} is no folder; give one with --pictures FOLDER.")
     pairs = list_pictures(settings.pictures)
     _enough(len(pairs), settings)
+    if (classes := len({label for label, _ in pairs})) > MOST_CLASSES:
+        raise RecipeError(
+            f"{settings.pictures} has {classes} classes, more than {MOST_CLASSES}; put pictures of"
+            " rare ones directly into it, they teach without a label."
+        )
     size = settings.stored_size
     pixels = reserve(folder / "pixels.npy", (len(pairs), size, size, 3))
     kept: list[str] = []
     bad: list[str] = []
     for label, path in pairs:
         image = read_rgb(path)
-        if image is None or min(image.shape[:2]) < 8:
+        if image is None:
             bad.append(str(path))
             continue
         pixels[len(kept)] = square(image, size)
@@ -108,7 +128,13 @@ def _read_all(settings: Settings, folder: Path) -> None:
     labels, names = _number(kept)
     write_array(folder / "labels.npy", labels)
     write_json(folder / "unreadable.json", bad)
-    done = {"pictures": str(settings.pictures), "size": size, "n": len(kept), "names": names}
+    done = {
+        "pictures": str(settings.pictures),
+        "size": size,
+        "n": len(kept),
+        "names": names,
+        "digest": hashlib.sha256(pixels[: len(kept)]).hexdigest(),
+    }
     write_json(folder / "done.json", done)
     log.info("%d pictures in %d classes", len(kept), len(names))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import json
+import math
 import os
 import signal
 from collections.abc import Callable, Iterator
@@ -12,9 +13,11 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
-from numpy.lib.format import open_memmap
+from numpy.lib.format import open_memmap, write_array_header_1_0
 from numpy.typing import NDArray
 from settings import RecipeError
+
+Memory = np.memmap[Any, np.dtype[np.uint8]]
 
 
 @contextmanager
@@ -23,7 +26,7 @@ def disk_sentences(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as exc:
-        if exc.errno in (errno.ENOSPC, errno.EDQUOT):
+        if exc.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
             raise RecipeError(
                 f"The disk is full while writing {path}; make room and run the step again,"
                 " what is done is kept."
@@ -34,13 +37,16 @@ def disk_sentences(path: Path) -> Iterator[None]:
 
 
 def write_whole(path: Path, write: Callable[[BinaryIO], object]) -> None:
-    """Write through a neighbour file and rename it into place."""
+    """Write through a neighbour file and rename it into place; a failure leaves no part of it."""
     with disk_sentences(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         part = path.with_name(path.name + ".part")
-        with part.open("wb") as file:
-            write(file)
-        part.replace(path)
+        try:
+            with part.open("wb") as file:
+                write(file)
+            part.replace(path)
+        finally:
+            part.unlink(missing_ok=True)
 
 
 def write_bytes(path: Path, data: bytes) -> None:
@@ -65,30 +71,46 @@ def read_ahead(path: Path) -> None:
             os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_WILLNEED)
 
 
-def quiet() -> None:
-    """For a worker's start: an interruption is the main process's to tell."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+@contextmanager
+def deaf() -> Iterator[None]:
+    """Start workers in here: an interruption is the main process's to tell, and theirs is ignored.
+
+    Ignoring it only once they run would be late: their imports take seconds.
+    """
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
-def reserve(path: Path, shape: tuple[int, ...]) -> np.memmap[Any, np.dtype[np.uint8]]:
+def array_at(path: Path, shape: tuple[int, ...]) -> Memory | None:
+    """A uint8 .npy of this shape, opened for writing in place; None for anything else."""
+    try:
+        array = open_memmap(path, mode="r+")
+    except (FileNotFoundError, ValueError):
+        return None
+    return array if array.shape == shape and array.dtype == np.uint8 else None
+
+
+def reserve(path: Path, shape: tuple[int, ...]) -> Memory:
     """Open a uint8 .npy of `shape` for writing in place; its disk space is taken at once.
 
     A file of the same shape is gone on with, so that finished chunks survive.
     """
     with disk_sentences(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        if path.exists():
-            old = open_memmap(path, mode="r+")
-            if old.shape == shape and old.dtype == np.uint8:
-                return old
-            del old
-            path.unlink()
-        part = path.with_name(path.name + ".part")
-        array = open_memmap(part, mode="w+", dtype=np.uint8, shape=shape)
-        head, total = part.stat().st_size - array.nbytes, array.nbytes
-        del array
-        with part.open("r+b") as file:
-            # A sparse file would die of SIGBUS when the disk fills; this fails with ENOSPC now.
-            os.posix_fallocate(file.fileno(), head, total)
-        part.replace(path)
+        old = array_at(path, shape)
+    if old is not None:
+        return old
+
+    def zeros(file: BinaryIO) -> None:
+        # Written, not skipped: a sparse file would die of SIGBUS when the disk fills.
+        header = {"descr": "|u1", "fortran_order": False, "shape": shape}
+        write_array_header_1_0(file, header)
+        left = math.prod(shape)
+        while left > 0:
+            left -= file.write(bytes(min(left, 1 << 20)))
+
+    write_whole(path, zeros)
+    with disk_sentences(path):
         return open_memmap(path, mode="r+")

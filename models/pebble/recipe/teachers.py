@@ -11,11 +11,13 @@ from __future__ import annotations
 import logging
 import multiprocessing
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
 from data import Pictures
-from files import disk_sentences, quiet, reserve
+from files import deaf
+from maps import CHUNK, begin, chunks_of, maps_of, mark, unfinished
 from numpy.lib.format import open_memmap
 from numpy.typing import NDArray
 from settings import RecipeError, Settings
@@ -26,21 +28,24 @@ from edgeinc.catalogue import pull
 from edgeinc.runtimes import inspect
 from edgeinc.weights import find_card, is_installed, load_file
 
-CHUNK = 500
 TOP = 6.0
 log = logging.getLogger("pebble.teachers")
 
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """One worker's share: every `step`-th unfinished chunk of one teacher."""
+    """One chunk of pictures for one teacher.
+
+    A worker whose main process was killed cannot tell what it has done and ends, so a task is what
+    it works on at most.
+    """
 
     teacher: str
     pixels: Path
     out: Path
     n: int
     grid: int
-    chunks: tuple[int, ...]
+    chunk: int
 
 
 def embed_all(settings: Settings, pictures: Pictures) -> list[NDArray[np.uint8]]:
@@ -66,49 +71,40 @@ def cell_means(size: int, grid: int) -> NDArray[np.float32]:
     return np.asarray(weights / weights.sum(1, keepdims=True), np.float32)
 
 
-def maps_of(settings: Settings, teacher: str) -> Path:
-    """Where a teacher's maps are kept; its card may be given by a path."""
-    return settings.work / "teachers" / f"{find_card(teacher).name}.npy"
-
-
-def marks_of(maps: Path) -> Path:
-    """The folder that has an empty file for each finished chunk of a file of maps."""
-    return maps.with_suffix(".chunks")
-
-
 def _embed(settings: Settings, pictures: Pictures, name: str) -> NDArray[np.uint8]:
-    n, out = len(pictures.pixels), maps_of(settings, name)
-    with _Teacher(name, settings.grid) as teacher:
-        depth = teacher.depth
-    maps = reserve(out, (n, settings.grid, settings.grid, depth))
-    marks = marks_of(out)
-    with disk_sentences(marks):
-        marks.mkdir(exist_ok=True)
-    left = [c for c in range(-(-n // CHUNK)) if not (marks / f"{c:05d}").exists()]
-    if left:
-        log.info("%s: %d of %d chunks to do", out.stem, len(left), -(-n // CHUNK))
-        pixels = settings.work / "data" / "pixels.npy"
-        share = [
-            Task(name, pixels, out, n, settings.grid, tuple(left[rank :: settings.workers]))
-            for rank in range(settings.workers)
-        ]
-        with multiprocessing.get_context("spawn").Pool(settings.workers, quiet) as pool:
-            for done in pool.imap_unordered(_work, share):
-                log.info("%s: %d chunks done by one worker", out.stem, done)
+    depth = _teacher(name, settings.grid).depth
+    maps = begin(settings, pictures, name, depth)
+    left = unfinished(settings, pictures, name)
+    if not left:
+        return np.asarray(maps)
+    out, n = maps_of(settings, name), len(pictures.pixels)
+    chunks = chunks_of(n)
+    log.info("%s: %d of %d chunks to do", out.stem, len(left), chunks)
+    pixels = settings.work / "data" / "pixels.npy"
+    tasks = [Task(name, pixels, out, n, settings.grid, chunk) for chunk in left]
+    with deaf():
+        pool = multiprocessing.get_context("spawn").Pool(min(settings.workers, len(left)))
+    with pool:
+        for done, _ in enumerate(pool.imap_unordered(_work, tasks), chunks - len(left) + 1):
+            if done == chunks or 20 * done // chunks > 20 * (done - 1) // chunks:
+                log.info("%s: %d of %d chunks", out.stem, done, chunks)
     return np.asarray(maps)
 
 
-def _work(task: Task) -> int:
+def _work(task: Task) -> None:
     pixels = np.load(task.pixels, mmap_mode="r")
     maps = open_memmap(task.out, mode="r+")
-    with _Teacher(task.teacher, task.grid) as teacher:
-        for chunk in task.chunks:
-            for i in range(chunk * CHUNK, min((chunk + 1) * CHUNK, task.n)):
-                maps[i] = teacher.look(pixels[i])
-            maps.flush()
-            with disk_sentences(task.out):
-                (marks_of(task.out) / f"{chunk:05d}").touch()
-    return len(task.chunks)
+    teacher = _teacher(task.teacher, task.grid)
+    for i in range(task.chunk * CHUNK, min((task.chunk + 1) * CHUNK, task.n)):
+        maps[i] = teacher.look(pixels[i])
+    maps.flush()
+    mark(task.out, task.chunk)
+
+
+@lru_cache(1)
+def _teacher(name: str, grid: int) -> _Teacher:
+    """Opened once a process."""
+    return _Teacher(name, grid)
 
 
 class _Teacher:
@@ -121,12 +117,6 @@ class _Teacher:
         height, _, self.depth = self.backbone.shape
         self.size = card.input.height, card.input.width
         self.mean = cell_means(height, grid)
-
-    def __enter__(self) -> _Teacher:
-        return self
-
-    def __exit__(self, *failure: object) -> None:
-        self.backbone.close()
 
     def look(self, pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """(s, s, 3) uint8 RGB -> (grid, grid, d) uint8, companded."""

@@ -22,13 +22,14 @@ import numpy as np
 import torch
 from data import Pictures
 from files import disk_sentences, write_bytes
+from maps import open_maps
 from network import Student, to_input
 from numpy.typing import NDArray
 from plan import cycle_at, make_plan, rows_at, same_so_far
 from settings import RecipeError, Settings, Stage
 from torch import Tensor, distributed
 from views import cut, draw_boxes, recolour, seen
-from world import World, open_maps, whitening
+from world import World, whitening
 
 SAVE_SECONDS = 180
 LOG_STEPS = 50
@@ -195,9 +196,9 @@ class Trainer:
 
 def train(settings: Settings, pictures: Pictures, folder: Path) -> None:
     """Train in `folder` with `settings.workers` processes, to the end."""
+    open_maps(settings, pictures)  # refused here, before processes are started
     with disk_sentences(folder):
         folder.mkdir(parents=True, exist_ok=True)
-    with disk_sentences(folder):
         (settings.work / "pid").write_text(f"{os.getpid()}\n")
     if settings.workers == 1:
         _work(0, settings, pictures, folder)
@@ -235,7 +236,8 @@ def _work(rank: int, settings: Settings, pictures: Pictures | None, folder: Path
             rank=rank,
             world_size=settings.workers,
         )
-    world = World(settings, pictures or prepare(settings), open_maps(settings), folder, rank)
+    pictures = pictures or prepare(settings)
+    world = World(settings, pictures, open_maps(settings, pictures), folder, rank)
     Trainer(world).run()
     if settings.workers > 1:
         distributed.destroy_process_group()

@@ -8,11 +8,10 @@ from pathlib import Path
 import numpy as np
 import torch
 from data import Pictures
-from files import read_ahead, write_whole
+from files import write_whole
 from numpy.typing import NDArray
 from plan import Plan
 from settings import Settings
-from teachers import maps_of
 from torch import distributed
 from views import Whitening, fit_whitening, seen, whole
 
@@ -49,11 +48,3 @@ def whitening(world: World, plan: Plan) -> Whitening:
         distributed.barrier()
     with np.load(path) as saved:
         return Whitening(torch.from_numpy(saved["mean"]), torch.from_numpy(saved["turn"]))
-
-
-def open_maps(settings: Settings) -> list[NDArray[np.uint8]]:
-    """The teachers' finished maps, read from disk as needed."""
-    paths = [maps_of(settings, name) for name in settings.teachers]
-    for path in paths:
-        read_ahead(path)
-    return [np.load(path, mmap_mode="r") for path in paths]
