@@ -8,12 +8,12 @@ time each, on which the choice of settings rests.
 from __future__ import annotations
 
 import argparse
-import logging
 import signal
 import sys
 from pathlib import Path
 
 from settings import RecipeError, Settings, read_settings
+from talk import speak
 
 from edgeinc.errors import EdgeincError
 
@@ -26,9 +26,7 @@ def main() -> int:
     given = _arguments()
     # Told to end, it ends its workers too, as when it is interrupted.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    logging.basicConfig(
-        level=logging.INFO, format="%(asctime)s %(name)s: %(message)s", datefmt="%H:%M:%S"
-    )
+    speak()
     try:
         settings = read_settings(
             given.config,
@@ -70,7 +68,7 @@ def _run(step: str, settings: Settings, given: argparse.Namespace) -> None:
 
         embed_all(settings, pictures)
     elif step == "train":
-        from training import train
+        from runs import train
 
         train(settings, pictures, run)
     elif step == "compare":

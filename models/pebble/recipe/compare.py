@@ -7,7 +7,6 @@ looked at, and never the pictures that judge the finished network.
 
 from __future__ import annotations
 
-import json
 import logging
 import multiprocessing
 import signal
@@ -22,12 +21,13 @@ from data import Pictures, held_out, prepare
 from export import read_checkpoint
 from files import write_bytes, write_json
 from ideas import Idea, read_ideas, table
+from lines import read_lines
 from network import Pebble, to_input
 from numpy.typing import NDArray
+from runs import train
 from settings import RecipeError, Settings
 from shots import episodes, feature
 from teachers import embed_all
-from training import train
 
 EACH = 60  # pictures of a class
 EPISODES = 600
@@ -61,8 +61,8 @@ def _try(idea: Idea) -> str:
     train(idea.settings, pictures, idea.folder)
     minutes = (time.monotonic() - began) / 60
     state = read_checkpoint(idea.folder / "checkpoint.pt")
-    last = (idea.folder / "log.jsonl").read_text("utf-8").splitlines()[-1]
-    found: dict[str, Any] = {"minutes": minutes, "distance": json.loads(last)["whole"]}
+    last = read_lines(idea.folder / "log.jsonl")[-1]
+    found: dict[str, Any] = {"minutes": minutes, "distance": last["whole"]}
     for weights in ("averaged", "student"):
         found[weights] = _accuracy(idea.settings, pictures, state[weights])
     write_json(done, found)

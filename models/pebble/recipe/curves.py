@@ -6,7 +6,8 @@ import json
 from itertools import pairwise
 from pathlib import Path
 
-from files import write_bytes
+from files import write_bytes, write_whole
+from lines import read_lines
 from settings import RecipeError
 
 
@@ -15,16 +16,14 @@ def draw(log: Path, out: Path) -> None:
 
     Raises `RecipeError` where there is no log yet.
     """
-    if not log.exists():
-        raise RecipeError(f"{log} is missing; train first.")
+    lines = read_lines(log) if log.exists() else []
+    if not lines:
+        raise RecipeError(f"{log} is missing or empty; train first.")
     import matplotlib
 
     matplotlib.use("Agg")
     from matplotlib import pyplot
 
-    read = [json.loads(line) for line in log.read_text("utf-8").splitlines()]
-    # Steps after the last checkpoint are done, and logged, again: the last word counts.
-    lines = [line for _, line in sorted({line["step"]: line for line in read}.items())]
     kept = "".join(json.dumps(line) + "\n" for line in lines)
     write_bytes(out.with_suffix(".jsonl"), kept.encode())
     figure, axes = pyplot.subplots(figsize=(8, 4.5), layout="constrained")
@@ -42,5 +41,5 @@ def draw(log: Path, out: Path) -> None:
     axes.set_ylabel("distance to the teachers")
     axes.legend()
     axes.grid(alpha=0.3)
-    figure.savefig(out, dpi=110)
+    write_whole(out, lambda file: figure.savefig(file, dpi=110, format="png"))
     pyplot.close(figure)

@@ -74,6 +74,11 @@ def cycle_at(settings: Settings, plan: Plan, step: int) -> Cycle:
     return Cycle(starts[begin], starts[after], settings.stages[begin].rate or settings.rate)
 
 
+def finished_at(steps: tuple[int, ...], step: int) -> int:
+    """How many stages of so many steps are finished at `step`."""
+    return sum(1 for i in range(len(steps)) if sum(steps[: i + 1]) <= step)
+
+
 def same_so_far(old: tuple[int, ...], new: tuple[int, ...], step: int) -> bool:
     """Whether a run that stands at `step` of stages `old` can go on with stages `new`.
 
@@ -82,5 +87,5 @@ def same_so_far(old: tuple[int, ...], new: tuple[int, ...], step: int) -> bool:
     >>> same_so_far((10, 20), (10, 40, 5), 15), same_so_far((10, 20), (10, 40), 30)
     (True, False)
     """
-    finished = sum(1 for i in range(len(old)) if sum(old[: i + 1]) <= step)
+    finished = finished_at(old, step)
     return old[:finished] == new[:finished] and step <= sum(new)

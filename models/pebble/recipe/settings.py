@@ -6,16 +6,15 @@ because they belong to a machine and not to the recipe.
 
 from __future__ import annotations
 
+import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
 import yaml
-
-
-class RecipeError(Exception):
-    """What stops the recipe: one sentence saying what is wrong, one saying what to do."""
+from checks import Limit, RecipeError, check
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,14 +45,14 @@ class Settings:
     stored_size: int = 64
     grid: int = 4
     least_pictures: int = 2000
-    held_out_classes: int = 0
+    held_out_classes: int = 40
     stem: int = 32
     widths: tuple[int, ...] = (64, 128, 192)
     blocks: tuple[int, ...] = (2, 3, 2)
     embedding: int = 512
     map_weight: float = 0.5
     label_weight: float = 0.05
-    whiten: float = 0.5
+    whiten: float = 0.0
     rate: float = 0.0025
     weight_decay: float = 0.05
     average: float = 0.999
@@ -66,6 +65,54 @@ class Settings:
     background: int = 20000
 
 
+def _above(least: float) -> Limit:
+    return (f"more than {least:g}", lambda value: value > least)
+
+
+def _from(least: int, most: float = math.inf) -> Limit:
+    words = f"{least} or more" if most == math.inf else f"{least} to {most:g}"
+    return (words, lambda value: least <= value <= most)
+
+
+SIXTEENS = ("a multiple of 16", lambda value: value >= 16 and value % 16 == 0)
+SOME = ("one or more", lambda value: len(value) > 0)
+NAME = ("of letters, digits and . _ -", lambda value: bool(re.fullmatch(r"[A-Za-z0-9._-]+", value)))
+CROP = ("two shares, 0 < low <= high <= 1", lambda value: 0 < value[0] <= value[1] <= 1)
+WIDE = ("one or more, none below 1", lambda value: len(value) > 0 and min(value) > 0)
+DEEP = ("one or more, none below 0", lambda value: len(value) > 0 and min(value) >= 0)
+LIMITS: Mapping[str, Limit] = {
+    "teachers": SOME,
+    "stages": SOME,
+    "name": NAME,
+    "seed": _from(0),
+    "stored_size": _from(8),
+    "grid": _from(1),
+    "least_pictures": _from(1),
+    "held_out_classes": _from(0),
+    "stem": _from(1),
+    "widths": WIDE,
+    "blocks": DEEP,
+    "embedding": _from(1),
+    "map_weight": _from(0),
+    "label_weight": _from(0),
+    "whiten": _from(0),
+    "rate": _above(0),
+    "weight_decay": _from(0),
+    "average": _from(0, 1),
+    "jitter": _from(0, 1),
+    "workers": _from(1),
+    "threads": _from(1),
+    "input_size": SIXTEENS,
+    "calibration": _from(1),
+    "background": _from(1),
+}
+STAGE_LIMITS: Mapping[str, Limit] = {
+    "size": SIXTEENS,
+    "passes": _above(0),
+    "batch": _from(1),
+    "crop": CROP,
+    "rate": _above(0),
+}
 PATHS = ("pictures", "work", "judge")
 
 
@@ -86,23 +133,43 @@ def read_settings(path: Path, **given: Path | None) -> Settings:
     values = _values(path, raw)
     for name in PATHS:
         if values.get(name) is not None:
-            values[name] = (path.parent / Path(str(values[name])).expanduser()).resolve()
+            if not isinstance(values[name], str):
+                raise RecipeError(f"{path}: {name} is {values[name]!r}; it must be a path.")
+            values[name] = (path.parent / Path(values[name]).expanduser()).resolve()
     values.update({k: v.expanduser().resolve() for k, v in given.items() if v is not None})
     try:
         settings = Settings(**values)
     except TypeError as exc:
         raise RecipeError(f"{path}: {exc}; compare it with recipe.yaml.") from exc
-    if not settings.stages or not settings.teachers:
-        raise RecipeError(f"{path} names no stages or no teachers; at least one of each is needed.")
-    return settings
+    return checked(path, settings)
 
 
 def changed(settings: Settings, path: Path, raw: Mapping[Any, Any]) -> Settings:
     """Settings with some replaced, as `path` names them; no paths.
 
-    Raises `RecipeError` for an unknown key or a stage that is none.
+    Raises `RecipeError` for an unknown key, a path or a value of the wrong kind.
     """
-    return replace(settings, **_values(path, raw))
+    if not isinstance(raw, Mapping):
+        raise RecipeError(f"{path}: {raw!r} is no mapping of settings; compare it with ideas.yaml.")
+    values = _values(path, raw)
+    if fixed := sorted(set(PATHS) & set(values)):
+        raise RecipeError(f"{path} changes {', '.join(fixed)}; ideas share these, remove them.")
+    return checked(path, replace(settings, **values))
+
+
+def checked(path: Path, settings: Settings) -> Settings:
+    """The settings, if all of their values make sense; `RecipeError` for the first that does not.
+
+    Kinds follow from the annotations above, limits from `LIMITS` and `STAGE_LIMITS`.
+    """
+    check(str(path), settings, LIMITS)
+    for number, stage in enumerate(settings.stages, 1):
+        check(f"{path}, stage {number}", stage, STAGE_LIMITS)
+        if stage.batch < settings.workers:
+            raise RecipeError(f"{path}, stage {number}: batch is less than workers; raise it.")
+    if len(settings.widths) != len(settings.blocks):
+        raise RecipeError(f"{path}: widths and blocks are of different lengths; give each a pair.")
+    return settings
 
 
 def _values(path: Path, raw: Mapping[Any, Any]) -> dict[str, Any]:

@@ -11,28 +11,28 @@ factor of eight as soon as somebody else uses a core.
 from __future__ import annotations
 
 import io
-import json
 import logging
-import os
+import math
 import pickle
 import time
 from pathlib import Path
 
 import numpy as np
 import torch
-from data import Pictures
-from files import disk_sentences, write_bytes
-from maps import open_maps
+from files import write_bytes
+from lines import append_line
 from network import Student, to_input
 from numpy.typing import NDArray
-from plan import cycle_at, make_plan, rows_at, same_so_far
-from settings import RecipeError, Settings, Stage
+from origin import differences, origin_of
+from plan import cycle_at, finished_at, make_plan, rows_at, same_so_far
+from settings import RecipeError, Stage
 from torch import Tensor, distributed
 from views import cut, draw_boxes, recolour, seen
 from world import World, whitening
 
 SAVE_SECONDS = 180
 LOG_STEPS = 50
+TELL_SECONDS = 60
 HELD_OUT = "held_out.pt"  # as the last stage that leaves classes out made it
 log = logging.getLogger("pebble.training")
 
@@ -46,6 +46,7 @@ class Trainer:
         torch.set_num_threads(settings.threads)
         self.world, self.plan = world, make_plan(settings, world.pictures)
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        self.origin = origin_of(settings, world.pictures)
         self.white = whitening(world, self.plan)
         student = Student(settings, self.white.turn.shape[1], len(world.pictures.names))
         self.student = student.to(self.device, memory_format=torch.channels_last)
@@ -58,10 +59,13 @@ class Trainer:
         ]
         self.optimizer = torch.optim.AdamW(groups, lr=settings.rate, foreach=True)
         self.step = 0
+        self.told = -math.inf
+        self.stop = False  # set by a signal in any worker
+        self.stopping = False  # agreed on by all of them, so that they end after the same step
 
     def run(self) -> None:
-        """Train to the end, from the folder's checkpoint where there is one."""
-        checkpoint, settings = self.world.folder / "checkpoint.pt", self.world.settings
+        """Train to the end, or until `stop` is set, from the checkpoint where there is one."""
+        checkpoint, settings = self.world.checkpoint, self.world.settings
         if checkpoint.exists():
             self.load(checkpoint)
         saved = time.monotonic()
@@ -82,9 +86,11 @@ class Trainer:
                     sums, began, first = np.zeros(3), time.monotonic(), self.step
                 if self.step == end and stage.hold_out:
                     self.save(self.world.folder / HELD_OUT)
-                if time.monotonic() - saved > SAVE_SECONDS or self.step == end:
+                if time.monotonic() - saved > SAVE_SECONDS or self.step == end or self.stopping:
                     self.save(checkpoint)
                     saved = time.monotonic()
+                if self.stopping:
+                    return
 
     def save(self, path: Path) -> None:
         """Write student, average, optimiser and step, as one replaced file (first worker)."""
@@ -96,19 +102,28 @@ class Trainer:
             "optimizer": self.optimizer.state_dict(),
             "step": self.step,
             "steps": self.plan.steps,
+            "origin": self.origin,
         }
         buffer = io.BytesIO()
         torch.save(state, buffer)
         write_bytes(path, buffer.getvalue())
 
     def load(self, path: Path) -> None:
-        """Go on from `path`. Raises `RecipeError` where it belongs to another plan."""
+        """Go on from `path`. Raises `RecipeError` where it belongs to another plan or origin."""
         try:
             state = torch.load(path, map_location=self.device, weights_only=True)
-            if not same_so_far(tuple(state["steps"]), self.plan.steps, state["step"]):
+            steps = tuple(state["steps"])
+            if not same_so_far(steps, self.plan.steps, state["step"]):
                 raise RecipeError(
-                    f"{path} belongs to a run with stages of {state['steps']} steps, this one has"
+                    f"{path} belongs to a run with stages of {list(steps)} steps, this one has"
                     f" {list(self.plan.steps)}; choose another --name or remove it."
+                )
+            finished = finished_at(steps, state["step"])
+            # Older checkpoints do not say what they are of.
+            if other := differences(state.get("origin", {}), self.origin, finished):
+                raise RecipeError(
+                    f"{path} belongs to a run with other settings ({', '.join(other)}); choose"
+                    " another --name or remove it."
                 )
             self.student.load_state_dict(state["student"])
             self.averaged = state["averaged"]
@@ -153,19 +168,22 @@ class Trainer:
 
     def _set_out(self) -> None:
         """Take the average, which the first worker keeps, for the weights."""
-        if self.world.many:
+        if self.world.settings.workers > 1:
             for value in self.averaged.values():
                 distributed.broadcast(value, 0)
         self.student.load_state_dict(self.averaged)
 
     def _share(self) -> None:
-        """Average the workers' gradients."""
-        if not self.world.many:
+        """Average the workers' gradients, and learn whether one of them is to stop."""
+        if self.world.settings.workers == 1:
+            self.stopping = self.stop
             return
         gradients = [p.grad for p in self.student.parameters() if p.grad is not None]
-        flat = torch.cat([g.flatten() for g in gradients])
+        told = gradients[0].new_tensor([float(self.stop)])
+        flat = torch.cat([*(g.flatten() for g in gradients), told])
         distributed.all_reduce(flat)
-        flat /= self.world.settings.workers
+        self.stopping = bool(flat[-1] > 0)
+        flat = flat[:-1] / self.world.settings.workers
         parts = flat.split([g.numel() for g in gradients])
         for gradient, part in zip(gradients, parts, strict=True):
             gradient.copy_(part.view_as(gradient))
@@ -190,54 +208,16 @@ class Trainer:
             "per_second": round(speed),
             "time": round(time.time()),
         }
-        with disk_sentences(self.world.folder), (self.world.folder / "log.jsonl").open("a") as file:
-            file.write(json.dumps(line) + "\n")
-
-
-def train(settings: Settings, pictures: Pictures, folder: Path) -> None:
-    """Train in `folder` with `settings.workers` processes, to the end."""
-    open_maps(settings, pictures)  # refused here, before processes are started
-    with disk_sentences(folder):
-        folder.mkdir(parents=True, exist_ok=True)
-        (settings.work / "pid").write_text(f"{os.getpid()}\n")
-    if settings.workers == 1:
-        _work(0, settings, pictures, folder)
-        return
-    (folder / "meeting").unlink(missing_ok=True)
-    try:
-        torch.multiprocessing.spawn(_work, (settings, None, folder), nprocs=settings.workers)
-    except torch.multiprocessing.ProcessExitedException as exc:
-        raise RecipeError(
-            "A training process was killed, perhaps for want of memory; run the step again to go"
-            " on from the last checkpoint."
-        ) from exc
-    except torch.multiprocessing.ProcessRaisedException as exc:
-        reason = str(exc).strip().splitlines()[-1].removeprefix("settings.RecipeError: ")
-        raise RecipeError(f"Training stopped: {reason}") from exc
+        append_line(self.world.folder / "log.jsonl", line)
+        if time.monotonic() - self.told > TELL_SECONDS:
+            self.told = time.monotonic()
+            log.info(
+                "step %d of %d: %d pixels, distance %.3f, %.0f pictures a second",
+                self.step, self.plan.total, stage.size, whole_loss, speed,
+            )  # fmt: skip
 
 
 def _label_loss(named: Tensor, labels: Tensor) -> Tensor:
     if not bool((labels >= 0).any()):
         return named.sum() * 0
     return torch.nn.functional.cross_entropy(named, labels, ignore_index=-1, label_smoothing=0.1)
-
-
-def _work(rank: int, settings: Settings, pictures: Pictures | None, folder: Path) -> None:
-    from data import prepare
-
-    if settings.workers > 1:
-        with (settings.work / "pid").open("a") as file:  # all of them: kill -STOP $(cat pid)
-            file.write(f"{os.getpid()}\n")
-    torch.set_num_threads(settings.threads)
-    if settings.workers > 1:
-        distributed.init_process_group(
-            "gloo",
-            init_method=(folder / "meeting").as_uri(),
-            rank=rank,
-            world_size=settings.workers,
-        )
-    pictures = pictures or prepare(settings)
-    world = World(settings, pictures, open_maps(settings, pictures), folder, rank)
-    Trainer(world).run()
-    if settings.workers > 1:
-        distributed.destroy_process_group()

@@ -29,22 +29,22 @@ class World:
     rank: int = 0
 
     @property
-    def many(self) -> bool:
-        """Whether gradients have to be averaged."""
-        return self.settings.workers > 1
+    def checkpoint(self) -> Path:
+        """Where the run stands."""
+        return self.folder / "checkpoint.pt"
 
 
 def whitening(world: World, plan: Plan) -> Whitening:
-    """Fitted once on 20,000 whole pictures and kept beside the checkpoint."""
+    """Fitted once a run on 20,000 whole pictures and kept beside the checkpoint."""
     path = world.folder / "whitening.npz"
-    if world.rank == 0 and not path.exists():
+    if world.rank == 0 and not (path.exists() and world.checkpoint.exists()):
         rows = np.random.default_rng(world.settings.seed).permutation(plan.rows[0])[:20000]
         parts = np.array_split(np.sort(rows), max(len(rows) // 500, 1))
         views = torch.cat([seen(world.maps, part, whole(len(part)))[:, 0] for part in parts])
         white = fit_whitening(views, world.settings.whiten, TARGET)
         arrays = {"mean": white.mean.numpy(), "turn": white.turn.numpy()}
         write_whole(path, lambda file: np.savez(file, **arrays))
-    if world.many:
+    if world.settings.workers > 1:
         distributed.barrier()
     with np.load(path) as saved:
         return Whitening(torch.from_numpy(saved["mean"]), torch.from_numpy(saved["turn"]))
