@@ -4,15 +4,22 @@ from __future__ import annotations
 
 import importlib
 import json
+import os
+import re
+import signal
+import subprocess
 import sys
+import time
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import MISSING, fields, replace
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import cv2
 import numpy as np
 import pytest
+import yaml
 from numpy.typing import NDArray
 
 from edgeinc.backbone import Backbone
@@ -36,11 +43,17 @@ def recipe() -> Iterator[dict[str, ModuleType]]:
     sys.path.insert(0, str(RECIPE))
     names = (
         "data",
+        "files",
         "graph",
         "ideas",
+        "judge",
+        "lines",
+        "maps",
         "onnx_file",
+        "origin",
         "plan",
         "quantise",
+        "ready",
         "sessions",
         "settings",
         "teachers",
@@ -310,3 +323,264 @@ def test_a_run_goes_on_only_where_its_finished_stages_stay(recipe: dict[str, Mod
     assert not goes_on((10, 20), (10, 40), 30)
     assert not goes_on((10, 20), (5, 25), 12)
     assert not goes_on((10, 20), (10,), 15)
+
+
+BAD = [
+    ("teachers: one", "teachers is 'one'; it must be a list"),
+    ("teachers: [1]", "teachers is"),
+    ("teachers: []", "it must be one or more"),
+    ("stages: 3", "compare its stages"),
+    ("stages: [{size: 40, passes: 1, batch: 8}]", "stage 1: size is 40; it must be a multiple"),
+    ("stages: [{size: 32, passes: 0, batch: 8}]", "passes is 0; it must be more than 0"),
+    ("stages: [{size: 32, passes: .inf, batch: 8}]", "passes is inf"),
+    ("stages: [{size: 32, passes: 1, batch: 1}]", "batch is less than workers"),
+    ("stages: [{size: 32, passes: 1, batch: 8, crop: [0.4]}]", "a list of 2"),
+    ("stages: [{size: 32, passes: 1, batch: 8, crop: [0.9, 0.4]}]", "0 < low <= high"),
+    ("stages: [{size: 32, passes: 1, batch: 8, rate: 1e-3}]", "'1e-3'; it must be a number"),
+    ("workers: 0", "workers is 0; it must be 1 or more"),
+    ("threads: true", "threads is True; it must be a whole number"),
+    ("input_size: 100", "input_size is 100"),
+    ("widths: [64, 128]", "different lengths"),
+    ("name: a/b", "name is 'a/b'; it must be of letters"),
+    ("compile: 1", "true or false"),
+    ("pictures: 3", "pictures is 3; it must be a path"),
+    ("work: ", "work is None; it must be a path"),
+    ("rate: -1", "more than 0"),
+]
+
+
+@pytest.mark.parametrize(("line", "sentence"), BAD)
+def test_values_of_the_wrong_kind_are_said(
+    recipe: dict[str, ModuleType], tmp_path: Path, line: str, sentence: str
+) -> None:
+    raw = yaml.safe_load(CONFIG.read_text("utf-8"))
+    file = tmp_path / "recipe.yaml"
+    file.write_text(yaml.safe_dump({**raw, **yaml.safe_load(line)}))
+    with pytest.raises(recipe["settings"].RecipeError, match=re.escape(sentence)):
+        recipe["settings"].read_settings(file)
+
+
+def test_what_a_recipe_leaves_out_is_as_in_ours(recipe: dict[str, ModuleType]) -> None:
+    settings = recipe["settings"]
+    ours = settings.read_settings(CONFIG)
+    own = {"judge", "name", "licence", "about"}
+    defaults = {f.name: f.default for f in fields(settings.Settings) if f.default is not MISSING}
+    assert {k: v for k, v in defaults.items() if k not in own} == {
+        k: getattr(ours, k) for k in defaults if k not in own
+    }
+
+
+def test_half_a_picture_is_left_out(recipe: dict[str, ModuleType], tmp_path: Path) -> None:
+    picture = np.random.default_rng(0).integers(0, 256, (40, 40, 3), np.uint8)
+    whole, half = tmp_path / "whole.jpg", tmp_path / "half.jpg"
+    cv2.imwrite(str(whole), picture)
+    half.write_bytes(whole.read_bytes()[:-400])
+    read = recipe["data"].read_rgb(whole)
+    np.testing.assert_array_equal(read, cv2.imread(str(whole))[:, :, ::-1])
+    assert recipe["data"].read_rgb(half) is None
+
+
+def test_half_a_log_line_is_survived(recipe: dict[str, ModuleType], tmp_path: Path) -> None:
+    log, lines = tmp_path / "log.jsonl", recipe["lines"]
+    for step in (50, 100, 150):
+        lines.append_line(log, {"step": step, "whole": 0.5})
+    log.write_bytes(log.read_bytes()[:-9])
+    lines.append_line(log, {"step": 100, "whole": 0.25})
+    assert lines.read_lines(log) == [{"step": 50, "whole": 0.5}, {"step": 100, "whole": 0.25}]
+
+
+def small_world(
+    recipe: dict[str, ModuleType], tmp_path: Path, shared: Path, monkeypatch: pytest.MonkeyPatch
+) -> Any:
+    """Settings of a folder of 7 pictures and one small teacher."""
+    monkeypatch.setenv("EDGEINC_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("EDGEINC_MODELS", str(shared / "models"))
+    root = folder_of(tmp_path / "pictures", {"a": 4, "b": 3})
+    return replace(
+        recipe["settings"].read_settings(CONFIG, pictures=root, work=tmp_path / "work"),
+        least_pictures=7,
+        stored_size=16,
+        teachers=("mobilenet_v1_0.25_128_quant",),
+    )
+
+
+def test_maps_are_gone_on_with_only_where_they_belong(
+    recipe: dict[str, ModuleType], tmp_path: Path, shared: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = small_world(recipe, tmp_path, shared, monkeypatch)
+    maps, (teacher,) = recipe["maps"], settings.teachers
+    monkeypatch.setattr(maps, "CHUNK", 2)
+    found = recipe["data"].prepare(settings)
+    path = maps.maps_of(settings, teacher)
+    with pytest.raises(recipe["settings"].RecipeError, match="run the step `teach` first"):
+        maps.open_maps(settings, found)
+    written = maps.begin(settings, found, teacher, 5)
+    written[:] = 7
+    for chunk in (0, 1, 3):
+        maps.mark(path, chunk)
+    # An interruption here leaves the third chunk to do, and nothing else.
+    maps.begin(settings, found, teacher, 5)
+    assert maps.unfinished(settings, found, teacher) == [2]
+    with pytest.raises(recipe["settings"].RecipeError, match="chunks to do: 1"):
+        maps.open_maps(settings, found)
+    maps.mark(path, 2)
+    (opened,) = maps.open_maps(settings, found)
+    assert opened.shape == (7, 4, 4, 5)
+    assert opened.min() == 7
+
+    # Other pictures of the same number, another grid, another depth: all is to do again.
+    other = replace(found, digest="another")
+    with pytest.raises(recipe["settings"].RecipeError, match="chunks to do: 4"):
+        maps.open_maps(settings, other)
+    for again, pictures_, depth in (
+        (settings, other, 5),
+        (replace(settings, grid=2), other, 5),
+        (replace(settings, grid=2), other, 6),
+    ):
+        maps.begin(again, pictures_, teacher, depth)
+        assert maps.unfinished(again, pictures_, teacher) == [0, 1, 2, 3]
+        for chunk in range(4):
+            maps.mark(path, chunk)
+        assert maps.unfinished(again, pictures_, teacher) == []
+    path.unlink()
+    maps.begin(replace(settings, grid=2), other, teacher, 6)
+    assert maps.unfinished(replace(settings, grid=2), other, teacher) == [0, 1, 2, 3]
+
+
+def test_teaching_goes_on_after_an_interruption(
+    recipe: dict[str, ModuleType], tmp_path: Path, shared: Path
+) -> None:
+    rng = np.random.default_rng(0)
+    root, work = tmp_path / "pictures", tmp_path / "work"
+    root.mkdir()
+    for i in range(1100):
+        cv2.imwrite(str(root / f"{i}.bmp"), rng.integers(0, 256, (8, 8, 3), np.uint8))
+    raw = yaml.safe_load(CONFIG.read_text("utf-8"))
+    raw.update(least_pictures=2, stored_size=8, teachers=["mobilenet_v1_0.25_128_quant"])
+    config = tmp_path / "recipe.yaml"
+    config.write_text(yaml.safe_dump(raw))
+    command = [sys.executable, str(RECIPE), "teach", "--config", str(config)]
+    command += ["--pictures", str(root), "--work", str(work)]
+    paths = {"EDGEINC_CACHE": str(tmp_path / "cache"), "EDGEINC_MODELS": str(shared / "models")}
+    keys: dict[str, Any] = {
+        "env": {**os.environ, **paths, "PYTHONPATH": str(CONFIG.parents[2])},
+        "stderr": subprocess.PIPE,
+        "text": True,
+        "start_new_session": True,  # as from a shell: the interruption is for all its processes
+    }
+    marks = work / "teachers" / "mobilenet_v1_0.25_128_quant.chunks"
+    with subprocess.Popen(command, **keys) as process:
+        while process.poll() is None and not (marks.is_dir() and any(marks.iterdir())):
+            time.sleep(0.02)
+        os.killpg(process.pid, signal.SIGINT)
+        _, said = process.communicate()
+    assert process.returncode == 130
+    assert said.splitlines()[-1] == "recipe: interrupted; run the same command to go on."
+    assert "Traceback" not in said
+    kept = {mark.name: mark.stat().st_mtime_ns for mark in marks.iterdir()}
+    assert 1 <= len(kept) < 3
+    subprocess.run(command, check=True, **keys)
+    now = {mark.name: mark.stat().st_mtime_ns for mark in marks.iterdir()}
+    assert sorted(now) == ["00000", "00001", "00002"]
+    assert {name: now[name] for name in kept} == kept
+    cells = np.load(marks.with_suffix(".npy"))
+    assert cells.shape[0] == 1100
+    assert cells.any((1, 2, 3)).all()
+
+
+def test_maps_of_an_older_recipe_are_taken_as_they_are(
+    recipe: dict[str, ModuleType], tmp_path: Path, shared: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = small_world(recipe, tmp_path, shared, monkeypatch)
+    maps, (teacher,) = recipe["maps"], settings.teachers
+    found = recipe["data"].prepare(settings)
+    assert len(found.digest) == 64
+    path = maps.maps_of(settings, teacher)
+    maps.begin(settings, found, teacher, 5)
+    maps.mark(path, 0)
+    path.with_suffix(".json").unlink()
+    assert maps.unfinished(settings, found, teacher) == [0]
+    done = settings.work / "data" / "done.json"
+    kept = json.loads(done.read_text("utf-8"))
+    del kept["digest"]
+    done.write_text(json.dumps(kept))
+    older = recipe["data"].prepare(settings)
+    assert older.digest == ""
+    assert len(maps.open_maps(settings, older)) == 1
+
+
+def test_a_run_goes_on_with_nothing_else(
+    recipe: dict[str, ModuleType], tmp_path: Path, shared: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = small_world(recipe, tmp_path, shared, monkeypatch)
+    origin, stage = recipe["origin"], recipe["settings"].Stage
+    settings = replace(settings, stages=(stage(32, 1, 8), stage(48, 1, 8)))
+    found = recipe["data"].prepare(settings)
+    first = origin.origin_of(settings, found)
+
+    def other(finished: int, **change: Any) -> list[str]:
+        now = origin.origin_of(replace(settings, **change), found)
+        return list(origin.differences(first, now, finished))
+
+    assert other(2) == []
+    assert other(0, whiten=0.7, rate=1.0, jitter=0.0) == ["whiten"]
+    assert other(1, teachers=(*settings.teachers, "mobilenet_v2_1.0_224_quant")) == ["teachers"]
+    changed = (settings.stages[0], stage(64, 2, 8), stage(96, 1, 8))
+    assert other(1, stages=changed) == []
+    assert other(2, stages=changed) == ["stage 2"]
+    assert origin.differences({}, first, 1) == []
+
+
+def test_a_full_disk_is_said_and_leaves_no_parts(
+    recipe: dict[str, ModuleType], tmp_path: Path
+) -> None:
+    resource = pytest.importorskip("resource", reason="limits of a process are of POSIX")
+    files, error = recipe["files"], recipe["settings"].RecipeError
+    files.write_bytes(tmp_path / "small", b"before")
+    files.reserve(tmp_path / "array.npy", (10, 10))[:] = 3
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, limits[1]))
+    try:
+        with pytest.raises(error, match="disk is full"):
+            files.write_bytes(tmp_path / "small", bytes(200_000))
+        with pytest.raises(error, match="disk is full"):
+            files.reserve(tmp_path / "array.npy", (1000, 1000))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["array.npy", "small"]
+    assert (tmp_path / "small").read_bytes() == b"before"
+    assert files.reserve(tmp_path / "array.npy", (10, 10)).min() == 3
+    assert files.reserve(tmp_path / "array.npy", (1000, 1000)).max() == 0
+
+
+def test_all_looks_first_at_what_its_last_steps_need(
+    recipe: dict[str, ModuleType], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ready, error = recipe["ready"], recipe["settings"].RecipeError
+    settings = recipe["settings"].read_settings(CONFIG, work=tmp_path, judge=tmp_path / "none")
+    with pytest.raises(ModelNotFoundError, match="nobody"):
+        ready.ready(("data",), replace(settings, teachers=("nobody",)), tmp_path)
+    monkeypatch.setattr(ready, "PACKAGES", {"judge": ("onnx", "no_such_package")})
+    with pytest.raises(error, match="Not installed: no_such_package"):
+        ready.ready(("data", "judge"), settings, tmp_path)
+    monkeypatch.setattr(ready, "PACKAGES", {})
+    with pytest.raises(error, match="fewer than two classes"):
+        ready.ready(("data", "judge"), settings, tmp_path)
+    (tmp_path / "file").write_text("no folder")
+    with pytest.raises(error, match="cannot be written"):
+        ready.ready(("card",), settings, tmp_path / "file")
+    ready.ready(("data", "card"), settings, tmp_path / "out")
+    assert not list((tmp_path / "out").iterdir())
+
+
+def test_pictures_of_classes_are_read_in_order(
+    recipe: dict[str, ModuleType], tmp_path: Path
+) -> None:
+    root = folder_of(tmp_path / "pictures", {"a": 10, "b": 12, "few": 3})
+    judge = recipe["judge"]
+    assert judge.judged(root) == ["a", "b"]
+    squares = judge.read_squares(root, ["b", "a"], 16)
+    assert squares.pixels.shape == (22, 16, 16, 3)
+    assert squares.labels.tolist() == [1] * 10 + [0] * 12
+    with pytest.raises(recipe["settings"].RecipeError, match="no readable picture"):
+        judge.read_squares(root, ["none"], 16)

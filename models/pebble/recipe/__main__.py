@@ -12,13 +12,16 @@ import signal
 import sys
 from pathlib import Path
 
+from data import prepare
+from ready import ready
 from settings import RecipeError, Settings, read_settings
 from talk import speak
 
 from edgeinc.errors import EdgeincError
 
 HOME = Path(__file__).resolve().parent.parent
-STEPS = ("data", "teach", "train", "curves", "export", "card", "judge")
+LAST = ("export", "card", "judge")
+STEPS = ("data", "teach", "train", "curves", *LAST)
 
 
 def main() -> int:
@@ -34,8 +37,7 @@ def main() -> int:
             work=given.work,
             judge=given.judge,
         )
-        for step in STEPS if given.step == "all" else (given.step,):
-            _run(step, settings, given)
+        _run(STEPS if given.step == "all" else (given.step,), settings, given)
     except (RecipeError, EdgeincError) as exc:
         print(f"recipe: {exc}", file=sys.stderr)
         return 1
@@ -58,31 +60,32 @@ def _arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def _run(step: str, settings: Settings, given: argparse.Namespace) -> None:
-    from data import prepare
-
-    pictures, run = prepare(settings), settings.work / given.name
+def _run(steps: tuple[str, ...], settings: Settings, given: argparse.Namespace) -> None:
+    run = settings.work / given.name
     out = given.out or run / "out"
-    if step == "teach":
-        from teachers import embed_all
+    ready(steps, settings, out)
+    pictures = prepare(settings)
+    for step in steps:
+        if step == "teach":
+            from teachers import embed_all
 
-        embed_all(settings, pictures)
-    elif step == "train":
-        from runs import train
+            embed_all(settings, pictures)
+        elif step == "train":
+            from runs import train
 
-        train(settings, pictures, run)
-    elif step == "compare":
-        from compare import compare
+            train(settings, pictures, run)
+        elif step == "compare":
+            from compare import compare
 
-        compare(settings, pictures, given.ideas, out)
-    elif step == "curves":
-        from curves import draw
+            compare(settings, pictures, given.ideas, out)
+        elif step == "curves":
+            from curves import draw
 
-        draw(run / "log.jsonl", out / "training.png")
-    elif step != "data":
+            draw(run / "log.jsonl", out / "training.png")
+    if last := [step for step in steps if step in LAST]:
         from finish import finish
 
-        finish(step, settings, pictures, run, out)
+        finish(last, settings, pictures, run, out)
 
 
 if __name__ == "__main__":

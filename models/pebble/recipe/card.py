@@ -10,7 +10,7 @@ from data import taught
 from export import Exported
 from files import write_bytes, write_json
 from quantise import pooled
-from settings import Settings
+from settings import RecipeError, Settings
 
 from edgeinc.backbone import Backbone
 from edgeinc.cards import (
@@ -28,14 +28,23 @@ from edgeinc.catalogue import measure_background
 from edgeinc.parts import KINDS, draw_part
 
 GOLDEN = 12
+AGREEMENT = 0.995  # least mean cosine between the two files
 
 
 def write_card(settings: Settings, made: Exported, folder: Path, notes: str) -> ModelCard:
     """Write weights, card, background and golden embeddings into `folder`.
 
     The background needs the network and the card needs the background, so the card is written
-    twice: first without it.
+    twice: first without it. Raises `RecipeError` where the training is unfinished or the two files
+    disagree.
     """
+    if not made.finished:
+        raise RecipeError("The training is not at its end; run the step `train` before `card`.")
+    if made.agreement < AGREEMENT:
+        raise RecipeError(
+            f"The embeddings of the two files have a mean cosine of {made.agreement:.4f}, less than"
+            f" {AGREEMENT}; raise calibration, or train longer."
+        )
     name = settings.name
     for suffix, model in (("onnx", made.onnx), ("tflite", made.tflite)):
         write_bytes(folder / f"{name}.{suffix}", model)

@@ -26,7 +26,7 @@ log = logging.getLogger("pebble.export")
 
 @dataclass(frozen=True, slots=True)
 class Exported:
-    """The network in all its forms."""
+    """The network in all its forms, and whether its training had come to its end."""
 
     steps: list[Step]
     quantised: Quantised
@@ -34,6 +34,7 @@ class Exported:
     tflite: bytes
     macs: int
     agreement: float
+    finished: bool
 
 
 def export(settings: Settings, pictures: Pictures, run: Path) -> Exported:
@@ -42,7 +43,8 @@ def export(settings: Settings, pictures: Pictures, run: Path) -> Exported:
     Raises `RecipeError` where nothing is trained yet or a file grew too large.
     """
     state = read_checkpoint(run / "checkpoint.pt")
-    if state["step"] < (total := sum(state["steps"])):
+    finished = state["step"] >= (total := sum(state["steps"]))
+    if not finished:
         log.warning("the training stands at step %d of %d", state["step"], total)
     steps = folded(state["averaged"])
     size = settings.input_size
@@ -57,7 +59,7 @@ def export(settings: Settings, pictures: Pictures, run: Path) -> Exported:
     for suffix, model in zip(("onnx", "tflite", "float.onnx"), models, strict=True):
         write_bytes(folder / f"{settings.name}.{suffix}", model)
     log.info("embedding scale %.5f", float(pooled(quantised).scale))
-    return Exported(steps, quantised, *made, macs(steps, size), agreement)
+    return Exported(steps, quantised, *made, macs(steps, size), agreement, finished)
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:

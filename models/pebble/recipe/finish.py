@@ -9,15 +9,15 @@ from pathlib import Path
 
 import numpy as np
 from card import write_card
-from data import Pictures, held_out, list_pictures
+from data import Pictures, held_out
 from export import Exported, calibration, export, folded, read_checkpoint
 from files import write_bytes, write_json
-from judge import as_on_a_device, coral, features, read_judge, shots
+from judge import coral, features, judged, read_squares, shots
 from numpy.typing import NDArray
 from onnx_file import Float
 from quantise import quantise
 from sessions import Onnx, TfLite, milliseconds
-from settings import Settings
+from settings import RecipeError, Settings
 from shots import episodes, feature
 from tflite_file import tflite_model
 from training import HELD_OUT
@@ -37,10 +37,14 @@ imitating its teachers ({teachers}) on {pictures} pictures of {stored} pixels in
 log = logging.getLogger("pebble.finish")
 
 
-def finish(step: str, settings: Settings, pictures: Pictures, run: Path, out: Path) -> None:
-    """Run `export`, `card` or `judge`."""
+def finish(steps: list[str], settings: Settings, pictures: Pictures, run: Path, out: Path) -> None:
+    """Run those of `export`, `card` and `judge` that are in `steps`; the files are made once.
+
+    Raises `RecipeError` where nothing is trained, the training is not at its end (`card`), there is
+    no card yet (`judge`).
+    """
     made = export(settings, pictures, run)
-    if step == "card":
+    if "card" in steps:
         notes = ABOUT.format(
             pictures=len(pictures.pixels),
             stored=settings.stored_size,
@@ -49,18 +53,26 @@ def finish(step: str, settings: Settings, pictures: Pictures, run: Path, out: Pa
             about=settings.about,
         )
         write_card(settings, made, out, notes)
-    elif step == "judge":
+    if "judge" in steps:
         if settings.judge is None:
             log.warning("nothing is measured: no labelled pictures are given with --judge")
             return
-        figures = measure(settings, pictures, made, run, out, settings.judge)
-        write_json(run / "figures.json", figures)
-        table = as_table(figures)
-        write_bytes(out / "figures.md", table.encode())
-        card = read_card(out / f"{settings.name}.yaml")
-        notes = (card.notes or "").split("\nFigures")[0].rstrip("\n") + "\n\nFigures\n" + table
-        text = dump_card(replace(card, notes=notes))
-        write_bytes(out / f"{settings.name}.yaml", text.encode())
+        _judge(settings, pictures, made, run, out, settings.judge)
+
+
+def _judge(
+    settings: Settings, pictures: Pictures, made: Exported, run: Path, out: Path, judge: Path
+) -> None:
+    path = out / f"{settings.name}.yaml"
+    if not (path.exists() and path.with_suffix(".background.npz").exists()):
+        raise RecipeError(f"{path} has no card or no background; run the step `card` first.")
+    figures = measure(settings, pictures, made, run, out, judge)
+    write_json(run / "figures.json", figures)
+    table = as_table(figures)
+    write_bytes(out / "figures.md", table.encode())
+    card = read_card(path)
+    notes = (card.notes or "").split("\nFigures")[0].rstrip("\n") + "\n\nFigures\n" + table
+    write_bytes(path, dump_card(replace(card, notes=notes)).encode())
 
 
 def measure(
@@ -68,7 +80,7 @@ def measure(
 ) -> dict[str, dict[str, str]]:
     """All figures: a table's rows, each a mapping of column to text."""
     size = settings.input_size
-    shown = read_judge(judge, size)
+    shown = read_squares(judge, judged(judge), size)
     background = Background.from_bytes((out / f"{settings.name}.background.npz").read_bytes())
     exact = Float(made.steps, size)
     forms: dict[str, Callable[[NDArray[np.uint8]], NDArray[np.generic]]] = {
@@ -94,6 +106,8 @@ def measure(
         other = TfLite(cut_network(rival, rival.files[0], rival.files[0].embedding.tensor))
         figures["episodes"] = _episodes(settings, pictures, run, other)
         figures["cost"] = _cost(settings, made, other)
+    else:
+        log.warning("%s is not installed: neither episodes nor cost are measured", RIVAL)
     figures["files"] = {
         "ONNX, bytes": str(len(made.onnx)),
         "TFLite, bytes": str(len(made.tflite)),
@@ -132,25 +146,13 @@ def _episodes(settings: Settings, pictures: Pictures, run: Path, rival: TfLite) 
         (f"{settings.name} before it saw them", TfLite(tflite_model(quantised)), size),
         ("MobileNet V2", rival, 224),
     ):
-        shown = _of_classes(val, names, side)
-        rows = np.concatenate([network(picture) for picture in shown[0]])
-        mean, half = episodes(feature(rows), shown[1], ways=20, shots=5, queries=15, draws=600)
+        shown = read_squares(val, names, side)
+        rows = np.concatenate([network(picture) for picture in shown.pixels])
+        mean, half = episodes(feature(rows), shown.labels, ways=20, shots=5, queries=15, draws=600)
         found[name] = (100 * mean, 100 * half)
     ours, theirs = (mean for mean, _ in found.values())
     table = {name: f"{mean:.1f} ± {half:.1f}" for name, (mean, half) in found.items()}
     return {**table, "ratio": f"{ours / theirs:.2f}"}
-
-
-def _of_classes(
-    folder: Path, names: list[str], size: int
-) -> tuple[list[NDArray[np.uint8]], NDArray[np.int64]]:
-    pixels, labels = [], []
-    for label, path in list_pictures(folder):
-        shown = as_on_a_device(path, size) if label in names else None
-        if shown is not None:
-            pixels.append(shown)
-            labels.append(names.index(label))
-    return pixels, np.array(labels, np.int64)
 
 
 def as_table(figures: dict[str, dict[str, str]]) -> str:

@@ -47,24 +47,33 @@ class Figure:
         return f"{100 * self.mean:.1f}{spread}"
 
 
-def read_judge(folder: Path, size: int) -> Pictures:
-    """Pictures of a folder of folders, their centre squares at `size` pixels.
+def judged(folder: Path) -> list[str]:
+    """The classes of a folder of folders that can judge: those of ten pictures or more.
 
-    Classes of fewer than ten pictures are left out; `RecipeError` where two are not left.
+    Raises `RecipeError` where there are not two.
     """
-    pairs = list_pictures(folder)
-    counts = Counter(label for label, _ in pairs)
+    counts = Counter(label for label, _ in list_pictures(folder))
     names = sorted(label for label, n in counts.items() if n >= LEAST)
     if len(names) < 2:
         raise RecipeError(
             f"{folder} has fewer than two classes of {LEAST} pictures; judge with another folder."
         )
+    return names
+
+
+def read_squares(folder: Path, names: list[str], size: int) -> Pictures:
+    """The readable pictures of these classes, their centre squares at `size` pixels.
+
+    Raises `RecipeError` where there is none.
+    """
     pixels, labels = [], []
-    for label, path in pairs:
+    for label, path in list_pictures(folder):
         shown = as_on_a_device(path, size) if label in names else None
         if shown is not None:
             pixels.append(shown)
             labels.append(names.index(label))
+    if not pixels:
+        raise RecipeError(f"{folder} has no readable picture of its classes; look at its files.")
     return Pictures(np.stack(pixels), np.array(labels, np.int64))
 
 

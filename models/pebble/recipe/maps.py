@@ -78,7 +78,7 @@ def open_maps(settings: Settings, pictures: Pictures) -> list[NDArray[np.uint8]]
         found = None if left else np.load(path, mmap_mode="r")
         if found is None or found.shape[:3] != shape:
             raise RecipeError(
-                f"{path} is not finished, or of other pictures ({len(left)} chunks are to do);"
+                f"{path} is not finished, or of other pictures (chunks to do: {len(left)});"
                 " run the step `teach` first."
             )
         read_ahead(path)

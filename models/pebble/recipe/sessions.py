@@ -34,10 +34,7 @@ class TfLite:
     def __init__(self, model: bytes) -> None:
         from ai_edge_litert.interpreter import Interpreter
 
-        source = (
-            {"model_content": model} if isinstance(model, bytes) else {"model_path": str(model)}
-        )
-        self.net = Interpreter(num_threads=1, **source)
+        self.net = Interpreter(model_content=model, num_threads=1)
         self.net.allocate_tensors()
         self.input: dict[str, Any] = self.net.get_input_details()[0]
         self.output: dict[str, Any] = self.net.get_output_details()[0]

@@ -1,4 +1,4 @@
-"""Few-shot accuracy of embeddings: a small ridge and LDA, as the SDK's heads are, and episodes."""
+"""Few-shot accuracy of embeddings: a small ridge, as the SDK's head is, and episodes."""
 
 from __future__ import annotations
 
@@ -21,18 +21,6 @@ def ridge_scores(train: Array, labels: NDArray[np.int64], test: Array, lam: floa
     onehot = np.eye(labels.max() + 1)[labels]
     solved = np.linalg.solve(x @ x.T + lam * np.eye(len(x)), onehot - onehot.mean(0))
     return np.asarray(t @ (x.T @ solved))
-
-
-def lda_scores(train: Array, labels: NDArray[np.int64], test: Array, mix: float = 0.5) -> Array:
-    """(m, classes) scores of a shared-covariance LDA, shrunk by `mix` to its mean variance."""
-    count = np.bincount(labels)
-    means = np.eye(len(count))[labels].T @ train / count[:, None]
-    rest = train - means[labels]
-    scatter = rest.T @ rest / len(train)
-    dim = len(scatter)
-    shrunk = (1 - mix) * scatter + (mix * np.trace(scatter) / dim + 1e-6) * np.eye(dim)
-    weights = np.linalg.solve(shrunk, means.T)
-    return np.asarray(test @ weights - 0.5 * (means.T * weights).sum(0))
 
 
 def episodes(
