@@ -133,7 +133,7 @@ def _read_all(settings: Settings, folder: Path) -> None:
         "size": size,
         "n": len(kept),
         "names": names,
-        "digest": hashlib.sha256(pixels[: len(kept)]).hexdigest(),
+        "digest": hashlib.sha256(pixels[: len(kept)].data).hexdigest(),
     }
     write_json(folder / "done.json", done)
     log.info("%d pictures in %d classes", len(kept), len(names))

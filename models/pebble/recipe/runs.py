@@ -76,7 +76,8 @@ def _together(settings: Settings, folder: Path) -> None:
             " on from the last checkpoint."
         ) from exc
     except torch.multiprocessing.ProcessRaisedException as exc:
-        reason = str(exc).strip().splitlines()[-1].removeprefix("settings.RecipeError: ")
+        own = f"{RecipeError.__module__}.{RecipeError.__name__}: "
+        reason = str(exc).strip().splitlines()[-1].removeprefix(own)
         raise RecipeError(f"Training stopped: {reason}") from exc
 
 

@@ -16,6 +16,8 @@ from typing import Any
 import yaml
 from checks import Limit, RecipeError, check
 
+__all__ = ["RecipeError", "Settings", "Stage", "changed", "checked", "read_settings"]
+
 
 @dataclass(frozen=True, slots=True)
 class Stage:

@@ -131,7 +131,8 @@ class Trainer:
             self.step = state["step"]
         except (RuntimeError, KeyError, EOFError, pickle.UnpicklingError) as exc:
             raise RecipeError(f"{path} is damaged or of another network; remove it.") from exc
-        log.info("going on from step %d of %d", self.step, self.plan.total)
+        if self.world.rank == 0:
+            log.info("going on from step %d of %d", self.step, self.plan.total)
 
     def _learn(self, network: torch.nn.Module, stage: Stage, index: int) -> NDArray[np.float64]:
         settings, rank = self.world.settings, self.world.rank
