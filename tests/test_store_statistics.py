@@ -230,6 +230,35 @@ def test_a_purge_of_what_statistics_do_not_hold_lets_them_be(tmp_path: Path) -> 
         assert facts(memory.fitted().snapshot) == by_hand(path)
 
 
+def test_a_purge_of_what_is_damaged_is_followed(tmp_path: Path) -> None:
+    """The purged class is known no more, and no statistics bring it back into the file."""
+    path = tmp_path / "s.db"
+    with memory_of(path) as memory:
+        (first, *_) = memory.change(learn("a", 1)).ids
+        memory.change(learn("b", 2, 3))
+        damage(path, "UPDATE samples SET embedding = zeroblob(8) WHERE id = 1")
+        memory.change(lambda store: store.forget(sample=first, purge=True))
+        assert memory.counts() == {"b": 2}
+    assert digest(integers(1).tobytes()) not in path.read_bytes()
+    assert kept(path)
+
+
+def test_statistics_of_other_examples_than_those_that_count_are_not_kept(tmp_path: Path) -> None:
+    path = tmp_path / "s.db"
+    with memory_of(path) as memory:
+        memory.change(learn("a", 1, 2))
+        memory.change(learn("b", 3))
+    with open_store(path) as store:
+        sound = store.statistics("features 1, nonnegative")
+        assert sound is not None
+        (a, marks, total), b = sound.classes
+        for classes in ([(a, marks[:32], total), b], [b], [(a, marks, total)]):
+            assert not store.keep(sound._replace(classes=classes), "other form")
+        enroll(store, "a", 4)
+        assert store.keep(sound, "other form")
+        assert store.statistics("other form") is not None
+
+
 def test_two_processes_keep_statistics_in_turn(tmp_path: Path) -> None:
     """The later ones stay, and each writes what changed since the other's."""
     path = tmp_path / "s.db"
@@ -237,7 +266,9 @@ def test_two_processes_keep_statistics_in_turn(tmp_path: Path) -> None:
         for k in range(12):
             memory = (one, two)[k % 2]
             memory.change(learn("abc"[k % 3], 10 * k, 10 * k + 1))
-            memory._background().submit(int).result()  # after what it keeps
+            done = memory._worker.submit(int)  # after what it keeps
+            assert done is not None
+            done.result()
             with open_store(path) as store:
                 found = store.statistics("features 1, nonnegative")
                 assert found is not None

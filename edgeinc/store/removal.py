@@ -88,6 +88,7 @@ def forget(
         first = last_change(conn)
         added: tuple[Row, ...] = ()
         removed: tuple[Row, ...] = ()
+        told = True
         try:
             added, removed = settle(conn, targets, bound.dim)
         except StoreFormatError:
@@ -95,7 +96,8 @@ def forget(
             if not purge:
                 raise
             db.mark_changed()
-        span = first, last_change(conn)
+            told = False
+        span = (first, last_change(conn)) if told else None
         ids = uids(conn, targets)
         if purge:
             wipe(conn, targets)

@@ -70,9 +70,7 @@ def load(conn: sqlite3.Connection, dim: int, form: str) -> Statistics | None:
         counts[row] = len(marks) // MARK
     if parts.digest() != check or len(matrix) != 4 * dim * (dim + 1):
         return None
-    for row, difference in conn.execute(MOVED, seq[:1]):
-        counts[row] = counts.get(row, 0) + difference
-    if {row: n for row, n in counts.items() if n} != dict(conn.execute(COUNTS)):
+    if not _fits(conn, seq, counts):
         return None
     return Statistics(seq, _square(matrix, dim), classes)
 
@@ -96,6 +94,10 @@ def save(conn: sqlite3.Connection, kept: Statistics, form: str, *, whole: bool) 
     rows = dict(conn.execute("SELECT label, id FROM classes"))
     if not rows.keys() >= {label for label, *_ in kept.classes}:
         # Somebody changed a label past all operations: nothing follows it.
+        return False
+    counts = {rows[label]: len(marks) // MARK for label, marks, _ in kept.classes}
+    if not _fits(conn, kept.seq, counts):
+        # Whoever made them does not know all that went; what was purged must not come back.
         return False
     if whole:
         conn.execute("DELETE FROM sums")
@@ -142,6 +144,13 @@ def drop_traces(conn: sqlite3.Connection, samples: Sequence[int]) -> None:
     else:
         conn.execute("UPDATE store SET floor = ?", (seq,))
     conn.execute("DELETE FROM changes WHERE id <= (SELECT floor FROM store)")
+
+
+def _fits(conn: sqlite3.Connection, seq: Position, counts: dict[int, int]) -> bool:
+    """True where so many examples of each class, in the state `seq`, are as many as count now."""
+    for row, difference in conn.execute(MOVED, seq[:1]):
+        counts[row] = counts.get(row, 0) + difference
+    return {row: n for row, n in counts.items() if n} == dict(conn.execute(COUNTS))
 
 
 def _seal(seq: Position, form: str, dim: int) -> bytes:
