@@ -157,8 +157,9 @@ def test_what_is_damaged_can_be_purged(tmp_path: Path) -> None:
             conn.execute("UPDATE samples SET embedding = x'0102030405060708' WHERE id = 1")
         with pytest.raises(StoreFormatError, match="digest"):
             store.forget("nut")
-        assert store.forget(sample=first, purge=True).removed == ()
+        change = store.forget(sample=first, purge=True)
         # No row of it could be told, so whoever keeps sums is told to read all again.
+        assert (change.removed, change.span) == ((), None)
         assert store.version() != before
         assert set(contents(store)) > {second}
         assert bytes(range(1, 9)) not in store.path.read_bytes()
@@ -208,6 +209,40 @@ def test_a_purge_that_cannot_finish_is_finished_later(
     for _ in range(2):
         open_store(tmp_path / "a.db").close()
     assert len(rebuilt) == 1
+
+
+def test_two_purges_at_once_are_both_wiped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One is committed between the other's writing anew and its note that this is done."""
+    rebuild, done = Database.rebuild, []
+    path = tmp_path / "a.db"
+    with open_store(path) as one, open_store(path) as two:
+        enroll(one, "nut", 1)
+        enroll(one, "bolt", 2)
+        enroll(one, "screw", 3)
+
+        def rebuild_and_let_in(self: Database) -> None:
+            rebuild(self)
+            done.append(self)
+            if len(done) == 1:
+                with monkeypatch.context() as patch:
+                    patch.setattr("edgeinc.store.removal.scrub", lambda db: None)
+                    two.forget("bolt", purge=True)
+
+        monkeypatch.setattr(Database, "rebuild", rebuild_and_let_in)
+        one.forget("nut", purge=True)
+    assert len(done) == 2
+    # An enrolment in between leaves nothing to be wiped.
+    done.clear()
+    with open_store(path) as one, open_store(path) as two:
+
+        def rebuild_and_enroll(self: Database) -> None:
+            rebuild(self)
+            done.append(self)
+            enroll(two, "nail", 4 + len(done))
+
+        monkeypatch.setattr(Database, "rebuild", rebuild_and_enroll)
+        one.forget("screw", purge=True)
+    assert len(done) == 1
 
 
 def test_a_purge_waits_for_readers_and_else_changes_nothing(tmp_path: Path) -> None:

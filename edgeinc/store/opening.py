@@ -23,6 +23,9 @@ from edgeinc.version import __version__
 
 __all__ = ["attach", "is_writable", "open_store", "peek", "resolve", "scrub"]
 
+# Only these leave something that is to be wiped.
+_LAST_WIPE = "SELECT max(number) FROM operations WHERE kind IN ('purge', 'merge')"
+
 
 def open_store(path: str | Path, wanted: Identity, *, timeout: float, now: float) -> Database:
     """Open the store at `path`, or make a new one there.
@@ -96,12 +99,15 @@ def scrub(db: Database) -> None:
         StoreBusyError: Another process used the file for too long.
         StoreWriteError: The disk refused; it must hold the store twice over.
     """
-    with db.reading() as conn:
-        (due,) = one_row(conn.execute("SELECT scrub FROM store"))
-    if due:
+    while True:
+        with db.reading() as conn:
+            due, last = one_row(conn.execute(f"SELECT scrub, ({_LAST_WIPE}) FROM store"))
+        if not due:
+            return
         db.rebuild()
         with db.writing() as conn:
-            conn.execute("UPDATE store SET scrub = 0")
+            # Another process's purge that was committed since then is still to be wiped.
+            conn.execute(f"UPDATE store SET scrub = 0 WHERE ({_LAST_WIPE}) IS ?", (last,))
 
 
 def resolve(path: str | Path) -> Path:
