@@ -54,7 +54,7 @@ class Settings:
     embedding: int = 512
     map_weight: float = 0.5
     label_weight: float = 0.05
-    whiten: float = 0.0
+    whiten: float = 0.2
     rate: float = 0.0025
     weight_decay: float = 0.05
     average: float = 0.999
