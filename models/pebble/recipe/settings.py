@@ -39,6 +39,7 @@ class Settings:
     work: Path
     teachers: tuple[str, ...]
     stages: tuple[Stage, ...]
+    whiten: float  # has no best value for all teachers: every recipe says its own
     judge: Path | None = None
     name: str = "backbone"
     licence: str = "unknown"
@@ -54,7 +55,6 @@ class Settings:
     embedding: int = 512
     map_weight: float = 0.5
     label_weight: float = 0.05
-    whiten: float = 0.2
     rate: float = 0.0025
     weight_decay: float = 0.05
     average: float = 0.999
