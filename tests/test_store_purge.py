@@ -211,6 +211,34 @@ def test_a_purge_that_cannot_finish_is_finished_later(
     assert len(rebuilt) == 1
 
 
+@pytest.mark.parametrize("secure", [True, False])
+def test_deleted_bytes_are_overwritten_and_the_file_is_written_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, secure: bool
+) -> None:
+    """Each of the two alone destroys what a simple store held; a purge does both."""
+
+    def busy(self: Database) -> None:
+        raise StoreBusyError("Another process.")
+
+    gone = [NewExample("nut", integers(n), f"source-of-{n}" * 9, bytes([n]) * 900) for n in (1, 2)]
+    with open_store(tmp_path / "a.db") as store:
+        with store._db._guarded() as conn:
+            assert conn.execute("PRAGMA secure_delete").fetchone() == (1,)
+            conn.execute(f"PRAGMA secure_delete = {secure:d}").fetchall()
+        store.enroll(gone, **WEIGHTS)
+        enroll(store, "bolt", 3)
+        assert found(store.path, gone)
+        with monkeypatch.context() as patch:
+            patch.setattr(Database, "rebuild", busy)
+            with pytest.raises(StoreBusyError, match="traces"):
+                store.forget("nut", purge=True)
+        # What SQLite overwrites is gone with the commit; what it only unlinks is not.
+        assert bool(found(store.path, gone)) is not secure
+        store.purge()
+        assert found(store.path, gone) == []
+        assert labels_of(store) == {"bolt": 1}
+
+
 def test_two_purges_at_once_are_both_wiped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """One is committed between the other's writing anew and its note that this is done."""
     rebuild, done = Database.rebuild, []
