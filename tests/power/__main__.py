@@ -25,7 +25,7 @@ Written by `{command}`; what it does is in [power.md](../power.md).
 | | |
 |---|---|
 | date | {date} |
-| machine | {machine}, Linux {kernel}, SQLite {sqlite} |
+| machine | {machine}, kernel {kernel}, SQLite {sqlite} |
 | edgeinc | {version} |
 | seed | {seed} |
 
