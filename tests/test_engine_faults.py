@@ -103,6 +103,47 @@ def test_predictions_go_on_from_memory(
         assert again.predict(photo(0, 1000)).candidates[0].label == "a"
 
 
+def refused(engine: Engine) -> list[str]:
+    """What an engine says to whoever may not use it."""
+    asked: list[Callable[[], object]] = [
+        lambda: engine.predict(photo(0, 1000)),
+        lambda: engine.search(photo(0, 1000)),
+        lambda: engine.embed(photo(0, 1000)),
+        lambda: engine.enroll("c", photo(2, 0)),
+        engine.flush,
+        engine.classes,
+        engine.log,
+    ]
+    words = []
+    for ask in asked:
+        with pytest.raises(StoreError) as caught:
+            ask()
+        words.append(str(caught.value))
+    return words
+
+
+def test_a_forked_child_gets_no_answer_from_the_inherited_engine(engine: Engine) -> None:
+    engine.predict(photo(0, 1000))
+    child = os.fork()
+    if child == 0:
+        # At once: the store would not be looked at for another 0.1 s.
+        status = 1
+        try:
+            told = refused(engine)
+            status = 7 if all("before this process was forked" in words for words in told) else 2
+        finally:
+            os._exit(status)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7
+    assert answer(engine) == "a"
+
+
+def test_a_closed_engine_says_that_it_is_closed(engine: Engine, path: Path) -> None:
+    engine.close()
+    for words in refused(engine):
+        assert str(path) in words
+        assert words.endswith("has been closed. Open it again.")
+
+
 def test_a_store_that_is_copied_over_the_open_one_is_followed(
     engine: Engine, path: Path, tiny_card: Path
 ) -> None:

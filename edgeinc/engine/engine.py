@@ -170,6 +170,7 @@ class Engine(Managed):
         Raises:
             ImageError: A picture cannot be read.
         """
+        self._memory.refuse_use()
         return self._backbone.to_float(self._backbone.embed(several(pictures)))
 
     def classes(self) -> list[ClassInfo]:
@@ -184,6 +185,7 @@ class Engine(Managed):
 
     def flush(self) -> None:
         """Waits until the head has caught up with every change."""
+        self._memory.refuse_use()
         self._memory.flush()
 
     def close(self) -> None:
@@ -198,6 +200,8 @@ class Engine(Managed):
         self.close()
 
     def _embedding(self, picture: Picture, roi: Box | None) -> NDArray[np.generic]:
+        # First: the network's threads are not in a forked process, and are not waited for.
+        self._memory.refuse_use()
         if roi is not None:
             picture = read_image(picture, roi=roi, least=self._backbone.least)
         return self._backbone.embed([picture])

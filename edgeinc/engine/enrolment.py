@@ -29,6 +29,7 @@ def enroll_pictures(
     thumbnails: bool,
 ) -> EnrollReport:
     """Embeds and commits (label, picture) pairs in one transaction; see `Engine.enroll`."""
+    memory.refuse_use()
     for label in dict.fromkeys(label for label, _ in labelled):
         clean_label(label)
     rows, warnings = backbone.embed_many(

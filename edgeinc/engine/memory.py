@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import threading
 import time
 import warnings
@@ -75,6 +76,8 @@ class Memory:
         self._writing = threading.RLock()
         self._loading = threading.Lock()
         self._asked = time.monotonic()
+        self._pid = os.getpid()
+        self._closed = False
         self._told: str | None = None
         self._worker: ThreadPoolExecutor | None = None
         self._following: Future[None] | None = None
@@ -82,6 +85,20 @@ class Memory:
         # Changes since statistics were last kept, as far as this process knows.
         large = self._follower.whole and sum(learner.counts().values()) >= KEEP_EVERY
         self._unkept = KEEP_EVERY if large else 0
+
+    def refuse_use(self) -> None:
+        """Refuses what was closed, and what a forked process inherited, without its threads.
+
+        Raises:
+            StoreError: It is one of these.
+        """
+        if self._pid != os.getpid():
+            raise StoreError(
+                f"The engine of {self.store.path} was opened before this process was forked. "
+                "Open it again in each process."
+            )
+        if self._closed:
+            raise StoreError(f"The engine of {self.store.path} has been closed. Open it again.")
 
     def change(self, operation: Callable[[Store], Change]) -> Change:
         """Runs an operation that writes to the store; the learner follows its commit."""
@@ -148,6 +165,7 @@ class Memory:
 
     def close(self) -> None:
         """Closes both; before, statistics are kept in the store where many changes came since."""
+        self._closed = True
         if self._worker is not None:
             self._worker.shutdown(wait=True)
         self._learner.close()
