@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import copy
 import hashlib
+import io
 import math
 import pickle
+import zipfile
+from collections.abc import Sequence
 
 import numpy as np
 import pytest
@@ -14,7 +17,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from edgeinc.errors import CardError, InputError, LabelNotFoundError, SampleNotFoundError
-from edgeinc.features import UNIT, Background, Examples, Snapshot, to_features
+from edgeinc.features import UNIT, Background, Examples, Snapshot, pending, to_features
 from edgeinc.features import gram as gram_room
 from tests.marks import key, marks
 
@@ -212,6 +215,103 @@ def test_gram_follows_by_what_changed(monkeypatch: pytest.MonkeyPatch) -> None:
     assert np.array_equal(middle.gram, wide.T @ wide)
 
 
+def counted(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Rows of each product that a Gram is made from."""
+    worked: list[int] = []
+    real = gram_room.accumulate
+
+    def counting(total: NDArray[np.float64], rows: NDArray[np.int16], sign: int) -> None:
+        worked.append(len(rows))
+        real(total, rows, sign)
+
+    monkeypatch.setattr(gram_room, "accumulate", counting)
+    return worked
+
+
+def exact(snapshot: Snapshot) -> bool:
+    wide = snapshot.rows.astype(np.int64)
+    return np.array_equal(snapshot.gram, wide.T @ wide)
+
+
+def test_examples_that_came_and_went_one_by_one_are_multiplied_together(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A product of one row writes the whole Gram, as one of many rows does."""
+    examples = Examples(DIM)
+    examples.add("a", ROWS)
+    assert exact(examples.snapshot())
+    worked = counted(monkeypatch)
+    for i in range(300):
+        examples.add("b", ROWS[i % 8 : i % 8 + 1])
+    for i in range(100):
+        examples.remove("b", ROWS[i % 8 : i % 8 + 1])
+    assert exact(examples.snapshot())
+    assert worked == [256, 44, 100]
+
+
+@pytest.mark.parametrize("held", [True, False])
+def test_many_small_classes_are_read_and_multiplied_together(
+    held: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = blend(600, DIM, 30_000).astype(np.int16)
+    names = marks(rows, [str(i) for i in range(600)])
+    by_mark = dict(zip(names, rows, strict=True))
+    asked: list[int] = []
+
+    def fetch(wanted: Sequence[bytes]) -> NDArray[np.int16]:
+        asked.append(len(wanted))
+        return np.stack([by_mark[mark] for mark in wanted])
+
+    examples = Examples(DIM, None if held else fetch)
+    for i in range(600):
+        examples.add(str(i), rows[i : i + 1], names[i : i + 1])
+    worked = counted(monkeypatch)
+    gram = examples.snapshot().gram
+    assert worked == [600]
+    assert asked == ([] if held else [600])
+    wide = rows.astype(np.int64)
+    assert np.array_equal(gram, wide.T @ wide)
+
+
+def test_noting_a_change_multiplies_nothing_and_holds_few_rows(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It is done under the lock that a prediction may wait for."""
+    monkeypatch.setattr(pending, "MOST", 20)
+    examples = Examples(DIM)
+    examples.add("a", ROWS)
+    assert exact(examples.snapshot())
+    worked = counted(monkeypatch)
+    for i in range(50):
+        examples.add("b", ROWS[i % 8 : i % 8 + 1])
+        assert examples._pending._many <= 21
+    examples.add("c", np.repeat(ROWS, 6, axis=0))
+    examples.remove("b", ROWS[:1])
+    assert worked == []
+    assert exact(examples.snapshot())
+
+
+def test_settling_keeps_the_gram_known(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rows that came are worked in where there is time, so that nobody reads all again."""
+    monkeypatch.setattr(pending, "MOST", 20)
+    for room in (pending, gram_room):
+        monkeypatch.setattr(room, "SETTLED", 10)
+    examples = Examples(DIM)
+    examples.add("a", ROWS)
+    assert exact(examples.snapshot())
+    worked = counted(monkeypatch)
+    for i in range(50):
+        examples.add("b", ROWS[i % 8 : i % 8 + 1])
+        if i % 2:
+            examples.settle()
+        else:
+            examples.snapshot().settle()
+    examples.add("c", np.repeat(ROWS, 6, axis=0))
+    examples.snapshot().settle()
+    assert exact(examples.snapshot())
+    assert worked == [10] * 5 + [48]
+
+
 def test_removal_takes_the_row_with_the_key() -> None:
     examples = Examples(DIM)
     examples.add("a", ROWS[[0, 0, 0]], marks(ROWS[[0, 0, 0]], ["p", "q", "r"]))
@@ -301,3 +401,26 @@ def test_damaged_background_is_refused() -> None:
         Background.from_bytes(Background(np.full(4, np.nan), 3).to_bytes())
     with pytest.raises(CardError, match="shape or value"):
         Background.from_bytes(Background(np.zeros(4), 0).to_bytes())
+
+
+@pytest.mark.parametrize("method", [zipfile.ZIP_LZMA, zipfile.ZIP_BZIP2])
+def test_a_background_packed_as_numpy_never_packs_is_refused(method: int) -> None:
+    """Their readers raise errors of their own on damaged content."""
+    data = Background.of(ROWS).to_bytes()
+    packed = io.BytesIO()
+    with zipfile.ZipFile(io.BytesIO(data)) as sound, zipfile.ZipFile(packed, "w", method) as other:
+        for name in sound.namelist():
+            other.writestr(name, sound.read(name))
+    with pytest.raises(CardError, match="with `mean` and `count`"):
+        Background.from_bytes(packed.getvalue())
+    for at in range(30, len(packed.getvalue())):
+        damaged = bytearray(packed.getvalue())
+        damaged[at] ^= 0x5A
+        with pytest.raises(CardError):
+            Background.from_bytes(bytes(damaged))
+
+
+def test_a_background_may_be_deflated() -> None:
+    packed = io.BytesIO()
+    np.savez_compressed(packed, mean=np.ones(DIM, "<f4"), count=np.asarray(3, "<i8"))
+    assert Background.from_bytes(packed.getvalue()).count == 3

@@ -83,8 +83,10 @@ class Source:
             if delta is not None:
                 for label, features, marks in self.groups(delta.removed):
                     examples.remove(label, features, marks)
+                    examples.settle()
                 for label, features, marks in self.groups(delta.added):
                     examples.add(label, features, marks)
+                    examples.settle()
                 return examples, delta.seq, served
         raise StoreBusyError(f"{self._store.path} changed again and again as it was read.")
 
@@ -113,10 +115,11 @@ class Source:
         gram = np.zeros((dim, dim))
         for rows in self._store.rows(BATCH):
             seq = rows.seq
-            for label, features, marks in self.groups(rows):
+            groups = self.groups(rows)
+            for label, features, marks in groups:
                 examples.add(label, features, marks)
-                if large:
-                    accumulate(gram, features, 1)
+            if large and groups:
+                accumulate(gram, np.concatenate([features for _, features, _ in groups]), 1)
         if large:
             examples = Examples.restored(self.fetch, gram, examples.snapshot().statistics())
         return examples, seq

@@ -110,7 +110,13 @@ def _entry(archive: ZipFile, name: str) -> NDArray[Any]:
     Raises:
         ValueError: It is too large, or no plain array. (The archive raises others.)
     """
-    with archive.open(f"{name}.npy") as stream:
+    import zipfile
+
+    info = archive.getinfo(f"{name}.npy")
+    # numpy writes no other, and their readers raise errors of their own.
+    if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        raise ValueError(f"{name} is compressed in a way that .npz files are not")
+    with archive.open(info) as stream:
         content = stream.read(LARGEST_ENTRY + 1)
     header = _HEADER.match(content)
     if header is None or len(content) > LARGEST_ENTRY:

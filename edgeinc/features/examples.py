@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_left, insort
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -189,6 +190,10 @@ class Examples:
         gram = self._pending.gram(lambda: self._batches([block for _, block in blocks]))
         return Snapshot(self.dim, blocks, gram, self._fetch)
 
+    def settle(self) -> None:
+        """Work what changed into a known Gram where that is much; for whoever has the time."""
+        self._pending.settle()
+
     def _recount(self, label: str) -> None:
         if self._counts is not None and label in self._blocks:
             self._counts[label] = len(self._blocks[label])
@@ -196,11 +201,15 @@ class Examples:
             del self._counts[label]
 
     def _batches(self, blocks: Sequence[ClassBlock]) -> Iterator[Features]:
-        """All rows of some blocks."""
-        for block in blocks:
-            for start in range(0, len(block), FETCHED):
-                marks = [block.mark(i) for i in range(start, min(start + FETCHED, len(block)))]
-                yield self._rows(block, start, marks)
+        """All rows of some blocks, `FETCHED` at a time however small the blocks."""
+        if self._fetch is None:
+            held = (row for block in blocks for row in block.rows or ())
+            while some := list(islice(held, FETCHED)):
+                yield matrix(some, self.dim)
+        else:
+            marks = (block.mark(i) for block in blocks for i in range(len(block)))
+            while part := list(islice(marks, FETCHED)):
+                yield self._fetch(part)
 
     def _rows(self, block: ClassBlock, start: int, marks: Sequence[bytes]) -> Features:
         if block.rows is not None:

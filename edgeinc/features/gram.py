@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,6 +11,9 @@ from numpy.typing import NDArray
 CHUNK = 256
 """Rows that are widened to float64 at a time. One product of many more would keep the threads of
 BLAS, which a prediction may need, to itself for too long."""
+
+SETTLED = 1024
+"""Rows that may have come or gone since a known Gram before the next is computed unasked."""
 
 Batches = Callable[[], Iterator[NDArray[np.int16]]]
 """All rows, some at a time."""
@@ -60,15 +63,38 @@ class Gram:
                 total = np.zeros((self.dim, self.dim)) if base is None else base.value().copy()
                 for batch in () if rows is None else rows():
                     accumulate(total, batch, 1)
-                for batch in added:
+                for batch in _joined(added):
                     accumulate(total, batch, 1)
-                for batch in removed:
+                for batch in _joined(removed):
                     accumulate(total, batch, -1)
                 total.flags.writeable = False
                 self._value = total
                 # The rows and the former Gram are done with: let go of them.
                 self._parts = (None, None, (), ())
             return self._value
+
+    def settle(self) -> None:
+        """Compute it where a former one is known and many rows changed since; else leave it.
+
+        Where nobody asks for it the rows would pile up. No row is fetched.
+        """
+        _, base, added, removed = self._parts
+        if base is not None and sum(map(len, (*added, *removed))) >= SETTLED:
+            self.value()
+
+
+def _joined(changes: Iterable[NDArray[np.int16]]) -> Iterator[NDArray[np.int16]]:
+    """The same rows, `CHUNK` or more at a time: one row takes as long to add as `CHUNK` do."""
+    held: list[NDArray[np.int16]] = []
+    many = 0
+    for rows in changes:
+        held.append(rows)
+        many += len(rows)
+        if many >= CHUNK:
+            yield np.concatenate(held)
+            held, many = [], 0
+    if held:
+        yield np.concatenate(held)
 
 
 def accumulate(total: NDArray[np.float64], rows: NDArray[np.int16], sign: int) -> None:

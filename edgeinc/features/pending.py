@@ -5,13 +5,13 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from edgeinc.features.gram import Batches, Gram
+from edgeinc.features.gram import SETTLED, Batches, Gram
 
 HANDED = 64
 """Grams handed out that are watched for having been computed."""
 
-MOST = 2048
-"""Rows that may have come or gone since, before they are worked into the Gram."""
+MOST = 4096
+"""Rows that may have come or gone since, before the last change; beyond, the Gram is let go."""
 
 
 class Pending:
@@ -53,14 +53,20 @@ class Pending:
         """Remember what changed since a Gram that has been or may be computed."""
         if self._base is None and not self._handed:
             return
-        self._rows.append((sign, rows.copy()))
-        self._many += len(rows)
         if self._many > MOST:
             self._rebase()
-        if self._many > MOST and self._base is None:
-            self._handed, self._rows, self._many = [], [], 0
-        elif self._many > MOST:
-            # Nobody has asked for it for long; the rows would pile up.
+        if self._many > MOST:
+            # Nobody has asked for it for long, and whoever notes a change has no time for it:
+            # whoever asks next goes through all rows.
+            self._base, self._handed, self._rows, self._many = None, [], [], 0
+            return
+        self._rows.append((sign, rows.copy()))
+        self._many += len(rows)
+
+    def settle(self) -> None:
+        """Work the rows into the Gram where they are many; for whoever has the time."""
+        self._rebase()
+        if self._base is not None and self._many >= SETTLED:
             self._made(self._base).value()
             self._rebase()
 

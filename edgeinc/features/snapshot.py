@@ -153,6 +153,10 @@ class Snapshot:
         """`(d, d)` float64, exact sum of the rows' outer products, in units of UNIT squared."""
         return self._gram.value()
 
+    def settle(self) -> None:
+        """Compute the Gram if that is due, so that later ones start from it; see `Gram.settle`."""
+        self._gram.settle()
+
     @cached_property
     def _ends(self) -> NDArray[np.int64]:
         """`(C,)`, for each class the index of the row after its last."""
