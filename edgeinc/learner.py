@@ -19,10 +19,11 @@ from edgeinc.between import Moved, in_between, ranking
 from edgeinc.decision import Ranking, softmax
 from edgeinc.errors import InputError, NotFoundError, StoreError
 from edgeinc.features import Background, Examples, Snapshot
-from edgeinc.heads import NAMES, ClassSimilarity, Knn, Scorer, class_similarity, fit
+from edgeinc.heads import NAMES, ClassSimilarity, Knn, Scorer, fit
+from edgeinc.worker import Worker
 
 if TYPE_CHECKING:
-    from concurrent.futures import Future, ThreadPoolExecutor
+    from concurrent.futures import Future
 
 __all__ = ["Fitted", "Group", "Learner"]
 
@@ -74,8 +75,8 @@ class Learner:
         self._moved: dict[str, Moved] | None = None
         self._looking = threading.Lock()
         self._look_up: tuple[int, Knn] | None = None
-        self._worker: ThreadPoolExecutor | None = None
-        self._refit: Future[None] | None = None
+        self._worker = Worker("edgeinc-refit")
+        self._refit: Future[object] | None = None
         self._failed = 0.0
 
     def replace(self, examples: Examples) -> None:
@@ -170,8 +171,7 @@ class Learner:
 
     def close(self) -> None:
         """Ends the background thread after the fit that it is at."""
-        if self._worker is not None:
-            self._worker.shutdown(wait=True)
+        self._worker.close()
 
     def _note(self, labels: Iterable[str]) -> None:
         """Notes where the means of these classes lie now; the lock is held."""
@@ -188,7 +188,7 @@ class Learner:
         # Before the first ranking nobody has asked for a head: an enrolment in a process of
         # its own does not pay for one.
         if self._fitted is not None and (self._refit is None or self._refit.done()):
-            self._refit = self._background_worker().submit(self._work)
+            self._refit = self._worker.submit(self._work)
 
     def _look_after(self) -> None:
         """Passes over nothing that went wrong in the background, but for the store's faults.
@@ -205,14 +205,6 @@ class Learner:
             with self._lock:
                 self._changed()
 
-    def _background_worker(self) -> ThreadPoolExecutor:
-        """The one thread that refits; begun when there is something for it to do."""
-        if self._worker is None:
-            from concurrent.futures import ThreadPoolExecutor
-
-            self._worker = ThreadPoolExecutor(1, thread_name_prefix="edgeinc-refit")
-        return self._worker
-
     def _work(self) -> None:
         """Catches up, and ends only when no change has come since; for the worker's thread."""
         while True:
@@ -221,6 +213,8 @@ class Learner:
             except (StoreError, NotFoundError):
                 self._failed = time.monotonic()
                 raise
+            # Here, where nobody waits for it: most heads of small stores never ask.
+            fitted.snapshot.settle()
             with self._lock:
                 if fitted.version == self._version:
                     self._refit = None
@@ -236,7 +230,7 @@ class Learner:
                 snapshot = self._examples.snapshot()
                 self._moved = self._moved or {}
             scorer = fit(self._head, snapshot, self._background)
-            similarity = class_similarity(snapshot, self._background)
+            similarity = ClassSimilarity(snapshot, self._background)
             # All are worked out when first asked for: here rather than at a prediction.
             _ = scorer.temperature, similarity.thresholds, similarity.proto.usual
             scorer.release()

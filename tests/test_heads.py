@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from edgeinc.errors import InputError, LabelNotFoundError, SampleNotFoundError
 from edgeinc.features import Background, Examples, Snapshot, to_features
-from edgeinc.heads import Head, Knn, Lda, Proto, Ridge, Scorer, class_similarity, fit
+from edgeinc.heads import ClassSimilarity, Head, Knn, Lda, Proto, Ridge, Scorer, fit
 from edgeinc.heads import base as base_room
 from edgeinc.heads import choice as choice_room
 from edgeinc.heads.base import Base, evidence_rows
@@ -339,7 +339,7 @@ def test_equally_near_examples_come_in_canonical_order() -> None:
 def test_similarity_to_class_means(centred: bool) -> None:
     snapshot = snapshot_of(pictures(0, (6, 1, 9), WIDE), WIDE)
     back = background(WIDE) if centred else None
-    similarity = class_similarity(snapshot, back)
+    similarity = ClassSimilarity(snapshot, back)
     proto = Proto(snapshot, back)
     each = np.arange(snapshot.total)
     held = similarity.held_out
@@ -356,13 +356,13 @@ def test_similarity_to_class_means(centred: bool) -> None:
 @every_size
 def test_thresholds_are_defined_from_the_first_shot(counts: tuple[int, ...], centred: bool) -> None:
     snapshot = snapshot_of(pictures(0, counts, WIDE), WIDE)
-    limits = class_similarity(snapshot, background(WIDE) if centred else None).thresholds
+    limits = ClassSimilarity(snapshot, background(WIDE) if centred else None).thresholds
     assert limits.shape == (len(counts),)
     assert ((limits > -1) & (limits < 1)).all()
 
 
 def test_thresholds_let_the_own_in_and_keep_strangers_out() -> None:
-    similarity = class_similarity(snapshot_of(pictures(0, (8, 8, 8), WIDE), WIDE))
+    similarity = ClassSimilarity(snapshot_of(pictures(0, (8, 8, 8), WIDE), WIDE))
     queries = pictures(1, [40] * 12, WIDE)
     own = [
         similarity.cosine(q)[:, c] >= similarity.thresholds[c] for c, q in enumerate(queries[:3])

@@ -10,7 +10,7 @@ import pytest
 from numpy.typing import NDArray
 
 from edgeinc.errors import InputError
-from edgeinc.features import Examples, to_features
+from edgeinc.features import Examples, gram, pending, to_features
 from edgeinc.learner import Group, Learner
 from tests.marks import key, marks
 
@@ -60,7 +60,7 @@ def test_a_new_class_is_known_at_the_next_ranking_even_before_the_refit(learner:
     assert [answer(learner, c) for c in range(3)] == ["class 0", "class 1", "class 2"]
     # The background fit is held back, so that it is the class's mean that answers.
     held = threading.Event()
-    learner._background_worker().submit(held.wait)
+    learner._worker.submit(held.wait)
     try:
         learner.update([group(3, 1)], [])
         assert [answer(learner, c) for c in range(4)] == [f"class {c}" for c in range(4)]
@@ -135,6 +135,47 @@ def test_ranking_and_learning_from_several_threads() -> None:
     learner.close()
 
 
+@pytest.mark.parametrize("head", ["proto", "ridge"])
+def test_whoever_learns_multiplies_nothing(head: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A product of many rows under the learner's lock would stop predictions for seconds."""
+    working: list[str] = []
+    real = gram.accumulate
+
+    def noting(total: NDArray[np.float64], some: NDArray[np.int16], sign: int) -> None:
+        working.append(threading.current_thread().name)
+        real(total, some, sign)
+
+    monkeypatch.setattr(pending, "MOST", 32)
+    monkeypatch.setattr(gram, "SETTLED", 8)
+    learner = Learner(DIM, head=head)
+    learner.replace(examples([group(c, 40) for c in range(3)]))
+    learner.rank(rows(0, 1))
+    _ = learner.snapshot().gram
+    monkeypatch.setattr(gram, "accumulate", noting)
+    for i in range(100):
+        learner.update([group(3 + i % 5, 1, seed=i)], [])
+        if i % 10 == 9:
+            learner.flush()
+    # The Gram was worked on in the background, and so it is known to but a few rows.
+    assert threading.current_thread().name not in working
+    assert len(working) >= 5
+    snapshot = learner.snapshot()
+    wide = snapshot.rows.astype(np.int64)
+    assert np.array_equal(snapshot.gram, wide.T @ wide)
+    learner.close()
+
+
+def test_after_closing_it_answers_and_learns_but_fits_nothing_unasked() -> None:
+    learner = Learner(DIM, head="proto")
+    learner.replace(examples([group(c, 5) for c in range(2)]))
+    learner.rank(rows(0, 1))
+    learner.close()
+    learner.update([group(2, 5)], [])
+    assert answer(learner, 2) == "class 2"
+    learner.flush()
+    assert learner.fitted().scorer.labels == ("class 0", "class 1", "class 2")
+
+
 def test_an_unknown_head_is_refused() -> None:
     with pytest.raises(InputError, match="ridge"):
         Learner(DIM, head="svm")
@@ -172,7 +213,7 @@ def test_no_nan_when_the_winning_class_goes(head: str) -> None:
     query = data["class 0"][:1]
     learner.rank(query)
     held = threading.Event()
-    learner._background_worker().submit(held.wait)
+    learner._worker.submit(held.wait)
     try:
         gone = data["class 0"]
         learner.update([], [("class 0", gone, marks(gone, [str(i) for i in range(60)]))])

@@ -14,9 +14,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
+from edgeinc.engine import source
 from edgeinc.engine.memory import ASK_EVERY, Memory
-from edgeinc.errors import NotFoundError, StoreBusyError
+from edgeinc.errors import NotFoundError, StoreBusyError, StoreError
 from edgeinc.features import Snapshot
 from edgeinc.learner import Learner
 from edgeinc.store import Change, Delta, Position, Store
@@ -295,3 +297,53 @@ def test_a_purge_by_another_process_is_followed(tmp_path: Path) -> None:
         memory.flush()
         assert memory.rank(query(1)).labels == ("a", "c")
         assert facts(memory.fitted().snapshot) == afresh(path)
+
+
+def test_closing_closes_the_store_whatever_happens(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = open_store(tmp_path / "s.db")
+    memory = Memory(store, Learner(DIM), nonnegative=True)
+
+    def fail(changes: int) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(memory, "_keep", fail)
+    with pytest.raises(MemoryError):
+        memory.close()
+    with pytest.raises(StoreError, match="closed"):
+        store.classes()
+
+
+def test_after_closing_every_error_is_the_store_s(tmp_path: Path) -> None:
+    path = tmp_path / "s.db"
+    memory = Memory(open_store(path), Learner(DIM, head="proto"), nonnegative=True)
+    memory.change(learn("a", 1, 2))
+    memory.rank(query(1))
+    memory._follow_elsewhere()
+    memory.close()
+    memory._follow_elsewhere()
+    with pytest.raises(StoreError, match="closed"):
+        memory.change(learn("b", 3))
+    memory.close()
+
+
+def test_many_small_classes_of_a_large_store_are_multiplied_together(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A product of one row writes the whole Gram, as one of many rows does."""
+    path = tmp_path / "s.db"
+    with open_store(path) as store:
+        store.enroll([shot(f"class {i}", i) for i in range(300)], **WEIGHTS)
+    held = afresh(path)
+    worked: list[int] = []
+    real = source.accumulate
+
+    def counting(total: NDArray[np.float64], rows: NDArray[np.int16], sign: int) -> None:
+        worked.append(len(rows))
+        real(total, rows, sign)
+
+    monkeypatch.setattr(source, "accumulate", counting)
+    monkeypatch.setattr(source, "HELD", 10)
+    assert afresh(path) == held
+    assert worked == [256, 44]

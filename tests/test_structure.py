@@ -13,7 +13,7 @@ import pytest
 PACKAGE = Path(__file__).parents[1] / "edgeinc"
 LEVELS = {
     0: ["errors", "types", "version"],
-    1: ["cache", "cards", "features"],
+    1: ["cache", "cards", "features", "worker"],
     2: ["images", "runtimes", "heads", "store", "weights"],
     3: ["backbone", "between", "decision", "learner"],
     4: ["engine"],

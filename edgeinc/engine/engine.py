@@ -190,8 +190,10 @@ class Engine(Managed):
 
     def close(self) -> None:
         """Closes store and backbone."""
-        self._memory.close()
-        self._backbone.close()
+        try:
+            self._memory.close()
+        finally:
+            self._backbone.close()
 
     def __enter__(self) -> Engine:
         return self

@@ -27,9 +27,10 @@ from edgeinc.errors import (
 from edgeinc.learner import Fitted, Learner
 from edgeinc.store import Change, Store
 from edgeinc.types import Match
+from edgeinc.worker import Worker
 
 if TYPE_CHECKING:
-    from concurrent.futures import Future, ThreadPoolExecutor
+    from concurrent.futures import Future
 
 __all__ = ["Memory"]
 
@@ -79,8 +80,8 @@ class Memory:
         self._pid = os.getpid()
         self._closed = False
         self._told: str | None = None
-        self._worker: ThreadPoolExecutor | None = None
-        self._following: Future[None] | None = None
+        self._worker = Worker("edgeinc-store")
+        self._following: Future[object] | None = None
         self._follower = Follower(store, learner, self._source)
         # Changes since statistics were last kept, as far as this process knows.
         large = self._follower.whole and sum(learner.counts().values()) >= KEEP_EVERY
@@ -113,7 +114,7 @@ class Memory:
             self._unkept += len(change.added) + len(change.removed)
             if self._unkept >= KEEP_EVERY:
                 self._unkept = 0
-                self._background().submit(self._keep, KEEP_EVERY)
+                self._worker.submit(self._keep, KEEP_EVERY)
             return change
 
     def rank(self, embeddings: NDArray[np.generic]) -> Ranking:
@@ -159,18 +160,20 @@ class Memory:
 
     def flush(self) -> None:
         """Waits until the head has caught up."""
-        if self._following is not None:
-            self._following.result()
+        following = self._following
+        if following is not None:
+            following.result()
         self._learner.flush()
 
     def close(self) -> None:
         """Closes both; before, statistics are kept in the store where many changes came since."""
         self._closed = True
-        if self._worker is not None:
-            self._worker.shutdown(wait=True)
-        self._learner.close()
-        self._keep(KEEP_AT_CLOSE)
-        self.store.close()
+        try:
+            self._worker.close()
+            self._learner.close()
+            self._keep(KEEP_AT_CLOSE)
+        finally:
+            self.store.close()
 
     def _surely(self, ask: Callable[[], _T]) -> _T:
         """Asks; where an example that is needed has been purged, follows the purge, asks again."""
@@ -185,9 +188,11 @@ class Memory:
         """Follows changes of others in the background, and waits for a moment."""
         from concurrent.futures import wait
 
-        if self._following is None or self._following.done():
-            self._following = self._background().submit(self._refresh_or_tell)
-        wait([self._following], PATIENCE)
+        following = self._following
+        if following is None or following.done():
+            following = self._following = self._worker.submit(self._refresh_or_tell)
+        if following is not None:
+            wait([following], PATIENCE)
 
     def _refresh_or_tell(self) -> None:
         try:
@@ -215,14 +220,6 @@ class Memory:
         except (StoreError, SampleNotFoundError):
             # Whoever opens the store reads more; it is tried again after as many changes.
             return
-
-    def _background(self) -> ThreadPoolExecutor:
-        """The thread that follows other processes and keeps statistics."""
-        if self._worker is None:
-            from concurrent.futures import ThreadPoolExecutor
-
-            self._worker = ThreadPoolExecutor(1, thread_name_prefix="edgeinc-store")
-        return self._worker
 
     def _tell(self, fault: str) -> None:
         """Warns, once, that predictions go on without the store."""

@@ -12,7 +12,7 @@ from edgeinc.heads.knn import Knn
 from edgeinc.heads.lda import Lda
 from edgeinc.heads.proto import Proto, direction_of
 from edgeinc.heads.ridge import Ridge
-from edgeinc.heads.similarity import ClassSimilarity, class_similarity
+from edgeinc.heads.similarity import ClassSimilarity
 
 __all__ = [
     "NAMES",
@@ -23,7 +23,6 @@ __all__ = [
     "Proto",
     "Ridge",
     "Scorer",
-    "class_similarity",
     "direction_of",
     "fit",
 ]

@@ -148,8 +148,3 @@ def expected(pair: NDArray[np.float64], count: NDArray[np.float64]) -> NDArray[n
     """Cosine of a picture to the mean of `count` others, if it is `pair` to each on average."""
     pair = np.maximum(pair, 1e-6)
     return np.asarray(pair / np.sqrt(pair + (1.0 - pair) / np.maximum(count, 1.0)))
-
-
-def class_similarity(snapshot: Snapshot, background: Background | None = None) -> ClassSimilarity:
-    """Leave-one-out and query cosines to class means, background-centred where there is one."""
-    return ClassSimilarity(snapshot, background)
