@@ -380,6 +380,17 @@ def test_what_a_repaired_store_has_lost_it_learns_again(
     apart.close()
 
 
+def test_names_of_merged_files_stay_in_the_log(a: Store, tmp_path: Path) -> None:
+    with open_store(tmp_path / "nut") as b:
+        enroll(b, "nut", 1)
+    a.merge([tmp_path / "nut"])
+    a.forget("nut", purge=True)
+    assert [entry.detail for entry in a.log()] == [
+        "purged 1 example of (a purged class)",
+        "merged 'nut': 1 added, 0 removed",
+    ]
+
+
 def test_a_repaired_store_is_merged_and_exported(a: Store, b: Store) -> None:
     enroll(a, "nut", 1, 2)
     a.forget(sample=next(iter(contents(a))))

@@ -147,9 +147,10 @@ def wipe(conn: sqlite3.Connection, samples: Sequence[int]) -> None:
         rows,
     )
     orphans = conn.execute(_ORPHANS).fetchall()
-    # The log names labels between quotes; see `journal.count_examples`.
+    # The log names labels between quotes, see `journal.count_examples`; a merge's line names files.
     conn.executemany(
-        "UPDATE operations SET detail = replace(detail, :name, :words) WHERE instr(detail, :name)",
+        "UPDATE operations SET detail = replace(detail, :name, :words)"
+        " WHERE kind <> 'merge' AND instr(detail, :name)",
         [{"name": f"'{label}'", "words": _PURGED_LABEL} for _, label in orphans],
     )
     conn.executemany("DELETE FROM classes WHERE id = ?", [(row,) for row, _ in orphans])
