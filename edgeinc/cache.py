@@ -5,18 +5,32 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
+import re
+import stat
+import time
 from pathlib import Path
+from typing import BinaryIO
 
 __all__ = [
     "cache_dir",
+    "claim",
     "digest",
+    "is_abandoned",
     "is_file",
     "is_here",
+    "is_part",
     "keep",
     "part_of",
     "recall",
+    "settle",
+    "sync_file",
+    "sync_folder",
     "user_models_dir",
 ]
+
+_PART = re.compile(r"\.edgeinc-[0-9a-f]{8}\.part$")
+_YOUNG = 60.0
+"""Seconds for which a file is never taken for an abandoned one: it may not be claimed yet."""
 
 
 def cache_dir() -> Path:
@@ -62,7 +76,93 @@ def is_file(path: Path) -> bool:
 
 def part_of(path: Path) -> Path:
     """A name beside `path` under which to write what is to appear there whole, or not at all."""
-    return path.with_name(f"{path.name}.{os.urandom(4).hex()}.part")
+    return path.with_name(f"{path.name}.edgeinc-{os.urandom(4).hex()}.part")
+
+
+def is_part(path: Path) -> bool:
+    """True for a name that `part_of` gave."""
+    return _PART.search(path.name) is not None
+
+
+def settle(part: Path, target: Path, *, replace: bool = True) -> None:
+    """Give a file that was written its place, in one step, on the disk when it returns.
+
+    Args:
+        part: The file, closed, in the folder of the other or on the same disk.
+        target: Its name from now on.
+        replace: Take the place of a file that is there.
+
+    Raises:
+        FileExistsError: Something is there, and is not to be replaced.
+        OSError: The disk refused.
+    """
+    sync_file(part)
+    if replace:
+        part.replace(target)
+    else:
+        _move_new(part, target)
+    sync_folder(target.parent)
+
+
+def _move_new(part: Path, target: Path) -> None:
+    """Move a file to a name that must be free, also where another takes it just now."""
+    try:
+        os.link(part, target)
+    except FileExistsError:
+        raise
+    except OSError:
+        # Many memory cards know no links: an empty file then holds the name for a moment.
+        target.open("xb").close()
+        part.replace(target)
+    else:
+        part.unlink()
+
+
+def sync_file(path: Path) -> None:
+    """Have a file's content on the disk."""
+    # For writing: Windows flushes nothing else.
+    with path.open("r+b") as stream:
+        os.fsync(stream.fileno())
+
+
+def sync_folder(folder: Path) -> None:
+    """Have a folder's entries on the disk, where the system lets folders be flushed."""
+    if os.name == "posix":
+        opened = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(opened)
+        finally:
+            os.close(opened)
+
+
+def claim(stream: BinaryIO) -> None:
+    """Lock an open file until it is closed, or its process has ended: it is not abandoned.
+
+    On Windows, and on disks without such locks, nothing is locked and nothing is ever abandoned.
+    """
+    with contextlib.suppress(ImportError, OSError):
+        _lock(stream)
+
+
+def is_abandoned(path: Path) -> bool:
+    """True for a file of this user's, a minute old, that no process has claimed any more."""
+    try:
+        status = path.lstat()
+        if not stat.S_ISREG(status.st_mode) or status.st_uid != os.geteuid():
+            return False
+        if abs(time.time() - status.st_mtime) < _YOUNG:
+            return False
+        with path.open("rb") as stream:
+            _lock(stream)
+    except (ImportError, AttributeError, OSError):
+        return False
+    return True
+
+
+def _lock(stream: BinaryIO) -> None:
+    import fcntl
+
+    fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
 def digest(content: bytes) -> str:

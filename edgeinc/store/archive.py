@@ -21,8 +21,9 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
-from edgeinc.cache import part_of
+from edgeinc.cache import claim, part_of, settle
 from edgeinc.errors import InputError, StoreError, StoreFormatError, StoreVersionError
+from edgeinc.store.files import refuse_database
 from edgeinc.store.lines import from_line, read_record, to_line, write_record
 from edgeinc.store.records import Identity
 from edgeinc.store.shared import (
@@ -56,25 +57,24 @@ def write_archive(source: Source, counts: Counts, path: str | Path, *, thumbnail
     Args:
         source: The store.
         counts: How many records it has.
-        path: The file; one that exists is replaced.
+        path: The file; one that exists is replaced, unless it is a database.
         thumbnails: Take thumbnails along, where examples have them.
 
     Raises:
-        InputError: The file cannot be written.
+        InputError: The file cannot be written, or is a database.
         StoreError: The store cannot be read.
     """
     path = Path(path)
     if path.is_dir():
         raise InputError(f"{path} is a folder; give the name of a file to write.")
+    refuse_database(path)
     part = part_of(path)
     try:
         try:
             with part.open("xb") as stream:
+                claim(stream)
                 _write(source, counts, stream, thumbnails=thumbnails)
-                stream.flush()
-                os.fsync(stream.fileno())
-            part.replace(path)
-            _sync(path.parent)
+            settle(part, path)
         finally:
             part.unlink(missing_ok=True)
     except OSError as exc:
@@ -85,7 +85,7 @@ def write_archive(source: Source, counts: Counts, path: str | Path, *, thumbnail
 
 
 def is_archive(path: str | Path) -> bool:
-    """True for a file that begins as an archive does.
+    """True for a file that begins as an archive does; only for what is no database.
 
     Raises:
         StoreError: It cannot be read.
@@ -238,12 +238,3 @@ def _opened(path: str | Path) -> Iterator[BinaryIO]:
         if not ordinary:
             raise StoreError(f"{path} is no ordinary file. Give the name of one.")
         yield stream
-
-
-def _sync(folder: Path) -> None:
-    """Have the folder's entries on the disk."""
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

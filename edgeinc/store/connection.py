@@ -22,7 +22,7 @@ from edgeinc.store.outcome import data_version, leave, store_row
 from edgeinc.store.translation import Opened, inode, is_busy
 
 if TYPE_CHECKING:
-    from tempfile import TemporaryDirectory
+    from edgeinc.store.leftovers import PrivateFolder
 
 __all__ = ["Database"]
 
@@ -47,7 +47,7 @@ class Database:
         *,
         read_only: bool,
         timeout: float,
-        copy: tuple[Path, TemporaryDirectory[str]] | None = None,
+        copy: tuple[Path, PrivateFolder] | None = None,
     ) -> None:
         """Connect; the file is made, empty, where there is none.
 

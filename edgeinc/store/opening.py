@@ -15,9 +15,18 @@ from edgeinc.errors import (
     StoreWriteError,
 )
 from edgeinc.store import schema
-from edgeinc.store.checks import check, identity, is_blank, is_bound, match
+from edgeinc.store.checks import (
+    check,
+    format_version,
+    identity,
+    is_blank,
+    is_bound,
+    match,
+    shape_fault,
+)
 from edgeinc.store.connection import Database
 from edgeinc.store.records import Identity
+from edgeinc.store.recovery import readable
 from edgeinc.store.trust import one_row
 from edgeinc.version import __version__
 
@@ -70,7 +79,7 @@ def peek(path: str | Path, *, timeout: float = 5.0) -> Identity | None:
         timeout: Longest wait for another process's lock, seconds.
 
     Returns:
-        None where there is no store yet.
+        None where there is no store yet. That the store is sound is not checked: opening it does.
 
     Raises:
         StoreError: There is something, but no store that can be read.
@@ -82,6 +91,10 @@ def peek(path: str | Path, *, timeout: float = 5.0) -> Identity | None:
         with db.reading() as conn:
             if is_blank(conn):
                 return None
+            # The rest is checked by whoever opens it; twice would take twice as long.
+            latest = format_version(conn, db.path) == len(schema.MIGRATIONS)
+            if latest and shape_fault(conn) is None:
+                return identity(conn)
         check(db)
         with db.reading() as conn:
             return identity(conn)
@@ -160,7 +173,7 @@ def attach(path: str | Path, timeout: float, *, to_read: bool = False) -> Databa
     if status is not None and not _may(file, os.R_OK):
         raise StoreError(f"{file} may not be read. Change its permissions.")
     db = Database(file, read_only=not writable, timeout=timeout)
-    return db if writable else _readable(db, timeout)
+    return db if writable else readable(db, timeout)
 
 
 def is_writable(file: Path) -> bool:
@@ -170,50 +183,6 @@ def is_writable(file: Path) -> bool:
 
 def _may(path: Path, what: int) -> bool:
     return os.access(path, what, effective_ids=os.access in os.supports_effective_ids)
-
-
-def _readable(db: Database, timeout: float) -> Database:
-    """The same read-only store, or a private copy of it where a crash left it half written.
-
-    Its journal must be played back before anything can be read, and only a copy can take that.
-    """
-    try:
-        with db.reading() as conn:
-            conn.execute("PRAGMA schema_version").fetchone()
-    except StoreReadOnlyError:
-        db.close()
-    except BaseException:
-        db.close()
-        raise
-    else:
-        return db
-    file = db.path
-    journal = file.with_name(f"{file.name}-journal")
-    import shutil
-    from tempfile import TemporaryDirectory
-
-    folder = TemporaryDirectory(prefix="edgeinc-")
-    copy = Path(folder.name) / "store"
-    try:
-        before = _stamp(journal), _stamp(file)
-        shutil.copyfile(file, copy)
-        shutil.copyfile(journal, f"{copy}-journal")
-        after = _stamp(journal), _stamp(file)
-    except OSError as exc:
-        folder.cleanup()
-        raise StoreReadOnlyError(
-            f"{file} was left half written by a crash and cannot be recovered here "
-            f"({exc.strerror}). Open it once with permission to write."
-        ) from exc
-    if before != after:
-        folder.cleanup()
-        raise StoreBusyError(f"Another process is recovering {file}. Try again in a moment.")
-    return Database(file, read_only=True, timeout=timeout, copy=(copy, folder))
-
-
-def _stamp(file: Path) -> tuple[int, int]:
-    status = file.stat()
-    return status.st_mtime_ns, status.st_size
 
 
 def _create(db: Database, wanted: Identity, now: float) -> None:

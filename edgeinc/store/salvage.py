@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
+from edgeinc.cache import settle
 from edgeinc.errors import InputError, StoreFormatError, StoreVersionError, StoreWriteError
+from edgeinc.store.leftovers import PrivateFolder
 from edgeinc.store.opening import open_store, resolve
 from edgeinc.store.records import Identity
 from edgeinc.store.rescue import Rescue
@@ -69,19 +70,20 @@ def salvage(
     """
     target = resolve(new)
     if os.path.lexists(target):
-        raise InputError(f"{target} exists already. Name a file that does not.")
+        raise _exists(target)
     try:
-        with TemporaryDirectory(prefix=".edgeinc-", dir=target.parent) as place:
-            with open_wreck(path, Path(place)) as wreck:
+        with PrivateFolder(target.parent) as folder:
+            with open_wreck(path, folder.path) as wreck:
                 bound = _identity(wreck, given, path)
-                part = Path(place, "store")
+                part = folder.path / "store"
                 saved = _save(wreck, part, bound, now, timeout)
                 if not saved.examples and not saved.operations:
                     raise StoreFormatError(
                         f"Nothing in {path} can be saved. Restore it from a copy, or enrol anew."
                     )
-            part.replace(target)
-        _flush(target.parent)
+            settle(part, target, replace=False)
+    except FileExistsError as exc:
+        raise _exists(target) from exc
     except OSError as exc:
         raise StoreWriteError(
             f"{target} cannot be written ({exc.strerror}). Choose another place."
@@ -129,11 +131,5 @@ def _identity(wreck: Wreck, given: Identity | None, path: str | Path) -> Identit
     )
 
 
-def _flush(folder: Path) -> None:
-    """Bring a folder's entries to the disk, where the system can."""
-    if os.name == "posix":
-        opened = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(opened)
-        finally:
-            os.close(opened)
+def _exists(target: Path) -> InputError:
+    return InputError(f"{target} exists already. Name a file that does not.")

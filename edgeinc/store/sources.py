@@ -6,17 +6,18 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 from edgeinc.errors import StoreBusyError, StoreFormatError
 from edgeinc.store import archive
 from edgeinc.store.checks import check, compare, identity, is_blank
 from edgeinc.store.connection import Database
 from edgeinc.store.content import digest
+from edgeinc.store.leftovers import PrivateFolder
 from edgeinc.store.opening import attach
 from edgeinc.store.records import Identity
 from edgeinc.store.schema import APPLICATION_ID, MIGRATIONS
 from edgeinc.store.shared import Counts, Example, Operation, Purged, Record, Source
+from edgeinc.store.translation import is_no_database
 from edgeinc.store.trust import damaged, expect, one_row
 
 __all__ = ["StoreSource", "identify", "match_source", "open_source"]
@@ -135,23 +136,34 @@ def open_source(path: str | Path, *, timeout: float) -> Iterator[Source]:
         StoreError: It cannot be read.
     """
     with ExitStack() as stack:
-        if archive.is_archive(path):
+        attached = _attach(path, timeout)
+        if attached is None:
             yield stack.enter_context(archive.open_archive(path))
             return
-        db = stack.enter_context(closing(attach(path, timeout, to_read=True)))
+        db = stack.enter_context(closing(attached))
         name = str(db.path)
         with db.reading() as conn:
             if is_blank(conn):
                 raise StoreFormatError(f"{name} is no store. Choose another file.")
             if _is_old(conn):
                 # It is upgraded in a copy, since the file is not to be changed.
-                folder = stack.enter_context(TemporaryDirectory(prefix="edgeinc-"))
-                copy = Path(folder, "store")
+                copy = stack.enter_context(PrivateFolder()).path / "store"
                 with closing(sqlite3.connect(copy)) as target:
                     conn.backup(target)
                 db = stack.enter_context(closing(attach(copy, timeout)))
         check(db)
         yield StoreSource(db, name)
+
+
+def _attach(path: str | Path, timeout: float) -> Database | None:
+    """The database of a store, to be read; None for an archive."""
+    try:
+        return attach(path, timeout, to_read=True)
+    except StoreFormatError as exc:
+        # Any other file may be a store, on which this process holds locks: see `files`.
+        if is_no_database(exc.__cause__) and archive.is_archive(path):
+            return None
+        raise
 
 
 def identify(path: str | Path, *, timeout: float = 5.0) -> Identity:

@@ -16,9 +16,10 @@ from edgeinc.errors import (
     StoreWriteError,
 )
 
-__all__ = ["Opened", "inode", "is_busy"]
+__all__ = ["Opened", "inode", "is_busy", "is_no_database"]
 
 _BUSY = "locked"
+_NO_DATABASE = "not a database"
 _QUOTING = "malformed database schema"
 _LONGEST = 160
 
@@ -35,6 +36,11 @@ def inode(path: Path) -> tuple[int, int] | None:
 def is_busy(exc: sqlite3.Error) -> bool:
     """True when another connection holds a lock that SQLite needs."""
     return _BUSY in str(exc)
+
+
+def is_no_database(exc: BaseException | None) -> bool:
+    """True for SQLite's error about a file that does not begin as a database does."""
+    return isinstance(exc, sqlite3.Error) and _NO_DATABASE in str(exc)
 
 
 @dataclass(slots=True)

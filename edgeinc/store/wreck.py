@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import mmap
-import shutil
 import sqlite3
 import struct
 from collections.abc import Iterator
@@ -13,6 +12,7 @@ from typing import Any
 
 from edgeinc.errors import StoreBusyError, StoreError, StoreFormatError
 from edgeinc.store import schema
+from edgeinc.store.files import copy_store
 from edgeinc.store.opening import resolve
 from edgeinc.store.pages import PAGE, table_rows
 
@@ -115,8 +115,7 @@ def open_wreck(path: str | Path, folder: Path) -> Iterator[Wreck]:
     copy = folder / "wreck"
     try:
         before = _stamps(file)
-        for suffix in before:
-            shutil.copyfile(f"{file}{suffix}", f"{copy}{suffix}")
+        copy_store(file, copy, [suffix for suffix in before if suffix])
     except OSError as exc:
         raise StoreError(
             f"{file} cannot be copied to {folder.parent} ({exc.strerror}). Make room there, "

@@ -1,0 +1,93 @@
+"""Files that may be stores: what they are, and copies of them, without letting go of locks.
+
+When a process closes a file, POSIX drops every lock that the process has on it, those of its
+open stores too: another process could then write in the middle of their transactions. (See "How
+To Corrupt An SQLite Database File", 2.2, in SQLite's documentation.) SQLite knows all that it
+has open in a process and sees to that. So whatever else opens a file that may be a store must
+never close it.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sqlite3
+import stat
+from collections.abc import Iterable
+from contextlib import closing
+from pathlib import Path
+
+from edgeinc.errors import InputError
+from edgeinc.store.translation import inode, is_no_database
+
+__all__ = ["copy_store", "is_database", "refuse_database"]
+
+_KEPT: dict[tuple[int, int] | None, int] = {}
+"""Files that were copied, by inode: open until the process ends, each of them once."""
+
+_CHUNK = 1 << 20
+
+
+def copy_store(file: Path, copy: Path, beside: Iterable[str]) -> None:
+    """Copy a store byte by byte, whatever is in it.
+
+    Args:
+        file: The store.
+        copy: A new file.
+        beside: What is appended to both names for the other files that belong to it.
+
+    Raises:
+        OSError: One cannot be read or written.
+    """
+    if hasattr(os, "pread"):
+        _copy(file, copy)
+    else:
+        # On Windows a lock goes with the handle that took it, and no other.
+        shutil.copyfile(file, copy)
+    for suffix in beside:
+        # Nobody locks these.
+        shutil.copyfile(f"{file}{suffix}", f"{copy}{suffix}")
+
+
+def _copy(file: Path, copy: Path) -> None:
+    opened = _KEPT.get(inode(file))
+    if opened is None:
+        opened = os.open(file, os.O_RDONLY)
+        status = os.fstat(opened)
+        # Where another thread was quicker, both stay open.
+        _KEPT[status.st_dev, status.st_ino] = opened
+    place = 0
+    with copy.open("wb") as stream:
+        while chunk := os.pread(opened, _CHUNK, place):
+            stream.write(chunk)
+            place += len(chunk)
+
+
+def is_database(path: Path) -> bool:
+    """True for a file that SQLite takes for a database, or that cannot be asked: it may be one."""
+    try:
+        file = path.resolve()
+        status = file.stat()
+    except (OSError, RuntimeError, ValueError):
+        return False
+    if not stat.S_ISREG(status.st_mode) or not status.st_size:
+        return False
+    try:
+        with closing(sqlite3.connect(f"{file.as_uri()}?mode=ro", uri=True, timeout=0)) as conn:
+            conn.execute("PRAGMA schema_version").fetchone()
+    except sqlite3.Error as exc:
+        # A locked database is one, and so is a damaged one.
+        return not is_no_database(exc)
+    return True
+
+
+def refuse_database(path: Path) -> None:
+    """Refuse to write a file over a store, or any other database.
+
+    Raises:
+        InputError: There is one.
+    """
+    if is_database(path):
+        raise InputError(
+            f"{path} is a database, maybe a store, and is not written over. Give another name."
+        )
