@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from edgeinc import Engine
-from edgeinc.errors import StoreError
+from edgeinc.errors import StoreError, StoreWriteError
 from tests.conftest import photo
 
 
@@ -142,6 +142,25 @@ def test_a_closed_engine_says_that_it_is_closed(engine: Engine, path: Path) -> N
     for words in refused(engine):
         assert str(path) in words
         assert words.endswith("has been closed. Open it again.")
+
+
+@pytest.mark.parametrize("fault", [Path.unlink, replace])
+def test_what_was_deleted_while_it_was_open_can_still_be_exported(
+    engine: Engine, path: Path, tiny_card: Path, fault: Callable[[Path], None]
+) -> None:
+    fault(path)
+    for ask in (engine.classes, lambda: engine.forget("a")):
+        with pytest.raises(StoreWriteError) as caught:
+            ask()
+        assert str(caught.value) == (
+            f"{path} was deleted or replaced while it was open; open the store again. "
+            "`Engine.export` still saves what was open."
+        )
+    assert [len(engine.samples("a")), len(engine.log())] == [4, 2]
+    saved = path.with_name("saved.edgeinc")
+    assert engine.export(saved) == 8
+    with Engine.open(path.with_name("new.db"), backbone=tiny_card) as again:
+        assert again.merge(saved).added == 8
 
 
 def test_a_store_that_is_copied_over_the_open_one_is_followed(

@@ -98,8 +98,8 @@ class Opened:
 
     def _moved(self) -> StoreWriteError:
         return StoreWriteError(
-            f"{self.path} was deleted or replaced while it was open. "
-            "Nothing was written; open the store again."
+            f"{self.path} was deleted or replaced while it was open; open the store again. "
+            "`Engine.export` still saves what was open."
         )
 
     def _error(self, words: str) -> StoreError:
