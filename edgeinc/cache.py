@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import os
 import re
@@ -22,6 +23,7 @@ __all__ = [
     "keep",
     "part_of",
     "recall",
+    "reserve",
     "settle",
     "sync_file",
     "sync_folder",
@@ -31,6 +33,9 @@ __all__ = [
 _PART = re.compile(r"\.edgeinc-[0-9a-f]{8}\.part$")
 _YOUNG = 60.0
 """Seconds for which a file is never taken for an abandoned one: it may not be claimed yet."""
+
+_UNABLE = (errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL)
+"""What a file system says that cannot take room beforehand."""
 
 
 def cache_dir() -> Path:
@@ -163,6 +168,34 @@ def _lock(stream: BinaryIO) -> None:
     import fcntl
 
     fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+def reserve(stream: BinaryIO, room: int) -> None:
+    """Take the room on the disk that a file may need: it has that size afterwards.
+
+    Args:
+        stream: Open for writing; what it holds stays, and zeros follow.
+        room: Bytes from the file's beginning. A file that is as long already stays as it is.
+
+    Raises:
+        OSError: There is no room; the file may have grown.
+    """
+    stream.flush()
+    # macOS and Windows have no such call, and not every file system knows it.
+    if hasattr(os, "posix_fallocate") and room > 0:
+        try:
+            os.posix_fallocate(stream.fileno(), 0, room)
+        except OSError as exc:
+            if exc.errno not in _UNABLE:
+                raise
+        else:
+            return
+    at = stream.tell()
+    left = room - stream.seek(0, os.SEEK_END)
+    while left > 0:
+        left -= stream.write(bytes(min(left, 1 << 20)))
+    stream.flush()
+    stream.seek(at)
 
 
 def digest(content: bytes) -> str:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import importlib
 import io
-import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgeinc.backbone import Backbone
-from edgeinc.cache import part_of
+from edgeinc.cache import part_of, reserve
 from edgeinc.cards import ModelCard
 from edgeinc.engine import DEFAULT_BACKBONE, Engine
 from edgeinc.errors import ImageError, InputError, RuntimeUnavailableError
@@ -204,8 +203,7 @@ def _hdf5(path: Path, room: int) -> Iterator[Any]:
         try:
             with partial.open("xb") as stream:
                 stream.write(blank.getvalue())
-                stream.flush()
-                os.posix_fallocate(stream.fileno(), 0, room)
+                reserve(stream, room)
             with h5py.File(partial, "r+") as file:
                 yield file
             partial.replace(path)

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from edgeinc.cache import digest, is_file, is_here, part_of, user_models_dir
+from edgeinc.cache import digest, is_file, is_here, part_of, reserve, user_models_dir
 from edgeinc.cards import Asset, ModelCard, parse_card, read_card, read_text
 from edgeinc.catalogue.background import (
     USUAL_PICTURES,
@@ -191,7 +191,7 @@ def _reserved(folder: Path, room: int) -> Iterator[Path]:
     part = part_of(folder / "background")
     try:
         with part.open("xb") as stream:
-            os.posix_fallocate(stream.fileno(), 0, room)
+            reserve(stream, room)
         yield part
     finally:
         part.unlink(missing_ok=True)
