@@ -11,7 +11,7 @@ from edgeinc.features.background import Background
 from edgeinc.features.convert import UNIT, to_features
 from edgeinc.features.examples import Examples
 from edgeinc.features.gram import accumulate
-from edgeinc.features.marks import CONTENT, MARK
+from edgeinc.features.marks import CONTENT, MARK, narrow
 from edgeinc.features.snapshot import Fetch, Snapshot
 
 __all__ = [
@@ -23,5 +23,6 @@ __all__ = [
     "Fetch",
     "Snapshot",
     "accumulate",
+    "narrow",
     "to_features",
 ]

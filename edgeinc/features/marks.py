@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,7 +35,7 @@ def find(marks: bytes, mark: bytes, low: int) -> int:
     return low
 
 
-def narrow(total: NDArray[np.int64]) -> NDArray[np.int32] | NDArray[np.int64]:
-    """A sum in four bytes a value where they hold it: of up to 65,538 rows at least."""
+def narrow(total: NDArray[Any]) -> NDArray[np.int32] | NDArray[np.int64]:
+    """A sum of integers in four bytes a value where they hold it: of up to 65,538 rows at least."""
     fits = bool(np.abs(total).max(initial=0) <= np.iinfo(np.int32).max)
-    return total.astype(np.int32) if fits else total
+    return total.astype(np.int32) if fits else total.astype(np.int64, copy=False)

@@ -16,14 +16,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edgeinc.features import MARK
+from edgeinc.features import MARK, narrow
 from edgeinc.store.records import Position, Statistics
 from edgeinc.store.state import is_listed
 from edgeinc.store.trust import one_row
 
 __all__ = ["drop_traces", "load", "pending", "save"]
-
-SMALL = np.iinfo(np.int32).max
 
 COUNTS = "SELECT id, examples FROM classes WHERE examples > 0"
 MOVED = "SELECT class, sum(sign) FROM changes WHERE id > ? GROUP BY class"
@@ -167,8 +165,8 @@ def _digest(row: int, marks: bytes, total: bytes) -> bytes:
 
 def _packed(total: NDArray[Any]) -> bytes:
     """A sum as four bytes a value, or eight where it needs them."""
-    fits = bool(np.abs(total).max(initial=0) <= SMALL)
-    return total.astype("<i4" if fits else "<i8").tobytes()
+    kept = narrow(total)
+    return kept.astype(kept.dtype.newbyteorder("<"), copy=False).tobytes()
 
 
 def _triangle(matrix: NDArray[np.float64]) -> bytes:
