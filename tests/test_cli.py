@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import subprocess
@@ -58,6 +59,42 @@ def result(shell: Shell, *words: str | Path) -> Any:
     assert status == 0, err
     assert out.count("\n") == 1
     return json.loads(out)
+
+
+def archive(folder: Path, **header: object) -> Path:
+    """An empty archive that says this of its backbone."""
+    first = {"format": "edgeinc archive", "version": 1, "backbone": "other"}
+    first |= {"fingerprint": "e" * 64, "dim": 3, "operations": 0, "examples": 0, "purged": 0}
+    line = json.dumps(first | header, separators=(",", ":")).encode() + b"\n"
+    end = json.dumps({"sha256": hashlib.sha256(line).hexdigest()}, separators=(",", ":"))
+    path = folder / "made.edgeinc"
+    path.write_bytes(line + end.encode() + b"\n")
+    return path
+
+
+def test_what_an_archive_says_of_its_backbone_is_held_against_the_cards(
+    shell: Shell, tmp_path: Path
+) -> None:
+    from edgeinc.weights import find_card
+
+    pebble = find_card("pebble")
+    lies = [
+        ({"backbone": "../../etc/passwd"}, "'../../etc/passwd' is no name of a backbone"),
+        (
+            {"backbone": "pebble", "fingerprint": pebble.fingerprint, "dim": pebble.dim + 1},
+            f"it says {pebble.dim + 1} dimensions, and its backbone, pebble, has {pebble.dim}",
+        ),
+    ]
+    for header, words in lies:
+        status, _, err = shell("merge", archive(tmp_path, **header), backbone=None)
+        assert status == 1
+        assert words in err
+        assert not (tmp_path / "s.db").exists()
+    assert shell("merge", archive(tmp_path), backbone=None)[0] == 0
+    status, _, err = shell("predict", tmp_path / "x.png", backbone=None)
+    assert status == 1
+    assert err.count("\n") == 1
+    assert "was made with backbone 'other', which is not here; add its card, or name one" in err
 
 
 def test_enrol_and_predict(shell: Shell, photos: Path) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from edgeinc.cards.fields import parse_yaml
+from edgeinc.cards.fields import is_name, parse_yaml
 from edgeinc.cards.records import (
     Asset,
     Color,
@@ -34,6 +34,7 @@ __all__ = [
     "RuntimeName",
     "build_card",
     "dump_card",
+    "is_name",
     "parse_card",
     "parse_yaml",
     "read_card",

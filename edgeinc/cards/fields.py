@@ -31,6 +31,16 @@ Node: TypeAlias = "str | list[Node] | dict[str, Node] | None"
 T = TypeVar("T", bound=str)
 
 
+def is_name(text: str) -> bool:
+    """True for what may be a backbone's name, a function's too: printable, and no path.
+
+    >>> is_name("mean colour"), is_name("../card")
+    (True, False)
+    """
+    plain = 0 < len(text) <= 128 and text.isprintable()
+    return plain and not text.startswith(".") and not set("/\\:") & set(text)
+
+
 def parse_yaml(text: str, origin: str) -> Node:
     """YAML to nested mappings, lists and texts; None for null and for nothing.
 

@@ -20,7 +20,7 @@ from edgeinc.errors import BackboneMismatchError
 if TYPE_CHECKING:
     from edgeinc.cards import ModelCard
     from edgeinc.engine import Engine
-    from edgeinc.store import Store
+    from edgeinc.store import Identity, Store
 
 __all__ = [
     "Settings",
@@ -109,7 +109,7 @@ def find_backbone(settings: Settings) -> ModelCard:
     from edgeinc.engine import choose_backbone
     from edgeinc.weights import find_card
 
-    return find_card(settings.backbone or choose_backbone(settings.store))
+    return find_card(settings.backbone) if settings.backbone else choose_backbone(settings.store)
 
 
 @contextmanager
@@ -128,9 +128,7 @@ def open_store(settings: Settings, *, like: str | None = None) -> Iterator[Store
     with store_path(settings, create=like is not None) as path:
         bound = peek(path)
         if bound is None and like is not None:
-            from edgeinc.store.sources import identify
-
-            bound = identify(like)
+            bound = _identify(like)
         if bound is None:
             card = find_backbone(settings)
             bound = Identity(card.name, card.fingerprint, card.dim)
@@ -142,6 +140,29 @@ def open_store(settings: Settings, *, like: str | None = None) -> Iterator[Store
             )
         with Store.open(path, **bound._asdict()) as store:
             yield store
+
+
+def _identify(like: str) -> Identity:
+    """The backbone that a store or an archive names, held against the cards that are here.
+
+    Raises:
+        StoreFormatError: It cannot be as it says.
+    """
+    from edgeinc.cards import is_name
+    from edgeinc.store.shared import unsound
+    from edgeinc.store.sources import identify
+    from edgeinc.weights import list_cards
+
+    bound = identify(like)
+    if not is_name(bound.backbone):
+        raise unsound(like, f"{bound.backbone!r} is no name of a backbone")
+    for card in list_cards():
+        if card.fingerprint == bound.fingerprint and card.dim != bound.dim:
+            raise unsound(
+                like,
+                f"it says {bound.dim} dimensions, and its backbone, {card.name}, has {card.dim}",
+            )
+    return bound
 
 
 @contextmanager

@@ -6,21 +6,38 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from edgeinc.backbone import Backbone
-from edgeinc.cards import ModelCard
+from edgeinc.cards import ModelCard, is_name
 from edgeinc.engine.memory import Memory
+from edgeinc.errors import ModelNotFoundError
 from edgeinc.learner import Learner
 from edgeinc.store import Store, peek
-from edgeinc.weights import load_background
+from edgeinc.weights import find_card, load_background
 
 __all__ = ["DEFAULT_BACKBONE", "choose_backbone", "open_parts"]
 
 DEFAULT_BACKBONE = "pebble"
 
 
-def choose_backbone(store: str | Path) -> str:
-    """The name of the backbone that a store is bound to; the embedded one's for a new store."""
+def choose_backbone(store: str | Path) -> ModelCard:
+    """The card of the backbone that a store is bound to; the embedded one's for a new store.
+
+    Raises:
+        ModelNotFoundError: It is not here.
+        StoreError: The store cannot be read.
+    """
     bound = peek(store)
-    return DEFAULT_BACKBONE if bound is None else bound.backbone
+    if bound is None:
+        return find_card(DEFAULT_BACKBONE)
+    try:
+        if is_name(bound.backbone):
+            return find_card(bound.backbone)
+        absent = None
+    except ModelNotFoundError as exc:
+        absent = exc
+    raise ModelNotFoundError(
+        f"{store} was made with backbone {bound.backbone!r}, which is not here; add its card, or "
+        "name one with --backbone."
+    ) from absent
 
 
 def open_parts(
