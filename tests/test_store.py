@@ -40,7 +40,7 @@ def test_a_new_store_is_empty_and_knows_its_backbone(tmp_path: Path) -> None:
     found = peek(path)
     assert found is not None
     assert (found.backbone, found.dim) == ("tiny", DIM)
-    assert found == ("tiny", "f" * 64, DIM)
+    assert found == ("tiny", "f" * 64, DIM, None)
     with open_store(path) as store:
         assert store.device_id == device
     with open_store(tmp_path / "other.db") as other:
@@ -51,7 +51,7 @@ def test_a_store_in_which_nothing_was_done_is_bound_anew(tmp_path: Path) -> None
     path = tmp_path / "a.db"
     open_store(path).close()
     with open_store(path, backbone="other", fingerprint="e" * 64, dim=3) as store:
-        assert peek(path) == ("other", "e" * 64, 3)
+        assert peek(path) == ("other", "e" * 64, 3, None)
         three = NewExample("nut", np.array([1, 2, 3], np.uint8))
         store.enroll([three], **WEIGHTS)
         store.undo()

@@ -83,7 +83,7 @@ def changed(archive: Path, line: int, **fields: object) -> bytes:
 def test_an_archive_holds_all_that_a_merge_takes_over(
     store: Store, file: Path, tmp_path: Path
 ) -> None:
-    assert identify(file) == ("tiny", "f" * 64, 8)
+    assert identify(file) == ("tiny", "f" * 64, 8, None)
     with open_store(tmp_path / "b.db") as other:
         change = other.merge([file])
         assert change.came == len(contents(store)) == 3

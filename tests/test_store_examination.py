@@ -65,7 +65,7 @@ def execute(path: Path, *statements: str) -> None:
 def test_a_sound_store(path: Path) -> None:
     found = examined(path)
     assert found.sound
-    assert (found.version, found.backbone, found.dim) == (1, "tiny", DIM)
+    assert (found.version, found.backbone, found.dim) == (2, "tiny", DIM)
     assert found.counts == {
         "examples": 39,
         "classes": 2,

@@ -116,9 +116,9 @@ def test_an_older_format_is_upgraded_in_one_step(
     monkeypatch.setattr(schema, "MIGRATIONS", broken)
     with pytest.raises(StoreFormatError, match="already exists"):
         open_store(sound)
-    monkeypatch.setattr(schema, "MIGRATIONS", broken[:1])
+    monkeypatch.setattr(schema, "MIGRATIONS", broken[:-1])
     open_store(sound).close()
-    monkeypatch.setattr(schema, "MIGRATIONS", (*broken[:1], (column,)))
+    monkeypatch.setattr(schema, "MIGRATIONS", (*broken[:-1], (column,)))
     with open_store(sound) as store:
         assert labels_of(store) == {"hex nut": 60}
         with store._db.reading() as conn:
@@ -266,7 +266,7 @@ def test_the_file_is_deleted_under_us(sound: Path) -> None:
             enroll(store, "nut", 1)
         # Neither the old file nor the new one was written to.
         assert contents(store) == before
-        assert peek(sound) == ("tiny", "f" * 64, DIM)
+        assert peek(sound) == ("tiny", "f" * 64, DIM, None)
 
 
 def test_the_journal_is_deleted_under_a_write(sound: Path) -> None:

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from edgeinc.errors import StoreError, StoreReadOnlyError
-from edgeinc.store import checks, opening, peek, schema
+from edgeinc.store import binding, checks, peek, schema
 from edgeinc.store.records import Identity
 from tests.stores import DIM, contents, enroll, labels_of, open_store
 
@@ -64,7 +64,7 @@ def half_written(tmp_path: Path) -> Path:
 
 
 def test_a_crash_in_the_middle_of_a_write_is_rolled_back(half_written: Path) -> None:
-    assert peek(half_written) == ("tiny", "f" * 64, DIM)
+    assert peek(half_written) == ("tiny", "f" * 64, DIM, None)
     with open_store(half_written) as store:
         assert labels_of(store) == {"nut": 50}
     assert [file.name for file in half_written.parent.iterdir()] == ["half.db"]
@@ -126,7 +126,7 @@ def protected(half_written: Path) -> Iterator[Path]:
 @pytest.mark.parametrize("name", ["sound.db", "half.db"])
 def test_a_store_that_may_not_be_written_is_read(protected: Path, name: str) -> None:
     before = {file.name: file.read_bytes() for file in protected.iterdir()}
-    assert peek(protected / name) == ("tiny", "f" * 64, DIM)
+    assert peek(protected / name) == ("tiny", "f" * 64, DIM, None)
     with open_store(protected / name) as store:
         assert store.read_only
         assert store.path == protected / name
@@ -209,7 +209,7 @@ def test_processes_that_make_the_same_store_agree(tmp_path: Path) -> None:
 def test_being_second_to_make_or_upgrade_a_store_does_nothing(tmp_path: Path) -> None:
     with open_store(tmp_path / "a.db") as store:
         enroll(store, "nut", 1)
-        opening._create(store._db, Identity("other", "e" * 64, 9), 0.0)
+        binding.create(store._db, Identity("other", "e" * 64, 9), 0.0)
         checks._upgrade(store._db, 1)
     with open_store(tmp_path / "a.db") as store:
         assert labels_of(store) == {"nut": 1}

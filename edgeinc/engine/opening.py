@@ -59,7 +59,13 @@ def open_parts(
         card = backbone.card
         learner = Learner(card.dim, head=head, background=load_background(card))
         undo.callback(learner.close)
-        opened = Store.open(store, backbone=card.name, fingerprint=card.fingerprint, dim=card.dim)
+        opened = Store.open(
+            store,
+            backbone=card.name,
+            fingerprint=card.fingerprint,
+            dim=card.dim,
+            nonnegative=card.nonnegative,
+        )
         undo.callback(opened.close)
         memory = Memory(opened, learner, nonnegative=card.nonnegative)
         undo.pop_all()

@@ -139,7 +139,7 @@ class ArchiveSource:
                 f"{name} has format {version}; edgeinc {__version__} knows formats up to "
                 f"{VERSION}. Upgrade edgeinc."
             )
-        backbone, fingerprint, dim = (header.get(key) for key in Identity._fields)
+        backbone, fingerprint, dim = (header.get(key) for key in Identity._fields[:3])
         numbers = [header.get(key) for key in Counts._fields]
         if not (
             is_text(backbone, MOST_TEXT)
@@ -200,7 +200,9 @@ def _header(bound: Identity, counts: Counts) -> dict[str, object]:
     return {
         "format": "edgeinc archive",
         "version": VERSION,
-        **bound._asdict(),
+        "backbone": bound.backbone,
+        "fingerprint": bound.fingerprint,
+        "dim": bound.dim,
         **counts._asdict(),
     }
 
@@ -213,7 +215,7 @@ def _write(source: Source, counts: Counts, stream: BinaryIO, *, thumbnails: bool
     for record in source.records():
         if isinstance(record, Example) and not thumbnails:
             record = record._replace(thumbnail=None)
-        wrong = fault(record, source.identity.dim)
+        wrong = fault(record, source.identity.dim, bool(source.identity.nonnegative))
         if wrong is not None:
             raise StoreFormatError(
                 f"{source.name} cannot be exported: {wrong}. Forget and purge it."

@@ -21,6 +21,7 @@ __all__ = [
     "identity",
     "is_blank",
     "is_bound",
+    "is_nonnegative",
     "match",
     "refuse_newer",
     "shape_fault",
@@ -72,13 +73,18 @@ def format_version(conn: sqlite3.Connection, path: Path) -> int:
     """The format of a store, one that this edgeinc knows.
 
     Raises:
-        StoreFormatError: It is the database of another program.
+        StoreFormatError: It is the database of another program, or says no format.
         StoreVersionError: A newer edgeinc wrote it.
     """
     application, version = _marks(conn)
     if application != schema.APPLICATION_ID:
         raise StoreFormatError(f"{path} is a database but not a store. Choose another file.")
     refuse_newer(conn, path)
+    if version < 1:
+        raise StoreFormatError(
+            f"{path} is damaged (there is no format {version}). Restore it from a copy, or see "
+            "`edgeinc doctor`."
+        )
     return version
 
 
@@ -105,15 +111,23 @@ def identity(conn: sqlite3.Connection) -> Identity:
     Raises:
         StoreFormatError: The store does not say.
     """
-    query = "SELECT backbone, fingerprint, dim FROM store"
-    backbone, fingerprint, dim = one_row(conn.execute(query))
-    return Identity(expect(str, backbone), expect(str, fingerprint), expect(int, dim))
+    # What is only examined may be of the first format.
+    known = "nonnegative" if _marks(conn)[1] > 1 else "NULL"
+    query = f"SELECT backbone, fingerprint, dim, {known} FROM store"
+    backbone, fingerprint, dim, sign = one_row(conn.execute(query))
+    nonnegative = None if sign is None else bool(sign)
+    return Identity(expect(str, backbone), expect(str, fingerprint), expect(int, dim), nonnegative)
 
 
 def is_bound(conn: sqlite3.Connection, wanted: Identity) -> bool:
     """True where the store is bound to this backbone, whatever it is called."""
     found = identity(conn)
     return (found.fingerprint, found.dim) == (wanted.fingerprint, wanted.dim)
+
+
+def is_nonnegative(conn: sqlite3.Connection, bound: Identity) -> bool:
+    """True where an engine, in this process or another, has said that no number is negative."""
+    return bool(bound.nonnegative or identity(conn).nonnegative)
 
 
 def match(conn: sqlite3.Connection, path: Path, wanted: Identity) -> None:
@@ -154,15 +168,17 @@ def _marks(conn: sqlite3.Connection) -> tuple[int, int]:
 def _upgrade(db: Database, number: int) -> None:
     """Bring a store to version `number`, unless another process has just done it."""
     with db.writing() as conn:
-        if _marks(conn)[1] == number - 1:
+        # Another's tables, or triggers, are left alone; they are refused in a moment.
+        if _marks(conn)[1] == number - 1 and shape_fault(conn) is None:
             schema.apply_migration(conn, number)
 
 
 def shape_fault(conn: sqlite3.Connection) -> str | None:
-    """What is wrong with the tables of a store, or None."""
+    """What is wrong with the tables of a store of any format, or None."""
     # A view or trigger in place of a table could run without end, or anything at all.
     found = schema.found_objects(conn)
-    if not schema.expected_objects() <= found or any(kind == "trigger" for kind, *_ in found):
+    expected = schema.expected_objects(_marks(conn)[1])
+    if not expected <= found or any(kind == "trigger" for kind, *_ in found):
         return "its tables are not those of a store"
     return None
 

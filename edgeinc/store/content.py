@@ -7,11 +7,11 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from edgeinc.errors import InputError
+from edgeinc.errors import InputError, StoreFormatError
 from edgeinc.store.records import Integers, Row
 from edgeinc.store.trust import damaged
 
-__all__ = ["digest", "mark_of", "pack", "unpack"]
+__all__ = ["digest", "is_negative", "mark_of", "pack", "refuse_negative", "unpack"]
 
 
 def pack(embedding: Integers, dim: int) -> bytes:
@@ -56,6 +56,36 @@ def unpack(blobs: Sequence[tuple[object, object]], dim: int) -> Integers:
     for row, part in zip(rows, parts, strict=True):
         row[:] = np.frombuffer(part, np.uint8 if len(part) == dim else "<i2")
     return rows
+
+
+def is_negative(blob: bytes, dim: int) -> bool:
+    """True where one of the `dim` integers that are stored so is negative.
+
+    >>> is_negative(pack(np.array([300, -1], np.int16), 2), 2)
+    True
+    """
+    return len(blob) == 2 * dim and bool(np.frombuffer(blob, "<i2").min() < 0)
+
+
+def refuse_negative(ids: Sequence[str], rows: Integers) -> None:
+    """Refuse stored examples that their backbone cannot have made; for one that never gives less.
+
+    Args:
+        ids: Of n examples.
+        rows: Their integers, `(n, d)`.
+
+    Raises:
+        StoreFormatError: One has a negative number; the message says which, and what to do.
+    """
+    if rows.dtype == np.uint8 or not len(rows):
+        return
+    wrong = np.flatnonzero(rows.min(axis=1) < 0)
+    if len(wrong):
+        id = ids[wrong[0]]
+        raise StoreFormatError(
+            f"The example {id} has negative numbers, which the store's backbone never gives. "
+            f"Destroy it: `edgeinc forget --sample {id} --purge`."
+        )
 
 
 def digest(blob: bytes) -> bytes:

@@ -8,9 +8,10 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from edgeinc.store.checks import match
+from edgeinc.errors import InputError
+from edgeinc.store.checks import is_nonnegative, match
 from edgeinc.store.connection import Database
-from edgeinc.store.content import digest, pack, unpack
+from edgeinc.store.content import digest, is_negative, pack, unpack
 from edgeinc.store.journal import count_examples, last_row, record
 from edgeinc.store.labels import clean_label
 from edgeinc.store.records import Change, Identity, NewExample, Row
@@ -49,12 +50,18 @@ def enroll(
 
     Raises:
         LabelError: A label that may not be; nothing is added.
-        InputError: An embedding of another shape or type; nothing is added.
+        InputError: An embedding of another shape or type, or with negative numbers where the
+            backbone gives none; nothing is added.
         StoreError: As for every write; nothing is added.
     """
     checked = [_check(example, bound.dim) for example in examples]
     with db.writing() as conn:
         match(conn, db.path, bound)
+        if is_nonnegative(conn, bound) and any(is_negative(e.blob, bound.dim) for e in checked):
+            raise InputError(
+                f"An embedding has negative numbers, which {bound.backbone!r} never gives. "
+                "Embed with the store's backbone, or correct `nonnegative` in its card."
+            )
         fresh: list[_Checked] = []
         seen: set[tuple[str, bytes]] = set()
         for example in checked:

@@ -54,7 +54,8 @@ class Condition:
             how many `purged`, and how many `operations` there were.
         snapshot: Whether the statistics that are kept beside the examples are `whole`, `damaged`
             or `none`; they are made again from the examples where they are needed and not whole.
-        damaged: Examples that no longer match their digest.
+        damaged: Examples that no longer match their digest, or have negative numbers although
+            their backbone never gives any.
         holders: Processes that read or write it at this moment, in words.
         journal: What a journal beside it means, in words; None where there is none.
         faults: What is wrong, a sentence each.
@@ -123,12 +124,17 @@ def _look(db: Database, found: Condition) -> None:
         StoreVersionError: A newer edgeinc wrote it.
     """
 
+    nonnegative = False
+
     def name(conn: sqlite3.Connection) -> None:
         if not is_blank(conn):
             found.version = format_version(conn, db.path)
 
     def describe(conn: sqlite3.Connection) -> None:
-        found.backbone, _, found.dim = identity(conn)
+        nonlocal nonnegative
+        bound = identity(conn)
+        nonnegative = bool(bound.nonnegative)
+        found.backbone, found.dim = bound.backbone, bound.dim
         for what, query in _COUNTS.items():
             (found.counts[what],) = one_row(conn.execute(query))
         if one_row(conn.execute("SELECT scrub FROM store"))[0]:
@@ -142,7 +148,7 @@ def _look(db: Database, found: Condition) -> None:
         _step(db, found, partial(_tell, found, check))
     if found.dim is not None:
         _step(db, found, partial(_look_at_snapshot, found, found.dim))
-        _look_at_rows(db, found, found.dim)
+        _look_at_rows(db, found, found.dim, nonnegative=nonnegative)
 
 
 def _tell(
@@ -157,7 +163,7 @@ def _look_at_snapshot(found: Condition, dim: int, conn: sqlite3.Connection) -> N
     found.snapshot = describe_snapshot(conn, dim)
 
 
-def _look_at_rows(db: Database, found: Condition, dim: int) -> None:
+def _look_at_rows(db: Database, found: Condition, dim: int, *, nonnegative: bool) -> None:
     """Look at every example, some at a time, so that whoever writes need not wait for all."""
     first, miscounted = 1, 0
 
@@ -168,7 +174,8 @@ def _look_at_rows(db: Database, found: Condition, dim: int) -> None:
         here = one_row(conn.execute(query, (first,)))[0]
         first = END if here is None else here + BATCH
         if here is not None:
-            damaged, wrong = examine_rows(conn, range(here, first), dim)
+            part = range(here, first)
+            damaged, wrong = examine_rows(conn, part, dim, nonnegative=nonnegative)
             found.damaged += damaged
             miscounted += wrong
 
@@ -178,8 +185,14 @@ def _look_at_rows(db: Database, found: Condition, dim: int) -> None:
         if first == before:
             # Not even the next one can be found.
             break
-    if found.damaged:
-        found.faults.append(f"{len(found.damaged)} examples no longer match their digests.")
+    negative = sum(one.negative for one in found.damaged)
+    if len(found.damaged) > negative:
+        changed = len(found.damaged) - negative
+        found.faults.append(f"{changed} examples no longer match their digests.")
+    if negative:
+        found.faults.append(
+            f"{negative} examples have negative numbers, which the backbone never gives."
+        )
     if miscounted:
         found.faults.append(f"{miscounted} examples are not counted as their operations say.")
 
@@ -218,7 +231,7 @@ def _journal(file: Path, writing: bool) -> str | None:
 
 def _advice(found: Condition) -> Iterator[str]:
     """What to do, a sentence each."""
-    if found.damaged and len(found.faults) == 1:
+    if found.damaged and len(found.faults) == len({one.negative for one in found.damaged}):
         yield (
             "The rest is sound: destroy what is damaged, `edgeinc forget --sample ID --purge`, "
             "and enrol it again; or restore the file from a copy."

@@ -6,8 +6,8 @@ import sqlite3
 from collections.abc import Sequence
 
 from edgeinc.errors import SampleNotFoundError
-from edgeinc.store.content import unpack
-from edgeinc.store.records import Delta, Integers, Position, Rows
+from edgeinc.store.content import refuse_negative, unpack
+from edgeinc.store.records import Delta, Identity, Integers, Position, Rows
 from edgeinc.store.state import is_listed, last_change
 from edgeinc.store.trust import expect
 
@@ -26,7 +26,7 @@ ORDER BY c.label, s.digest, s.uid
 BY_ID = "SELECT embedding, digest FROM samples WHERE uid = ?"
 
 
-def since(conn: sqlite3.Connection, seq: Position, dim: int, *, most: int) -> Delta | None:
+def since(conn: sqlite3.Connection, seq: Position, bound: Identity, *, most: int) -> Delta | None:
     """What came and went after the state `seq`, in one read transaction.
 
     Returns:
@@ -34,7 +34,7 @@ def since(conn: sqlite3.Connection, seq: Position, dim: int, *, most: int) -> De
         purge has destroyed one: read the store anew.
 
     Raises:
-        StoreFormatError: An example is damaged.
+        StoreFormatError: An example is damaged, or none that the backbone can have made.
     """
     last = last_change(conn)
     if not is_listed(conn, seq) or last[0] - seq[0] > most:
@@ -42,7 +42,9 @@ def since(conn: sqlite3.Connection, seq: Position, dim: int, *, most: int) -> De
     found = conn.execute(NET, seq[:1]).fetchall() if seq[0] < last[0] else []
     if any(embedding is None for *_, embedding in found):
         return None
-    parts = [_rows([row for row in found if row[0] == net], dim, last) for net in (1, -1)]
+    parts = [_rows([row for row in found if row[0] == net], bound.dim, last) for net in (1, -1)]
+    if bound.nonnegative:
+        refuse_negative(parts[0].ids, parts[0].embeddings)
     if sum(len(part.ids) for part in parts) != len(found):
         return None
     return Delta(parts[0], parts[1], last)

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
-from edgeinc.store.checks import match
+from edgeinc.store.checks import is_nonnegative, match
 from edgeinc.store.connection import Database
 from edgeinc.store.content import digest
 from edgeinc.store.journal import record
@@ -58,7 +58,7 @@ def merge(
             match_source(source, bound)
         with db.writing() as conn:
             match(conn, db.path, bound)
-            union = Union(conn, bound.dim)
+            union = Union(conn, (bound.dim, is_nonnegative(conn, bound)))
             for source in sources:
                 union.take(source)
             union.drop_idle()

@@ -15,12 +15,12 @@ from edgeinc.errors import (
     StoreWriteError,
 )
 from edgeinc.store import schema
+from edgeinc.store.binding import bind, create
 from edgeinc.store.checks import (
     check,
     format_version,
     identity,
     is_blank,
-    is_bound,
     match,
     shape_fault,
 )
@@ -28,7 +28,6 @@ from edgeinc.store.connection import Database
 from edgeinc.store.records import Identity
 from edgeinc.store.recovery import readable
 from edgeinc.store.trust import one_row
-from edgeinc.version import __version__
 
 __all__ = ["attach", "is_writable", "open_store", "peek", "resolve", "scrub"]
 
@@ -55,9 +54,9 @@ def open_store(path: str | Path, wanted: Identity, *, timeout: float, now: float
         with db.reading() as conn:
             blank = is_blank(conn)
         if blank:
-            _create(db, wanted, now)
+            create(db, wanted, now)
         check(db)
-        _bind(db, wanted)
+        bind(db, wanted)
         with db.reading() as conn:
             match(conn, db.path, wanted)
         if not db.read_only:
@@ -183,32 +182,3 @@ def is_writable(file: Path) -> bool:
 
 def _may(path: Path, what: int) -> bool:
     return os.access(path, what, effective_ids=os.access in os.supports_effective_ids)
-
-
-def _create(db: Database, wanted: Identity, now: float) -> None:
-    """Make the tables and the store's own row in one transaction: all of it or nothing."""
-    with db.writing() as conn:
-        if not is_blank(conn):
-            return  # another process was quicker
-        conn.execute(f"PRAGMA application_id = {schema.APPLICATION_ID}")
-        for number in range(1, len(schema.MIGRATIONS) + 1):
-            schema.apply_migration(conn, number)
-        conn.execute("INSERT INTO devices (id, uid) VALUES (1, ?)", (os.urandom(16),))
-        conn.execute(
-            "INSERT INTO store (id, device, backbone, fingerprint, dim, counter, lines, scrub,"
-            " created, tool) VALUES (1, 1, ?, ?, ?, 0, 0, 0, ?, ?)",
-            (wanted.backbone, wanted.fingerprint, wanted.dim, float(now), __version__),
-        )
-
-
-def _bind(db: Database, wanted: Identity) -> None:
-    """Bind a store in which nothing was ever done to this backbone."""
-    unused = "SELECT NOT EXISTS (SELECT 1 FROM operations)"
-    with db.reading() as conn:
-        due = not is_bound(conn, wanted) and one_row(conn.execute(unused))[0]
-    if not due or db.read_only:
-        return
-    with db.writing() as conn:
-        # Another process may have been quicker to use it.
-        if one_row(conn.execute(unused))[0]:
-            conn.execute("UPDATE store SET backbone = ?, fingerprint = ?, dim = ?", wanted)

@@ -110,7 +110,7 @@ class Reader:
         """
         with self._db.reading(wait=wait) as conn:
             match(conn, self._db.path, self._identity)
-            return following.since(conn, seq, self._identity.dim, most=most)
+            return following.since(conn, seq, self._identity, most=most)
 
     def embeddings(self, ids: Sequence[bytes]) -> Integers:
         """The integers `(n, d)` of examples by their ids, whether or not they count.

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from edgeinc.errors import LabelNotFoundError, SampleNotFoundError, StoreBusyError
 from edgeinc.store.checks import match
 from edgeinc.store.connection import Database
-from edgeinc.store.content import unpack
+from edgeinc.store.content import refuse_negative, unpack
 from edgeinc.store.labels import clean_label
 from edgeinc.store.records import Identity, Rows
 from edgeinc.store.state import last_change
@@ -130,6 +130,7 @@ def rows(db: Database, bound: Identity, batch: int) -> Iterator[Rows]:
     Raises:
         BackboneMismatchError: The store is bound to another backbone than `bound`.
         StoreBusyError: A purge came between; read again.
+        StoreFormatError: An example is damaged, or none that the backbone can have made.
         StoreError: As for every read.
     """
     with db.reading() as conn:
@@ -143,10 +144,14 @@ def rows(db: Database, bound: Identity, batch: int) -> Iterator[Rows]:
             blobs = [one_row(conn.execute(query, (row,))) for _, row, _ in part]
         if any(blob is None for blob, _ in blobs):
             raise StoreBusyError(f"A purge changed {db.path} as it was read. Read it again.")
+        ids = tuple(expect(bytes, uid).hex() for _, _, uid in part)
+        embeddings = unpack(blobs, bound.dim)
+        if bound.nonnegative:
+            refuse_negative(ids, embeddings)
         yield Rows(
-            ids=tuple(expect(bytes, uid).hex() for _, _, uid in part),
+            ids=ids,
             labels=tuple(expect(str, label) for label, _, _ in part),
-            embeddings=unpack(blobs, bound.dim),
+            embeddings=embeddings,
             digests=tuple(digest for _, digest in blobs),
             seq=seq,
         )

@@ -34,11 +34,16 @@ Position: TypeAlias = tuple[int, int]
 
 
 class Identity(NamedTuple):
-    """The backbone that a store is bound to: its name, fingerprint and embedding dimension."""
+    """The backbone that a store is bound to: its name, fingerprint and embedding dimension.
+
+    `nonnegative` is what its card says of its integers, which the fingerprint holds too; None
+    where nobody has said it yet: a store made without a card, or an archive.
+    """
 
     backbone: str
     fingerprint: str
     dim: int
+    nonnegative: bool | None = None
 
 
 class NewExample(NamedTuple):

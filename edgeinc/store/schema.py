@@ -50,10 +50,7 @@ _TABLES = (
         lines INTEGER NOT NULL CHECK (typeof(lines) = 'integer'),
         scrub INTEGER NOT NULL CHECK (scrub IN (0, 1)),
         created REAL NOT NULL CHECK (typeof(created) = 'real'),
-        tool TEXT NOT NULL CHECK (typeof(tool) = 'text'),
-        changed INTEGER NOT NULL DEFAULT 0 CHECK (typeof(changed) = 'integer'),
-        tip INTEGER NOT NULL DEFAULT 0 CHECK (typeof(tip) = 'integer'),
-        floor INTEGER NOT NULL DEFAULT 0 CHECK (typeof(floor) = 'integer')
+        tool TEXT NOT NULL CHECK (typeof(tool) = 'text')
     )""",
     """CREATE TABLE files (
         id INTEGER PRIMARY KEY,
@@ -63,8 +60,7 @@ _TABLES = (
     )""",
     """CREATE TABLE classes (
         id INTEGER PRIMARY KEY,
-        label TEXT NOT NULL UNIQUE CHECK (typeof(label) = 'text'),
-        examples INTEGER NOT NULL DEFAULT 0 CHECK (typeof(examples) = 'integer')
+        label TEXT NOT NULL UNIQUE CHECK (typeof(label) = 'text')
     )""",
     # `number` is the line in this store's own log; operations that came by a merge have none.
     """CREATE TABLE operations (
@@ -108,6 +104,27 @@ _TABLES = (
         class INTEGER NOT NULL REFERENCES classes,
         PRIMARY KEY (sample, operation)
     ) WITHOUT ROWID""",
+)
+
+_INDEXES = (
+    # Duplicates, counts, canonical order and representatives all come from this one.
+    """CREATE INDEX samples_content ON samples (class, live, digest, uid)
+        WHERE class IS NOT NULL""",
+    """CREATE INDEX samples_operation ON samples (operation) WHERE operation IS NOT NULL""",
+    """CREATE INDEX removals_operation ON removals (operation)""",
+    """CREATE INDEX relabels_operation ON relabels (operation)""",
+)
+
+_DERIVED = (
+    "ALTER TABLE store ADD COLUMN changed INTEGER NOT NULL DEFAULT 0"
+    " CHECK (typeof(changed) = 'integer')",
+    "ALTER TABLE store ADD COLUMN tip INTEGER NOT NULL DEFAULT 0 CHECK (typeof(tip) = 'integer')",
+    "ALTER TABLE store ADD COLUMN floor INTEGER NOT NULL DEFAULT 0"
+    " CHECK (typeof(floor) = 'integer')",
+    # Whether the backbone never gives a negative number; NULL until an engine has said so.
+    "ALTER TABLE store ADD COLUMN nonnegative INTEGER CHECK (nonnegative IN (0, 1))",
+    "ALTER TABLE classes ADD COLUMN examples INTEGER NOT NULL DEFAULT 0"
+    " CHECK (typeof(examples) = 'integer')",
     """CREATE TABLE changes (
         id INTEGER PRIMARY KEY,
         class INTEGER NOT NULL CHECK (typeof(class) = 'integer'),
@@ -131,16 +148,17 @@ _TABLES = (
     )""",
 )
 
-_INDEXES = (
-    # Duplicates, counts, canonical order and representatives all come from this one.
-    """CREATE INDEX samples_content ON samples (class, live, digest, uid)
-        WHERE class IS NOT NULL""",
-    """CREATE INDEX samples_operation ON samples (operation) WHERE operation IS NOT NULL""",
-    """CREATE INDEX removals_operation ON removals (operation)""",
-    """CREATE INDEX relabels_operation ON relabels (operation)""",
+_FILLED = (
+    """UPDATE classes SET examples = (
+        SELECT count(DISTINCT digest) FROM samples s WHERE s.class = classes.id AND s.live = 1
+    )""",
+    # As if each example had come by a change that is no longer listed.
+    """UPDATE store SET tip = abs(random() / 256),
+        changed = (SELECT coalesce(sum(examples), 0) FROM classes),
+        floor = (SELECT coalesce(sum(examples), 0) FROM classes)""",
 )
 
-MIGRATIONS: tuple[tuple[str, ...], ...] = ((*_TABLES, *_INDEXES),)
+MIGRATIONS: tuple[tuple[str, ...], ...] = ((*_TABLES, *_INDEXES), (*_DERIVED, *_FILLED))
 """Migration k, counted from 1, brings a store of version k-1 to version k. Never edit one."""
 
 
@@ -156,9 +174,9 @@ def found_objects(conn: sqlite3.Connection) -> frozenset[tuple[str, str, str | N
     return frozenset(conn.execute("SELECT type, name, sql FROM sqlite_master"))
 
 
-def expected_objects() -> frozenset[tuple[str, str, str | None]]:
-    """Type, name and text of everything that this version's schema has."""
-    return _objects_after(MIGRATIONS)
+def expected_objects(version: int | None = None) -> frozenset[tuple[str, str, str | None]]:
+    """Type, name and text of everything in the schema of a version, by default the latest."""
+    return _objects_after(MIGRATIONS[:version])
 
 
 @cache

@@ -13,6 +13,7 @@ from typing import NamedTuple, Protocol, TypeAlias
 import numpy as np
 
 from edgeinc.errors import LabelError, StoreFormatError
+from edgeinc.store.content import is_negative
 from edgeinc.store.journal import MOST_COUNTER
 from edgeinc.store.labels import clean_label
 from edgeinc.store.records import Identity
@@ -128,8 +129,11 @@ def unsound(name: str, how: str) -> StoreFormatError:
     )
 
 
-def fault(record: Record, dim: int) -> str | None:
-    """What is wrong with a record, whatever types its fields came with; None for a sound one."""
+def fault(record: Record, dim: int, nonnegative: bool = False) -> str | None:
+    """What is wrong with a record, whatever types its fields came with; None for a sound one.
+
+    With `nonnegative`, an embedding with a negative number is wrong too.
+    """
     if not _is_id(record.uid):
         return "an id is not 16 bytes"
     if isinstance(record, Operation):
@@ -154,7 +158,11 @@ def fault(record: Record, dim: int) -> str | None:
             and all(_is_id(operation) for operation, _ in record.relabels)
             and all(_is_label(label) for label in (record.label, *(c for _, c in record.relabels)))
         )
-        return None if sound else f"example {record.uid.hex()} is none"
+        if not sound:
+            return f"example {record.uid.hex()} is none"
+        if nonnegative and is_negative(record.embedding, dim):
+            id = record.uid.hex()
+            return f"example {id} has negative numbers, which its backbone never gives"
     return None
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from edgeinc.errors import LabelError
 from edgeinc.store.checks import MISCOUNTED, QUICK_CHECK_BYTES, shape_fault
-from edgeinc.store.content import digest
+from edgeinc.store.content import digest, is_negative
 from edgeinc.store.labels import clean_label
 from edgeinc.store.snapshot import load
 from edgeinc.store.state import DERIVE
@@ -34,23 +34,27 @@ SELECT count(*) FROM samples s WHERE class IS NULL AND (
 
 @dataclass(frozen=True, slots=True)
 class Damaged:
-    """A stored example that no longer matches its digest.
+    """A stored example that no longer matches its digest, or has negative numbers.
 
     Attributes:
         id: Its id, 32 hexadecimal digits.
         label: Its class, where that can be told.
+        negative: It has negative numbers, which its backbone never gives.
     """
 
     id: str
     label: str | None
+    negative: bool = False
 
 
-def examine_rows(conn: sqlite3.Connection, rows: range, dim: int) -> tuple[list[Damaged], int]:
+def examine_rows(
+    conn: sqlite3.Connection, rows: range, dim: int, *, nonnegative: bool
+) -> tuple[list[Damaged], int]:
     """Look at some of the examples, forgotten ones too.
 
     Returns:
-        Those whose embedding no longer matches its digest; and how many are not counted, or
-        not where, the operations on them say.
+        Those whose embedding no longer matches its digest, or, with `nonnegative`, has negative
+        numbers; and how many are not counted, or not where, the operations on them say.
     """
     found = conn.execute(
         "SELECT s.id, s.uid, c.label, s.embedding, s.digest FROM samples s"
@@ -61,9 +65,16 @@ def examine_rows(conn: sqlite3.Connection, rows: range, dim: int) -> tuple[list[
     for row, uid, label, blob, check in found:
         if not is_sound_embedding(blob, check, dim):
             damaged.append(Damaged(expect(bytes, uid).hex(), label))
+        elif nonnegative and is_negative(blob, dim):
+            damaged.append(Damaged(expect(bytes, uid).hex(), label, negative=True))
         derived = conn.execute(DERIVE, (row,)).fetchone()
         miscounted += derived is None or derived[:2] != derived[3:]
     return damaged, miscounted
+
+
+def _is_first(conn: sqlite3.Connection) -> bool:
+    """True for a store of the first format, in which nothing derived was kept."""
+    return bool(one_row(conn.execute("PRAGMA user_version"))[0] == 1)
 
 
 def describe_snapshot(conn: sqlite3.Connection, dim: int) -> str:
@@ -71,6 +82,8 @@ def describe_snapshot(conn: sqlite3.Connection, dim: int) -> str:
 
     Nothing is lost with them: they are made again from the examples.
     """
+    if _is_first(conn):
+        return "none"
     found = conn.execute("SELECT form FROM gram").fetchone()
     if found is None:
         return "none"
@@ -114,7 +127,7 @@ def _labels(conn: sqlite3.Connection) -> Iterator[str]:
 
 def _counts(conn: sqlite3.Connection) -> Iterator[str]:
     """The number of examples that is kept with each class, against the examples."""
-    (wrong,) = one_row(conn.execute(MISCOUNTED))
+    (wrong,) = (0,) if _is_first(conn) else one_row(conn.execute(MISCOUNTED))
     if wrong:
         yield f"{wrong} classes have another number of examples than they say."
 

@@ -7,7 +7,9 @@ import sqlite3
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 
-from edgeinc.store.content import unpack
+import numpy as np
+
+from edgeinc.store.content import refuse_negative, unpack
 from edgeinc.store.records import Position, Row
 from edgeinc.store.trust import expect, one_row
 
@@ -67,7 +69,8 @@ def settle(
         The rows that count now and did not, and those that counted and do not.
 
     Raises:
-        StoreFormatError: One of them is damaged.
+        StoreFormatError: One of them is damaged, or would count and is none that the store's
+            backbone can have made.
     """
     moves: list[tuple[int, int, int]] = []
     keys: dict[_Key, None] = {}
@@ -88,7 +91,11 @@ def settle(
     after = {key: find_representative(conn, key) for key in keys}
     changed = [key for key in keys if before[key] != after[key]]
     note(conn, _counted(changed, after), _counted(changed, before))
-    return _rows(conn, changed, after, dim), _rows(conn, changed, before, dim)
+    added, removed = _rows(conn, changed, after, dim), _rows(conn, changed, before, dim)
+    if added and one_row(conn.execute("SELECT nonnegative FROM store"))[0]:
+        for row in added:
+            refuse_negative([row.id], row.embedding[np.newaxis])
+    return added, removed
 
 
 def note(

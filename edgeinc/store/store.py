@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from edgeinc.store.checks import match
+from edgeinc.store.checks import is_nonnegative, match
 from edgeinc.store.opening import open_store
 from edgeinc.store.reader import Reader
 from edgeinc.store.records import Change, Identity, NewExample, Statistics
@@ -34,6 +34,7 @@ class Store(Reader):
         backbone: str,
         fingerprint: str,
         dim: int,
+        nonnegative: bool | None = None,
         timeout: float = 5.0,
         clock: Callable[[], float] = time.time,
     ) -> Store:
@@ -46,6 +47,9 @@ class Store(Reader):
             backbone: Name of the backbone, for people.
             fingerprint: What binds the store to the backbone; see `ModelCard.fingerprint`.
             dim: Length of an embedding.
+            nonnegative: Whether the backbone's card says that none of its integers is ever
+                negative; such an example is then refused wherever one comes in, and reading one
+                raises. None where no card is at hand: what the store knows then holds.
             timeout: Longest wait for another process's lock, seconds.
             clock: Unix time, seconds. It dates operations; nothing is ordered by it.
 
@@ -59,10 +63,12 @@ class Store(Reader):
             StoreWriteError: There is no such folder, or the disk refused.
             StoreError: It may not be read.
         """
-        identity = Identity(backbone, fingerprint, dim)
-        db = open_store(path, identity, timeout=timeout, now=clock())
+        wanted = Identity(backbone, fingerprint, dim, nonnegative)
+        db = open_store(path, wanted, timeout=timeout, now=clock())
         try:
-            return cls(db, identity, clock)
+            with db.reading() as conn:
+                known = wanted._replace(nonnegative=is_nonnegative(conn, wanted))
+            return cls(db, known, clock)
         except BaseException:
             db.close()
             raise

@@ -64,18 +64,18 @@ class Union:
         doomed: Rows of examples that were purged elsewhere; the caller wipes them.
     """
 
-    def __init__(self, conn: sqlite3.Connection, dim: int) -> None:
+    def __init__(self, conn: sqlite3.Connection, shape: tuple[int, bool]) -> None:
         """Begin with a store as it is.
 
         Args:
             conn: A connection in a write transaction.
-            dim: The store's dimension.
+            shape: The store's dimension, and whether no number of it may be negative.
         """
         self.changed = False
         self.touched: dict[int, None] = {}
         self.doomed: dict[int, None] = {}
         self._conn = conn
-        self._dim = dim
+        self._shape = shape
         self._name = ""
         (self._last,) = one_row(conn.execute("SELECT coalesce(max(id), 0) FROM operations"))
 
@@ -87,7 +87,7 @@ class Union:
         """
         self._name = source.name
         for record in source.records():
-            wrong = fault(record, self._dim)
+            wrong = fault(record, *self._shape)
             if wrong is not None:
                 raise unsound(source.name, wrong)
             if isinstance(record, Operation):

@@ -137,7 +137,8 @@ def _has_schema(copy: Path) -> bool:
             names = {(kind, name) for kind, name, _ in schema.found_objects(conn)}
         except (sqlite3.Error, UnicodeDecodeError):
             return False
-    return {(kind, name) for kind, name, _ in schema.expected_objects()} <= names
+    # A repair reads no more than the first format had.
+    return {(kind, name) for kind, name, _ in schema.expected_objects(1)} <= names
 
 
 def _mend_schema(copy: Path) -> None:
