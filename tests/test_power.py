@@ -19,7 +19,7 @@ recorded = pytest.mark.skipif(trace.missing() is not None, reason=str(trace.miss
 
 @recorded
 def test_a_power_cut_loses_nothing_that_was_acknowledged_and_leaves_nothing_half_done() -> None:
-    cuts = cut_power(1000, SEED, choices=2)
+    cuts = cut_power(1000, SEED, operations=3, choices=2, keeping=True)
     print(cuts)
     assert not cuts.faults, "\n".join(cuts.words)
     assert cuts.points == 1000
@@ -27,6 +27,9 @@ def test_a_power_cut_loses_nothing_that_was_acknowledged_and_leaves_nothing_half
     # It did cut where it hurts: with a journal to play back, and just before the return.
     assert cuts.hot > 100
     assert cuts.there > 0
+    # Histories that go on from what a cut left, and statistics beside the examples.
+    assert cuts.histories >= 4
+    assert cuts.kept > 0
     assert {"sync", "write", "unlink"} <= cuts.calls.keys()
     assert cuts.operations["enrol"] > 2
 

@@ -93,6 +93,7 @@ def cut_power(
     choices: int = len(STYLES),
     pragmas: tuple[str, ...] = (),
     deaf: frozenset[str] = frozenset(),
+    keeping: bool = False,
     keep: Path | None = None,
 ) -> Cuts:
     """Try so many cuts and count what is found.
@@ -104,6 +105,7 @@ def cut_power(
         choices: How many of `STYLES`, drawn anew at each moment.
         pragmas: Settings of the recorded process's connection; see `Job`.
         deaf: Syncs that the disk ignores; see `Disk`.
+        keeping: Every history keeps statistics beside the examples; else half of them do.
         keep: Faulty folders are copied to here.
     """
     rng = random.Random(seed)
@@ -117,6 +119,7 @@ def cut_power(
             if len(left.moment.model.examples) > LARGEST or rng.random() < 0.2:
                 left = NEW
             job = Job.drawn(left.moment.model, operations, rng, pragmas=pragmas, verify=True)
+            job = job._replace(keeping=keeping or job.keeping)
             calls = _record(work, library, job, left.files)
             cuts.histories += 1
             # The next history goes on from what one of these cuts left, each as likely.
