@@ -8,11 +8,13 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from edgeinc.errors import InputError, LabelNotFoundError, SampleNotFoundError
 from edgeinc.features import Background, Examples, Snapshot, to_features
-from edgeinc.heads import ClassSimilarity, Head, Knn, Lda, Proto, Ridge, Scorer, fit
+from edgeinc.heads import ClassSimilarity, Head, Knn, Lda, Proto, Ridge, Scorer, fit, temperature
 from edgeinc.heads import base as base_room
 from edgeinc.heads import choice as choice_room
 from edgeinc.heads.base import Base, evidence_rows
@@ -423,3 +425,24 @@ def test_head_refuses_what_it_cannot_use() -> None:
     with pytest.raises(LabelNotFoundError):
         head.forget(rows, ["a", "a", "c"])
     assert np.array_equal(head.decision_function(rows), before)
+
+
+@given(st.integers(0, 10_000))
+@settings(max_examples=200, derandomize=True, deadline=None)
+def test_the_temperature_is_the_best_of_all_that_could_be_tried(seed: int) -> None:
+    """The search looks at a third of them; it must find what looking at each would."""
+    rng = np.random.default_rng(seed)
+    rows, classes = int(rng.integers(1, 60)), int(rng.integers(2, 12))
+    y = rng.integers(0, classes, rows)
+    scores = rng.normal(0, 10.0 ** rng.uniform(-3, 2), (rows, classes)).astype(np.float32)
+    scores[np.arange(rows), y] += np.float32(rng.normal() * 10.0 ** rng.uniform(-3, 2))
+    weights, default = rng.uniform(0.1, 1, rows), float(10.0 ** rng.uniform(-3, 1))
+    worth = weights.sum() ** 2 / np.square(weights).sum()
+    shares = weights / weights.sum()
+    costs = [
+        worth * float(shares @ temperature.losses(scores, y, default * factor))
+        + 0.5 * temperature.STRENGTH * float(np.log2(factor)) ** 2
+        for factor in temperature.GRID.tolist()
+    ]
+    found = temperature.best_factor(scores, y, weights, default)
+    assert found == temperature.GRID[int(np.argmin(costs))]
