@@ -17,7 +17,8 @@ from edgeinc.errors import LabelError, NotFoundError
 from edgeinc.features import Examples, Snapshot
 from edgeinc.features import gram as gram_room
 from edgeinc.learner import Learner
-from edgeinc.store import Change, Store
+from edgeinc.store import Change, Store, state
+from edgeinc.store import snapshot as snapshot_room
 from edgeinc.store.content import digest
 from tests.stores import DIM, WEIGHTS, contents, enroll, integers, labels_of, open_store, shot
 
@@ -259,6 +260,54 @@ def test_statistics_of_other_examples_than_those_that_count_are_not_kept(tmp_pat
         assert store.statistics("other form") is not None
 
 
+def test_others_write_while_statistics_are_packed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "s.db"
+    with memory_of(path) as memory:
+        memory.change(learn("a", 1, 2))
+    pack, write = snapshot_room.pack, [lambda s: enroll(s, "b", 5)]
+    with open_store(path) as store, open_store(path, timeout=0.05) as other:
+        statistics = store.statistics("features 1, nonnegative")
+        assert statistics is not None
+
+        def pack_as_others_write(*args: object) -> object:
+            write[0](other)
+            return pack(*args)
+
+        monkeypatch.setattr(snapshot_room, "pack", pack_as_others_write)
+        assert store.keep(statistics, "other form")
+        assert store.statistics("other form") is not None
+        write[0] = lambda s: s.forget("a", purge=True)
+        assert not store.keep(statistics, "third form")
+    assert digest(integers(1).tobytes()) not in path.read_bytes()
+
+
+def test_statistics_that_nobody_renews_are_let_go_of(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(state, "KEPT", 8)
+    monkeypatch.setattr(state, "TRIMMED", 4)
+    monkeypatch.setattr(state, "BEHIND", 40)
+    path = tmp_path / "s.db"
+    with memory_of(path) as memory:
+        memory.change(learn("a", 1, 2))
+    with open_store(path) as store:
+        listed = []
+        for seed in range(3, 80):
+            enroll(store, "b", seed)
+            with store._db.reading() as conn:
+                listed.append(conn.execute("SELECT count(*) FROM changes").fetchone()[0])
+                left = conn.execute("SELECT count(*) FROM gram").fetchone()[0]
+        assert max(listed) < 48
+        assert listed[-1] < 16
+        assert left == 0
+        assert store.statistics("features 1, nonnegative") is None
+    with memory_of(path) as memory:
+        assert facts(memory.fitted().snapshot) == by_hand(path)
+    assert kept(path)
+
+
 def test_two_processes_keep_statistics_in_turn(tmp_path: Path) -> None:
     """The later ones stay, and each writes what changed since the other's."""
     path = tmp_path / "s.db"
@@ -292,8 +341,6 @@ def test_a_store_that_is_only_read_keeps_nothing(tmp_path: Path) -> None:
 def test_changes_are_listed_so_far_and_no_farther(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from edgeinc.store import state
-
     monkeypatch.setattr(state, "KEPT", 8)
     monkeypatch.setattr(state, "TRIMMED", 4)
     with open_store(tmp_path / "s.db") as store:

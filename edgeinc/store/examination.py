@@ -123,7 +123,6 @@ def _look(db: Database, found: Condition) -> None:
         StoreBusyError: Another process held the file for too long.
         StoreVersionError: A newer edgeinc wrote it.
     """
-
     nonnegative = False
 
     def name(conn: sqlite3.Connection) -> None:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import sqlite3
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,7 +21,7 @@ from edgeinc.store.records import Position, Statistics
 from edgeinc.store.state import is_listed
 from edgeinc.store.trust import one_row
 
-__all__ = ["drop_traces", "load", "pending", "save"]
+__all__ = ["Packed", "Plan", "drop_traces", "load", "pack", "pending", "plan", "save"]
 
 COUNTS = "SELECT id, examples FROM classes WHERE examples > 0"
 MOVED = "SELECT class, sum(sign) FROM changes WHERE id > ? GROUP BY class"
@@ -73,54 +73,90 @@ def load(conn: sqlite3.Connection, dim: int, form: str) -> Statistics | None:
     return Statistics(seq, _square(matrix, dim), classes)
 
 
-def save(conn: sqlite3.Connection, kept: Statistics, form: str, *, whole: bool) -> bool:
-    """Keep statistics, in a write transaction.
+class Plan(NamedTuple):
+    """What is to be written of statistics.
+
+    Attributes:
+        former: The state of those that are there; None where there are none.
+        rows: The row of each class, by label.
+        touched: Rows of the classes that changed since; None to write all.
+    """
+
+    former: Position | None
+    rows: dict[str, int]
+    touched: frozenset[int] | None
+
+
+class Packed(NamedTuple):
+    """The bytes to be written: of the Gram matrix, its checksum begun, and rows of `sums`."""
+
+    matrix: bytes
+    parts: hashlib.blake2b
+    sums: list[tuple[int, bytes, bytes, bytes]]
+
+
+def plan(conn: sqlite3.Connection, kept: Statistics, form: str, *, whole: bool) -> Plan | None:
+    """What keeping these statistics would write.
 
     Args:
-        conn: A connection in a write transaction.
+        conn: A connection in a transaction.
         kept: The statistics.
         form: How features were made.
         whole: Write every class, whatever is there: it was found damaged.
 
     Returns:
-        False where the store has no use for them: it has later ones, or a purge came since.
+        None where the store has no use for them: it has later ones, or a purge came since.
     """
     former = conn.execute("SELECT seq, tip FROM gram WHERE form = ?", (form,)).fetchone()
     whole = whole or former is None or not is_listed(conn, former)
     if not is_listed(conn, kept.seq) or not (whole or former[0] < kept.seq[0]):
-        return False
-    rows = dict(conn.execute("SELECT label, id FROM classes"))
-    if not rows.keys() >= {label for label, *_ in kept.classes}:
+        return None
+    all_rows = dict(conn.execute("SELECT label, id FROM classes"))
+    if not all_rows.keys() >= {label for label, *_ in kept.classes}:
         # Somebody changed a label past all operations: nothing follows it.
-        return False
+        return None
+    rows = {label: all_rows[label] for label, *_ in kept.classes}
     counts = {rows[label]: len(marks) // MARK for label, marks, _ in kept.classes}
     if not _fits(conn, kept.seq, counts):
         # Whoever made them does not know all that went; what was purged must not come back.
-        return False
+        return None
     if whole:
-        conn.execute("DELETE FROM sums")
-        touched = set(rows.values())
-    else:
-        touched = {row for (row,) in conn.execute(TOUCHED, (former[0], kept.seq[0]))}
-        conn.executemany("DELETE FROM sums WHERE class = ?", [(row,) for row in sorted(touched)])
-    for label, marks, total in kept.classes:
-        if rows[label] in touched:
-            packed = _packed(total)
-            conn.execute(
-                "INSERT INTO sums (class, marks, total, digest) VALUES (?, ?, ?, ?)",
-                (rows[label], marks, packed, _digest(rows[label], marks, packed)),
-            )
+        return Plan(former, rows, None)
+    found = conn.execute(TOUCHED, (former[0], kept.seq[0]))
+    return Plan(former, rows, frozenset(row for (row,) in found))
+
+
+def pack(kept: Statistics, form: str, plan: Plan) -> Packed:
+    """The bytes of these statistics, many of them: no transaction should wait for them."""
     matrix = _triangle(kept.gram)
     parts = hashlib.blake2b(_seal(kept.seq, form, len(kept.gram)), digest_size=32)
     parts.update(matrix)
+    sums = []
+    for label, marks, total in kept.classes:
+        row = plan.rows[label]
+        if plan.touched is None or row in plan.touched:
+            packed = _packed(total)
+            sums.append((row, marks, packed, _digest(row, marks, packed)))
+    return Packed(matrix, parts, sums)
+
+
+def save(conn: sqlite3.Connection, seq: Position, form: str, plan: Plan, packed: Packed) -> None:
+    """Write statistics of the state `seq`, in a write transaction in which the plan still holds."""
+    if plan.touched is None:
+        conn.execute("DELETE FROM sums")
+    else:
+        gone = [(row,) for row in sorted(plan.touched)]
+        conn.executemany("DELETE FROM sums WHERE class = ?", gone)
+    query = "INSERT INTO sums (class, marks, total, digest) VALUES (?, ?, ?, ?)"
+    conn.executemany(query, packed.sums)
+    parts = packed.parts.copy()
     for (digest,) in conn.execute("SELECT digest FROM sums ORDER BY class"):
         parts.update(digest)
     conn.execute("DELETE FROM gram")
     conn.execute(
         "INSERT INTO gram (id, seq, tip, form, matrix, digest) VALUES (1, ?, ?, ?, ?, ?)",
-        (*kept.seq, form, matrix, parts.digest()),
+        (*seq, form, packed.matrix, parts.digest()),
     )
-    return True
 
 
 def drop_traces(conn: sqlite3.Connection, samples: Sequence[int]) -> None:

@@ -21,6 +21,10 @@ KEPT = 4096
 TRIMMED = 1024
 """Changes after which older ones are taken off the list."""
 
+BEHIND = 20_000
+"""Changes since statistics were kept, beyond which reading every row anew is no slower: they are
+let go of, since nobody seems to renew them and the list would grow for their sake."""
+
 DERIVE = """
 SELECT s.class, s.live, s.digest,
     coalesce((
@@ -130,6 +134,8 @@ def note(
     tip = int.from_bytes(os.urandom(7), "big")
     conn.execute("UPDATE store SET changed = ?, tip = ?", (last, tip))
     if first // TRIMMED != last // TRIMMED:
+        if conn.execute("DELETE FROM gram WHERE seq < ?", (last - BEHIND,)).rowcount:
+            conn.execute("DELETE FROM sums")
         conn.execute(TRIM, (KEPT,))
         query = "UPDATE store SET floor = coalesce((SELECT min(id) FROM changes), changed + 1) - 1"
         conn.execute(query)

@@ -220,6 +220,15 @@ class Store(Reader):
         """
         from edgeinc.store import snapshot
 
+        with self._db.reading(wait=wait) as conn:
+            match(conn, self._db.path, self._identity)
+            plan = snapshot.plan(conn, statistics, form, whole=whole)
+        if plan is None:
+            return False
+        packed = snapshot.pack(statistics, form, plan)
         with self._db.writing(wait=wait) as conn:
             match(conn, self._db.path, self._identity)
-            return snapshot.save(conn, statistics, form, whole=whole)
+            if snapshot.plan(conn, statistics, form, whole=whole) != plan:
+                return False
+            snapshot.save(conn, statistics.seq, form, plan, packed)
+        return True
