@@ -24,6 +24,9 @@ from tests.fleets import MEMORY, shared
 from tests.stores import WEIGHTS, contents, enroll, integers, open_store, shot
 
 
+PIXELS = b"\xff\xd8\xffpixels\xff\xd9"
+
+
 @pytest.fixture
 def tmp_path() -> Iterator[Path]:
     """In memory where the system has it: nothing here needs to last."""
@@ -37,7 +40,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("made") / "a.db"
     with open_store(path) as store:
         enroll(store, "nut", 1, 2)
-        store.enroll([shot("bölt ☃", 3, "c/1.jpg")._replace(thumbnail=b"pixels")], **WEIGHTS)
+        store.enroll([shot("bölt ☃", 3, "c/1.jpg")._replace(thumbnail=PIXELS)], **WEIGHTS)
         wide = shot("nut", 4)._replace(embedding=integers(4).astype("<i2") - 200)
         store.enroll([wide], **WEIGHTS)
         store.rename("nut", "hex nut")
@@ -91,7 +94,7 @@ def test_an_archive_holds_all_that_a_merge_takes_over(
         assert shared(other) == shared(store)
         assert other.merge([store.path]).operation is None
         (bolt,) = other.samples("bölt ☃")
-        assert (bolt.source, other.thumbnail(bolt.id)) == ("c/1.jpg", b"pixels")
+        assert (bolt.source, other.thumbnail(bolt.id)) == ("c/1.jpg", PIXELS)
         assert bolt.time == store.samples("bölt ☃")[0].time
         # What was forgotten elsewhere is not for undo to bring back here.
         assert other.undo().operation is None
@@ -106,13 +109,13 @@ def test_the_same_content_is_the_same_bytes(store: Store, file: Path, tmp_path: 
 
 def test_thumbnails_stay_at_home_unless_asked_for(store: Store, tmp_path: Path) -> None:
     assert store.export(tmp_path / "plain.edgeinc") == 5
-    assert base64.b64encode(b"pixels") not in (tmp_path / "plain.edgeinc").read_bytes()
+    assert base64.b64encode(PIXELS) not in (tmp_path / "plain.edgeinc").read_bytes()
     with open_store(tmp_path / "b.db") as other:
         other.merge([tmp_path / "plain.edgeinc"])
         (bolt,) = other.samples("bölt ☃")
         assert other.thumbnail(bolt.id) is None
         other.merge([store.path])
-        assert other.thumbnail(bolt.id) == b"pixels"
+        assert other.thumbnail(bolt.id) == PIXELS
 
 
 def test_an_archive_is_plain_text(store: Store, file: Path) -> None:
@@ -220,6 +223,8 @@ FIELDS: dict[str, tuple[str, dict[str, object]]] = {
     "a relabelling by nobody": ("example", {"relabels": [[ID, "nut"]]}),
     "a relabelling without a label": ("example", {"relabels": [[ID]]}),
     "a thumbnail beyond all bounds": ("example", {"thumbnail": zeros(1 << 20)}),
+    "a thumbnail that is a program": ("example", {"thumbnail": "f0VMRgIBAQ=="}),
+    "half a thumbnail": ("example", {"thumbnail": "/9j/4A=="}),
     "an id too short": ("example", {"example": "00"}),
     "an id that is no text": ("example", {"example": None}),
     "a field too many": ("example", {"more": 1}),
@@ -246,6 +251,18 @@ def test_a_field_that_cannot_be_is_refused(what: str, file: Path, tmp_path: Path
     error = refused(changed(file, find(file, key), **fields), tmp_path)
     assert isinstance(error, StoreFormatError)
     assert len(str(error)) < 400
+
+
+def test_an_error_names_the_line_and_the_field(file: Path, tmp_path: Path) -> None:
+    line = find(file, "example")
+    error = refused(changed(file, line, label=" nut"), tmp_path)
+    assert f": line {line + 1}: example " in str(error)
+    assert "has no possible label. Nothing was changed; export it again." in str(error)
+    absent = tmp_path / "not here.edgeinc"
+    with open_store(tmp_path / "b.db") as other, pytest.raises(StoreError) as caught:
+        other.merge([absent])
+    assert str(caught.value).count("not here") == 1
+    assert "Errno" not in str(caught.value)
 
 
 HEADERS: dict[str, dict[str, object]] = {

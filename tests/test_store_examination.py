@@ -93,7 +93,7 @@ def test_what_is_no_store_yet(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("statement", "said"),
     [
-        ("UPDATE samples SET live = 0 WHERE id = 3", "1 examples are not counted"),
+        ("UPDATE samples SET live = 0 WHERE id = 3", "1 example is not counted"),
         ("UPDATE samples SET class = 2 WHERE id BETWEEN 4 AND 6", "3 examples are not counted"),
         ("DELETE FROM operations WHERE id = 2", "rows refer to others that are not there"),
         ("UPDATE classes SET label = ' bolt'  WHERE label = 'bolt'", "1 labels are none"),

@@ -155,7 +155,7 @@ def test_what_was_purged_elsewhere_is_destroyed_here(
                 rng.choice(["Ada Lovelace", "nut"]),
                 np.frombuffer(rng.randbytes(dim), np.uint8),
                 f"src-{rng.randbytes(20).hex()}",
-                rng.randbytes(3000),
+                b"\xff\xd8\xff" + rng.randbytes(3000) + b"\xff\xd9",
             )
             for _ in range(40)
         ]
@@ -515,6 +515,6 @@ def test_a_large_merge_says_how_many_and_has_the_rest_read_anew(
 
 
 def test_thumbnails_travel_between_stores(a: Store, b: Store) -> None:
-    (id,) = a.enroll([shot("nut", 1)._replace(thumbnail=b"a picture")], **WEIGHTS).ids
+    (id,) = a.enroll([shot("nut", 1)._replace(thumbnail=b"\xff\xd8\xffa picture\xff\xd9")], **WEIGHTS).ids
     b.merge([a.path])
-    assert b.thumbnail(id) == b"a picture"
+    assert b.thumbnail(id) == b"\xff\xd8\xffa picture\xff\xd9"

@@ -79,7 +79,7 @@ def test_a_store_that_has_one_says_which_and_can_be_rid_of_it(evil: Path) -> Non
         open_memory(evil)
     condition = examine_store(evil)
     assert condition.sound is False
-    assert condition.faults == ["1 examples have negative numbers, which the backbone never gives."]
+    assert condition.faults == ["1 example has negative numbers, which the backbone never gives."]
     (damaged,) = condition.damaged
     assert damaged.id in str(caught.value)
     assert damaged.label == "nut"

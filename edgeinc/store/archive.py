@@ -176,7 +176,7 @@ class ArchiveSource:
                     raise unsound(self.name, f"line {place} is damaged ({exc})") from exc
                 wrong = fault(record, self.identity.dim)
                 if wrong is not None:
-                    raise unsound(self.name, wrong)
+                    raise unsound(self.name, f"line {place}: {wrong}")
                 if record.uid <= before:
                     raise unsound(self.name, f"line {place} is not in order, or there twice")
                 before = record.uid
@@ -190,7 +190,9 @@ class ArchiveSource:
         try:
             line = self._stream.readline(_LONGEST)
         except OSError as exc:
-            raise StoreError(f"{self.name} cannot be read ({exc.strerror}).") from exc
+            raise StoreError(
+                f"{self.name} cannot be read ({exc.strerror}). Check its disk, or export it again."
+            ) from exc
         if not line.endswith(b"\n"):
             raise unsound(self.name, "it ends too early, or has a line without end")
         return line
@@ -236,7 +238,8 @@ def _opened(path: str | Path) -> Iterator[BinaryIO]:
             file = Path(path if ordinary else os.devnull)
             stream = stack.enter_context(file.open("rb"))
         except (OSError, ValueError) as exc:
-            raise StoreError(f"{str(path)!r} cannot be read ({exc}). Choose another.") from exc
+            why = (exc.strerror if isinstance(exc, OSError) else None) or exc
+            raise StoreError(f"{str(path)!r} cannot be read ({why}). Choose another.") from exc
         if not ordinary:
             raise StoreError(f"{path} is no ordinary file. Give the name of one.")
         yield stream

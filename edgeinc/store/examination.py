@@ -187,13 +187,19 @@ def _look_at_rows(db: Database, found: Condition, dim: int, *, nonnegative: bool
     negative = sum(one.negative for one in found.damaged)
     if len(found.damaged) > negative:
         changed = len(found.damaged) - negative
-        found.faults.append(f"{changed} examples no longer match their digests.")
+        words = "1 example no longer matches its digest."
+        found.faults.append(_say(changed, words, "examples no longer match their digests."))
     if negative:
-        found.faults.append(
-            f"{negative} examples have negative numbers, which the backbone never gives."
-        )
+        words = "negative numbers, which the backbone never gives."
+        found.faults.append(_say(negative, f"1 example has {words}", f"examples have {words}"))
     if miscounted:
-        found.faults.append(f"{miscounted} examples are not counted as their operations say.")
+        words = "counted as its operations say."
+        more = "examples are not counted as their operations say."
+        found.faults.append(_say(miscounted, f"1 example is not {words}", more))
+
+
+def _say(n: int, one: str, more: str) -> str:
+    return one if n == 1 else f"{n} {more}"
 
 
 def _step(db: Database, found: Condition, look: Callable[[sqlite3.Connection], None]) -> None:

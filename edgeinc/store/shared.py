@@ -125,7 +125,7 @@ class Source(Protocol):
 def unsound(name: str, how: str) -> StoreFormatError:
     """The error for a file that cannot be merged."""
     return StoreFormatError(
-        f"{name} cannot be merged: {how}. Nothing was changed; make the file again."
+        f"{name} cannot be merged: {how}. Nothing was changed; export it again."
     )
 
 
@@ -137,41 +137,47 @@ def fault(record: Record, dim: int, nonnegative: bool = False) -> str | None:
     if not _is_id(record.uid):
         return "an id is not 16 bytes"
     if isinstance(record, Operation):
-        sound = (
-            _is_id(record.device)
-            and type(record.counter) is int
-            and 0 < record.counter <= MOST_COUNTER
-            and record.kind in KINDS
-            and isinstance(record.time, float)
-            and math.isfinite(record.time)
-            and all(is_text(text, MOST_TEXT) for text in (record.tool, *(record.file or ())))
-            and isinstance(record.undone, bool)
+        wrong = _first_wrong(
+            device=_is_id(record.device),
+            counter=type(record.counter) is int and 0 < record.counter <= MOST_COUNTER,
+            kind=record.kind in KINDS,
+            time=isinstance(record.time, float) and math.isfinite(record.time),
+            tool=is_text(record.tool, MOST_TEXT),
+            file=all(is_text(text, MOST_TEXT) for text in record.file or ()),
+            undone=isinstance(record.undone, bool),
         )
-        return None if sound else f"operation {record.uid.hex()} is none"
+        return None if wrong is None else f"operation {record.uid.hex()} has no possible {wrong}"
     if isinstance(record, Example):
-        sound = (
-            _is_id(record.operation)
-            and (record.source is None or is_text(record.source, MOST_SOURCE))
-            and _is_embedding(record.embedding, dim)
-            and (record.thumbnail is None or _is_bytes(record.thumbnail, MOST_THUMBNAIL))
-            and all(_is_id(operation) for operation in record.removals)
-            and all(_is_id(operation) for operation, _ in record.relabels)
-            and all(_is_label(label) for label in (record.label, *(c for _, c in record.relabels)))
+        wrong = _first_wrong(
+            operation=_is_id(record.operation),
+            label=_is_label(record.label),
+            embedding=_is_embedding(record.embedding, dim),
+            source=record.source is None or is_text(record.source, MOST_SOURCE),
+            thumbnail=record.thumbnail is None or _is_jpeg(record.thumbnail),
+            removals=all(_is_id(operation) for operation in record.removals),
+            relabels=all(_is_id(uid) and _is_label(label) for uid, label in record.relabels),
         )
-        if not sound:
-            return f"example {record.uid.hex()} is none"
+        if wrong is not None:
+            return f"example {record.uid.hex()} has no possible {wrong}"
         if nonnegative and is_negative(record.embedding, dim):
             id = record.uid.hex()
             return f"example {id} has negative numbers, which its backbone never gives"
     return None
 
 
+def _first_wrong(**fields: bool) -> str | None:
+    return next((field for field, sound in fields.items() if not sound), None)
+
+
 def _is_id(value: object) -> bool:
     return isinstance(value, bytes) and len(value) == 16
 
 
-def _is_bytes(value: object, most: int) -> bool:
-    return isinstance(value, bytes) and 0 < len(value) <= most
+def _is_jpeg(value: object) -> bool:
+    """True for what begins and ends as a JPEG does, and is none too large for a thumbnail."""
+    if not isinstance(value, bytes) or len(value) > MOST_THUMBNAIL:
+        return False
+    return value.startswith(b"\xff\xd8\xff") and value.endswith(b"\xff\xd9")
 
 
 def is_text(value: object, most: int) -> bool:
