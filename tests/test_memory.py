@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from edgeinc import learner as learner_room
 from edgeinc.engine import source
 from edgeinc.engine.memory import ASK_EVERY, Memory
 from edgeinc.errors import NotFoundError, StoreBusyError, StoreError
@@ -347,3 +348,30 @@ def test_many_small_classes_of_a_large_store_are_multiplied_together(
     monkeypatch.setattr(source, "HELD", 10)
     assert afresh(path) == held
     assert worked == [256, 44]
+
+
+def test_a_purge_by_another_process_as_the_head_is_fitted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The background's fit asks for an example that was destroyed in that moment."""
+    path = tmp_path / "s.db"
+    real, asked = learner_room.fit, []
+    with memory_of(open_store(path)) as memory, open_store(path) as other:
+        memory.change(learn("a", 1, 2))
+        (gone, *_) = memory.change(learn("b", 3, 4)).ids
+        memory.rank(query(1))
+
+        def fit(*args: Any) -> Any:
+            asked.append(args)
+            if len(asked) == 1:
+                other.forget("b", purge=True)
+                memory.store.embeddings([bytes.fromhex(gone)])
+            return real(*args)
+
+        monkeypatch.setattr(learner_room, "fit", fit)
+        memory.change(learn("c", 5))
+        memory.flush()
+        assert len(asked) > 1
+        assert memory.rank(query(1)).labels == ("a", "c")
+        memory.flush()
+        assert facts(memory.fitted().snapshot) == afresh(path)

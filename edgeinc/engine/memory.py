@@ -163,7 +163,12 @@ class Memory:
         following = self._following
         if following is not None:
             following.result()
-        self._learner.flush()
+        try:
+            self._learner.flush()
+        except SampleNotFoundError:
+            # A purge by another process came as the head was fitted. Once it is followed, no
+            # change may be left for the background to begin anew with: it is fitted here.
+            self.fitted()
 
     def close(self) -> None:
         """Closes both; before, statistics are kept in the store where many changes came since."""
@@ -215,8 +220,8 @@ class Memory:
                 (snapshot, seq), whole = self._follower.present(), self._follower.whole
             if snapshot.total >= KEEP_EVERY:
                 statistics = self._source.statistics(snapshot, seq)
-                self.store.keep(statistics, self._source.form, whole=whole, wait=PATIENCE)
-                self._follower.whole = False
+                if self.store.keep(statistics, self._source.form, whole=whole, wait=PATIENCE):
+                    self._follower.whole = False
         except (StoreError, SampleNotFoundError):
             # Whoever opens the store reads more; it is tried again after as many changes.
             return
