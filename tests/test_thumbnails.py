@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -58,6 +59,31 @@ def test_an_engine_keeps_them_only_where_asked_to(tmp_path: Path, tiny_card: Pat
         engine.forget("a", purge=True)
         assert engine.thumbnail(kept) is None
         assert small[200:260] not in (tmp_path / "s.db").read_bytes()
+
+
+def test_a_file_that_vanishes_after_it_was_embedded(
+    tmp_path: Path, tiny_card: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A thumbnail reads it a second time."""
+    files = [tmp_path / f"{i}.png" for i in range(3)]
+    for i, file in enumerate(files):
+        cv2.imwrite(str(file), photo(0, i))
+    with Engine.open(tmp_path / "s.db", backbone=tiny_card) as engine:
+        embed_many = engine.backbone.embed_many
+
+        def embed_and_delete(*args: Any, **options: Any) -> Any:
+            found = embed_many(*args, **options)
+            files[1].unlink(missing_ok=True)
+            return found
+
+        monkeypatch.setattr(engine.backbone, "embed_many", embed_and_delete)
+        report = engine.enroll("a", files, skip_unreadable=True, thumbnails=True)
+        assert (report.added, report.unreadable) == (2, 1)
+        assert "1.png" in report.warnings[0]
+        cv2.imwrite(str(files[1]), photo(0, 1))
+        with pytest.raises(ImageError, match=r"1\.png"):
+            engine.enroll("b", files, thumbnails=True)
+        assert [c.label for c in engine.classes()] == ["a"]
 
 
 def test_the_shell_keeps_carries_and_shows_them(

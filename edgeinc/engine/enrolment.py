@@ -10,6 +10,7 @@ import numpy as np
 
 from edgeinc.backbone import Backbone
 from edgeinc.engine.memory import Memory
+from edgeinc.errors import ImageError
 from edgeinc.images import Picture, labelled_images, make_thumbnail
 from edgeinc.store import NewExample, clean_label
 from edgeinc.types import EnrollReport
@@ -35,11 +36,19 @@ def enroll_pictures(
     rows, warnings = backbone.embed_many(
         [picture for _, picture in labelled], skip_unreadable=skip_unreadable
     )
-    examples = [
-        NewExample(label, row, source_of(picture), make_thumbnail(picture) if thumbnails else None)
-        for (label, picture), row in zip(labelled, rows, strict=True)
-        if row is not None
-    ]
+    examples = []
+    for (label, picture), row in zip(labelled, rows, strict=True):
+        if row is None:
+            continue
+        try:
+            small = make_thumbnail(picture) if thumbnails else None
+        except ImageError as exc:
+            # A file is read once more for this, and may have gone meanwhile.
+            if not skip_unreadable:
+                raise
+            warnings.append(str(exc))
+            continue
+        examples.append(NewExample(label, row, source_of(picture), small))
     change = memory.change(
         lambda store: store.enroll(
             examples, file=backbone.file_name, file_sha256=backbone.file_sha256
