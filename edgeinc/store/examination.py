@@ -82,8 +82,9 @@ class Condition:
 def examine_store(path: str | Path, *, timeout: float = 5.0) -> Condition:
     """Look at everything in a store that can be checked; nothing is changed.
 
-    Whoever commits meanwhile waits, about two seconds per 100 MB. What a crash left half
-    written is looked at in a private copy, which SQLite rolls back.
+    Whoever commits meanwhile waits for SQLite's own check, which is one read transaction, about
+    two seconds per 100 MB; above some 250 MB a writer with the usual limit gives up. What a
+    crash left half written is looked at in a private copy, which SQLite rolls back.
 
     Args:
         path: The file.
