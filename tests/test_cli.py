@@ -61,6 +61,31 @@ def result(shell: Shell, *words: str | Path) -> Any:
     return json.loads(out)
 
 
+@pytest.mark.parametrize("command", ["undo", "purge", "log"])
+def test_a_store_that_is_not_there_is_named(shell: Shell, tmp_path: Path, command: str) -> None:
+    status, _, err = shell(command)
+    assert (status, err) == (0, f"there is no store at {tmp_path / 's.db'}\n")
+    assert not (tmp_path / "s.db").exists()
+
+
+def test_undo_says_what_it_passes_over(shell: Shell, photos: Path) -> None:
+    for kind in range(3):
+        shell("enroll", f"kind {kind}", *(photos / f"kind {kind}").iterdir())
+    shell("forget", "kind 2", "--purge")
+    # The enrolment of what was purged is passed over too.
+    assert shell("undo") == (
+        0,
+        "took back 2: enrolled 5 examples of 'kind 1'\n",
+        "passed over 4 (purged 5 examples of (a purged class)), which cannot be taken back\n"
+        "passed over 3 (enrolled 5 examples of (a purged class)), which cannot be taken back\n",
+    )
+    # What was said is said again, but for the undo.
+    status, out, err = shell("undo")
+    assert (status, out) == (0, "took back 1: enrolled 5 examples of 'kind 0'\n")
+    assert err.count("passed over") == err.count("purged class") == 2
+    assert shell("undo") == (0, "nothing to undo\n", "")
+
+
 def archive(folder: Path, **header: object) -> Path:
     """An empty archive that says this of its backbone."""
     first = {"format": "edgeinc archive", "version": 1, "backbone": "other"}

@@ -2,13 +2,29 @@
 
 from __future__ import annotations
 
+import os
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-from edgeinc.cli.common import Settings, emit, open_engine, open_store, pass_settings, printable
+from edgeinc.cli.common import (
+    Settings,
+    emit,
+    note,
+    open_engine,
+    open_store,
+    pass_settings,
+    printable,
+)
+
+if TYPE_CHECKING:
+    from edgeinc.store import Change, Store
+    from edgeinc.types import LogEntry
 
 __all__ = [
     "classes_command",
@@ -81,7 +97,7 @@ def purge_command(settings: Settings) -> None:
 
     Embedding, source and hashes are overwritten in the file; only the random id stays.
     """
-    with open_store(settings) as store:
+    with _open_store_or_say(settings) as store:
         removed = len(store.purge().ids)
     emit(settings, {"removed": removed}, f"{removed} destroyed")
 
@@ -102,8 +118,12 @@ def rename_command(settings: Settings, old: str, new: str) -> None:
 @pass_settings
 def undo_command(settings: Settings, n: int) -> None:
     """Take back the last operations."""
-    with open_store(settings) as store:
-        undone = store.undo(n).undone
+    with _open_store_or_say(settings) as store:
+        change = store.undo(n)
+        passed_over = _passed_over(store, change)
+    undone = change.undone
+    for entry in passed_over:
+        note(f"passed over {entry.number} ({printable(entry.detail)}), which cannot be taken back")
     emit(
         settings,
         {"undone": [asdict(entry) for entry in undone]},
@@ -116,7 +136,7 @@ def undo_command(settings: Settings, n: int) -> None:
 @pass_settings
 def log_command(settings: Settings, n: int | None) -> None:
     """Show what was done to the store, newest first."""
-    with open_store(settings) as store:
+    with _open_store_or_say(settings) as store:
         entries = store.log(n)
     emit(
         settings,
@@ -128,6 +148,23 @@ def log_command(settings: Settings, n: int | None) -> None:
             for e in entries
         ),
     )
+
+
+@contextmanager
+def _open_store_or_say(settings: Settings) -> Iterator[Store]:
+    """Opens the store; says so where there is none, which is as an empty one."""
+    if not os.path.lexists(settings.store):
+        note(f"there is no store at {printable(settings.store)}")
+    with open_store(settings) as store:
+        yield store
+
+
+def _passed_over(store: Store, change: Change) -> list[LogEntry]:
+    """What was done after the oldest operation that an undo took back, and stays."""
+    if change.operation is None:
+        return []
+    later = store.log(change.operation - change.undone[-1].number)
+    return [entry for entry in later if not entry.undone and entry.operation != "undo"]
 
 
 def _clock(seconds: float) -> str:
