@@ -7,11 +7,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from edgeinc.cli import main
 from edgeinc.engine.memory import Memory
 from edgeinc.errors import InputError, StoreFormatError
 from edgeinc.learner import Learner
 from edgeinc.store import NewExample, Store, peek
 from edgeinc.store.examination import examine_store
+from edgeinc.weights import find_card
 from tests.stores import DIM, WEIGHTS, enroll, integers, labels_of, open_store
 
 EVIL = NewExample("nut", np.array([-5, *range(1, DIM)], np.int16))
@@ -120,3 +122,23 @@ def test_one_that_comes_while_an_engine_runs_is_told(evil: Path, tmp_path: Path)
     with pytest.warns(RuntimeWarning, match="negative numbers"):
         assert memory.rank(integers(2)[np.newaxis]).labels == ("bolt",)
     memory.close()
+
+
+@pytest.mark.parametrize("present", [False, True])
+def test_the_shell_asks_the_cards_that_are_here(
+    tmp_path: Path, present: bool, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Also where no engine has ever opened the store that others are merged into."""
+    card = find_card("pebble")
+    bound = {"backbone": card.name, "fingerprint": card.fingerprint, "dim": card.dim}
+    with Store.open(tmp_path / "evil.db", **bound) as store:
+        numbers = np.arange(-1, card.dim - 1).astype(np.int16)
+        store.enroll([NewExample("nut", numbers)], **WEIGHTS)
+        store.export(tmp_path / "evil.edgeinc")
+    path = tmp_path / "s.db"
+    if present:
+        Store.open(path, **bound).close()
+    assert main(["--store", str(path), "merge", str(tmp_path / "evil.edgeinc")]) != 0
+    assert "negative numbers" in capfd.readouterr().err
+    with Store.open(path, **bound) as store:
+        assert store.classes() == []

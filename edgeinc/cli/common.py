@@ -131,15 +131,25 @@ def open_store(settings: Settings, *, like: str | None = None) -> Iterator[Store
             bound = _identify(like)
         if bound is None:
             card = find_backbone(settings)
-            bound = Identity(card.name, card.fingerprint, card.dim)
+            bound = Identity(card.name, card.fingerprint, card.dim, card.nonnegative)
         # A card's path is as good as its name.
         elif given not in (None, bound.backbone) and find_card(str(given)).name != bound.backbone:
             raise BackboneMismatchError(
                 f"{path} was made with backbone {bound.backbone!r}, not with {given!r}; "
                 "leave --backbone out, or choose another store."
             )
+        if like is not None and bound.nonnegative is None:
+            bound = bound._replace(nonnegative=_is_nonnegative(bound))
         with Store.open(path, **bound._asdict()) as store:
             yield store
+
+
+def _is_nonnegative(bound: Identity) -> bool | None:
+    """Whether the backbone never gives negative numbers; None where its card is not here."""
+    from edgeinc.weights import list_cards
+
+    cards = (card for card in list_cards() if card.fingerprint == bound.fingerprint)
+    return next((card.nonnegative for card in cards), None)
 
 
 def _identify(like: str) -> Identity:
