@@ -239,6 +239,8 @@ from pathlib import Path
 from tests.stores import WEIGHTS, open_store, shot
 with open_store(Path(sys.argv[1])) as store:
     for k in range(int(sys.argv[2])):
+        if k == int(sys.argv[2]) // 2:
+            sys.stdin.read()  # until the other has seen something
         store.enroll([shot(f"{k:02d} left", 2 * k), shot(f"{k:02d} right", 2 * k + 1)], **WEIGHTS)
 """
 
@@ -254,20 +256,24 @@ def test_a_predictor_follows_another_process_and_never_sees_half_an_operation(
         memory.change(learn("99 left", 1))
         memory.change(learn("99 right", 2))
         words = [sys.executable, "-c", WRITER, str(path), str(steps)]
-        with subprocess.Popen(words, cwd=Path(__file__).parents[1]) as writer:
+        here = Path(__file__).parents[1]
+        with subprocess.Popen(words, cwd=here, stdin=subprocess.PIPE) as writer:
+            assert writer.stdin is not None
             while writer.poll() is None:
                 memory._asked = 0.0
                 labels = memory.rank(query(1)).labels
                 lefts = {label[:2] for label in labels if label.endswith("left")}
                 assert lefts == {label[:2] for label in labels if label.endswith("right")}
                 seen.add(len(labels))
+                if len(labels) > 2:
+                    writer.stdin.close()
             assert writer.returncode == 0
         memory._asked = 0.0
         memory.rank(query(1))
         memory.flush()
         assert len(memory.rank(query(1)).labels) == 2 * steps + 2
         assert facts(memory.fitted().snapshot) == afresh(path)
-    assert len(seen) > 2
+    assert any(2 < n < 2 * steps + 2 for n in seen)
 
 
 def test_many_changes_of_another_process_are_followed_in_the_background(tmp_path: Path) -> None:
