@@ -132,7 +132,8 @@ def _examine_store(store: str | Path) -> Condition:
     from edgeinc.store.examination import Condition, examine_store
 
     try:
-        return examine_store(store)
+        known = [card.fingerprint for card in list_cards() if card.nonnegative]
+        return examine_store(store, nonnegative=known)
     except StoreError as exc:
         return Condition(str(store), 0, 0, writable=False, faults=[str(exc)])
 

@@ -142,3 +142,16 @@ def test_the_shell_asks_the_cards_that_are_here(
     assert "negative numbers" in capfd.readouterr().err
     with Store.open(path, **bound) as store:
         assert store.classes() == []
+
+
+def test_doctor_asks_the_cards_too(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    card = find_card("pebble")
+    path = tmp_path / "s.db"
+    bound = {"backbone": card.name, "fingerprint": card.fingerprint, "dim": card.dim}
+    with Store.open(path, **bound) as store:
+        numbers = np.arange(-1, card.dim - 1).astype(np.int16)
+        (id,) = store.enroll([NewExample("nut", numbers)], **WEIGHTS).ids
+    assert main(["--store", str(path), "doctor"]) == 1
+    said = "".join(capfd.readouterr())
+    assert "negative numbers" in said
+    assert id in said

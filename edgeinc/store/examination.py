@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import shutil
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import closing
-from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
 from edgeinc.errors import StoreBusyError, StoreError, StoreFormatError, StoreVersionError
 from edgeinc.store.checks import format_version, identity, is_blank
+from edgeinc.store.condition import Condition
 from edgeinc.store.connection import Database
 from edgeinc.store.holder import find_holders
 from edgeinc.store.opening import attach, is_writable, resolve
@@ -36,50 +36,9 @@ _COUNTS = {
 }
 
 
-@dataclass(slots=True)
-class Condition:
-    """What was found about a store.
-
-    Attributes:
-        path: The file, links followed.
-        size: Its size, bytes.
-        free: Free space on its disk, bytes.
-        writable: Whether it may be written.
-        sound: Whether all that can be checked is as it should be; None where it could not be
-            checked.
-        version: Its format; None where it does not say.
-        backbone: Name of the backbone that it is bound to, where it says.
-        dim: Length of its embeddings, where it says.
-        counts: How many `examples` of how many `classes` count, how many are `forgotten` and
-            how many `purged`, and how many `operations` there were.
-        snapshot: Whether the statistics that are kept beside the examples are `whole`, `damaged`
-            or `none`; they are made again from the examples where they are needed and not whole.
-        damaged: Examples that no longer match their digest, or have negative numbers although
-            their backbone never gives any.
-        holders: Processes that read or write it at this moment, in words.
-        journal: What a journal beside it means, in words; None where there is none.
-        faults: What is wrong, a sentence each.
-        advice: What to do, a sentence each.
-    """
-
-    path: str
-    size: int
-    free: int
-    writable: bool
-    sound: bool | None = None
-    version: int | None = None
-    backbone: str | None = None
-    dim: int | None = None
-    counts: dict[str, int] = field(default_factory=dict)
-    snapshot: str | None = None
-    damaged: list[Damaged] = field(default_factory=list)
-    holders: list[str] = field(default_factory=list)
-    journal: str | None = None
-    faults: list[str] = field(default_factory=list)
-    advice: list[str] = field(default_factory=list)
-
-
-def examine_store(path: str | Path, *, timeout: float = 5.0) -> Condition:
+def examine_store(
+    path: str | Path, *, timeout: float = 5.0, nonnegative: Collection[str] = ()
+) -> Condition:
     """Look at everything in a store that can be checked; nothing is changed.
 
     Whoever commits meanwhile waits for SQLite's own check, which is one read transaction, about
@@ -89,6 +48,8 @@ def examine_store(path: str | Path, *, timeout: float = 5.0) -> Condition:
     Args:
         path: The file.
         timeout: Longest wait for another process's lock, seconds.
+        nonnegative: Fingerprints of backbones that never give a negative number, for stores that
+            were not told.
 
     Raises:
         StoreError: There is no such file, or it may not be read.
@@ -104,7 +65,7 @@ def examine_store(path: str | Path, *, timeout: float = 5.0) -> Condition:
     found.journal = _journal(file, any(holder.writes for holder in holders))
     try:
         with closing(attach(file, timeout, to_read=True)) as db:
-            _look(db, found)
+            _look(db, found, nonnegative)
     except (StoreBusyError, StoreVersionError) as exc:
         found.advice.append(str(exc))
         return found
@@ -117,7 +78,7 @@ def examine_store(path: str | Path, *, timeout: float = 5.0) -> Condition:
     return found
 
 
-def _look(db: Database, found: Condition) -> None:
+def _look(db: Database, found: Condition, known: Collection[str]) -> None:
     """Fill in what the store holds and what is wrong with it.
 
     Raises:
@@ -133,7 +94,7 @@ def _look(db: Database, found: Condition) -> None:
     def describe(conn: sqlite3.Connection) -> None:
         nonlocal nonnegative
         bound = identity(conn)
-        nonnegative = bool(bound.nonnegative)
+        nonnegative = bound.nonnegative or bound.fingerprint in known
         found.backbone, found.dim = bound.backbone, bound.dim
         for what, query in _COUNTS.items():
             (found.counts[what],) = one_row(conn.execute(query))
