@@ -23,7 +23,6 @@ from edgeinc.store.sources import identify
 from tests.fleets import MEMORY, shared
 from tests.stores import WEIGHTS, contents, enroll, integers, open_store, shot
 
-
 PIXELS = b"\xff\xd8\xffpixels\xff\xd9"
 
 

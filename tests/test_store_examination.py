@@ -230,5 +230,11 @@ def test_doctor_says_so(path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     assert found["sound"] is False
     assert [example["label"] for example in found["damaged"]] == ["bolt"]
     assert "no longer match" in err
+    execute(path, "PRAGMA user_version = 99")
+    assert main(["--store", str(path), "--json", "doctor"]) == 1
+    out, err = capfd.readouterr()
+    found = json.loads(out)["store"]
+    assert (found["sound"], found["version"], found["faults"]) == (None, 99, [])
+    assert "Upgrade edgeinc" in err
     assert main(["--store", str(path.parent), "doctor"]) == 1
     assert "is a folder" in capfd.readouterr().err

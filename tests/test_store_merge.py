@@ -515,6 +515,7 @@ def test_a_large_merge_says_how_many_and_has_the_rest_read_anew(
 
 
 def test_thumbnails_travel_between_stores(a: Store, b: Store) -> None:
-    (id,) = a.enroll([shot("nut", 1)._replace(thumbnail=b"\xff\xd8\xffa picture\xff\xd9")], **WEIGHTS).ids
+    picture = b"\xff\xd8\xffa picture\xff\xd9"
+    (id,) = a.enroll([shot("nut", 1)._replace(thumbnail=picture)], **WEIGHTS).ids
     b.merge([a.path])
-    assert b.thumbnail(id) == b"\xff\xd8\xffa picture\xff\xd9"
+    assert b.thumbnail(id) == picture

@@ -15,7 +15,7 @@ from edgeinc.store.condition import Condition
 from edgeinc.store.connection import Database
 from edgeinc.store.holder import find_holders
 from edgeinc.store.opening import attach, is_writable, resolve
-from edgeinc.store.soundness import CHECKS, Damaged, describe_snapshot, examine_rows
+from edgeinc.store.soundness import CHECKS, Damaged, count, describe_snapshot, examine_rows
 from edgeinc.store.trust import one_row
 
 __all__ = ["Condition", "Damaged", "examine_store"]
@@ -89,7 +89,8 @@ def _look(db: Database, found: Condition, known: Collection[str]) -> None:
 
     def name(conn: sqlite3.Connection) -> None:
         if not is_blank(conn):
-            found.version = format_version(conn, db.path)
+            (found.version,) = one_row(conn.execute("PRAGMA user_version"))
+            format_version(conn, db.path)
 
     def describe(conn: sqlite3.Connection) -> None:
         nonlocal nonnegative
@@ -150,18 +151,14 @@ def _look_at_rows(db: Database, found: Condition, dim: int, *, nonnegative: bool
     if len(found.damaged) > negative:
         changed = len(found.damaged) - negative
         words = "1 example no longer matches its digest."
-        found.faults.append(_say(changed, words, "examples no longer match their digests."))
+        found.faults.append(count(changed, words, "examples no longer match their digests."))
     if negative:
         words = "negative numbers, which the backbone never gives."
-        found.faults.append(_say(negative, f"1 example has {words}", f"examples have {words}"))
+        found.faults.append(count(negative, f"1 example has {words}", f"examples have {words}"))
     if miscounted:
         words = "counted as its operations say."
         more = "examples are not counted as their operations say."
-        found.faults.append(_say(miscounted, f"1 example is not {words}", more))
-
-
-def _say(n: int, one: str, more: str) -> str:
-    return one if n == 1 else f"{n} {more}"
+        found.faults.append(count(miscounted, f"1 example is not {words}", more))
 
 
 def _step(db: Database, found: Condition, look: Callable[[sqlite3.Connection], None]) -> None:

@@ -15,7 +15,14 @@ from edgeinc.store.snapshot import load
 from edgeinc.store.state import DERIVE
 from edgeinc.store.trust import expect, one_row
 
-__all__ = ["CHECKS", "Damaged", "describe_snapshot", "examine_rows", "is_sound_embedding"]
+__all__ = [
+    "CHECKS",
+    "Damaged",
+    "count",
+    "describe_snapshot",
+    "examine_rows",
+    "is_sound_embedding",
+]
 
 MOST = 10
 """Findings of SQLite's own check that are told."""
@@ -45,6 +52,11 @@ class Damaged:
     id: str
     label: str | None
     negative: bool = False
+
+
+def count(n: int, one: str, more: str) -> str:
+    """A sentence about one of something, or about `n` of it."""
+    return one if n == 1 else f"{n} {more}"
 
 
 def examine_rows(

@@ -106,7 +106,8 @@ def _seeds(folder: Path, bound: dict[str, Any]) -> tuple[bytes, list[bytes], lis
     for number, size in enumerate((2, 9)):
         other = folder / f"other-{number}.db"
         with build(other, size=size) as store:
-            shot = NewExample("pin", numbers(11, 0), "pin.jpg", thumbnail=b"\xff\xd8\xffpicture\xff\xd9")
+            picture = b"\xff\xd8\xffpicture\xff\xd9"
+            shot = NewExample("pin", numbers(11, 0), "pin.jpg", thumbnail=picture)
             store.enroll([shot], **WEIGHTS)
             store.export(shared)
             if number:
