@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from edgeinc.store.examination import Condition
     from edgeinc.store.salvage import Salvage
 
-__all__ = ["Examination", "examine", "repair"]
+__all__ = ["Examination", "examine", "repair", "tidy"]
 
 UNKNOWN = "of unknown version"
 
@@ -126,6 +126,17 @@ def repair(store: str | Path, new: str | Path, card: ModelCard | None = None) ->
 
     bound = None if card is None else Identity(card.name, card.fingerprint, card.dim)
     return salvage(store, new, now=time.time(), given=bound)
+
+
+def tidy(store: str | Path) -> int:
+    """Deletes private copies of stores that killed processes left; see docs/store.md.
+
+    Returns:
+        How many.
+    """
+    from edgeinc.store.leftovers import sweep
+
+    return sweep(Path(store))
 
 
 def _examine_store(store: str | Path) -> Condition:

@@ -8,10 +8,14 @@ from __future__ import annotations
 
 import gc
 import os
+import signal
 import sys
+import threading
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from importlib import import_module
+from types import FrameType
 
 import click
 
@@ -121,6 +125,8 @@ def cli(
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the shell; returns its exit status: 0 done, 1 failed, 2 wrong usage.
 
+    One that is ended by a signal cleans up first; its status is 128 and the signal's number.
+
     Args:
         arguments: Words after the program's name; `sys.argv[1:]` when None.
     """
@@ -131,7 +137,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     gc.set_threshold(50_000, 20, 20)
     warnings.showwarning = _show_warning
     try:
-        result = cli.main(arguments, prog_name="edgeinc", standalone_mode=False)
+        with _orderly_end():
+            result = cli.main(arguments, prog_name="edgeinc", standalone_mode=False)
+    except _Ended as exc:
+        return 128 + exc.number
     except click.ClickException as exc:
         exc.show()
         return exc.exit_code
@@ -150,6 +159,40 @@ def main(arguments: Sequence[str] | None = None) -> int:
         click.echo(f"edgeinc: {exc.strerror or exc}: {exc.filename or 'output'}", err=True)
         return 1
     return result if isinstance(result, int) else 0
+
+
+class _Ended(BaseException):
+    """This process is to end, by the signal of this number."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(number)
+        self.number = number
+
+
+@contextmanager
+def _orderly_end() -> Iterator[None]:
+    """Raises in the block what would else end the process on the spot.
+
+    So a transaction is taken back at once, and no private copy of a store stays behind. What
+    whoever started the process has ignored, or handles, is left to them.
+    """
+    caught = []
+    if threading.current_thread() is threading.main_thread():
+        numbers = [getattr(signal, name, None) for name in ("SIGTERM", "SIGHUP")]
+        caught = [n for n in numbers if n is not None and signal.getsignal(n) is signal.SIG_DFL]
+    for number in caught:
+        signal.signal(number, _end)
+    try:
+        yield
+    finally:
+        for number in caught:
+            signal.signal(number, signal.SIG_DFL)
+
+
+def _end(number: int, _: FrameType | None) -> None:
+    # A second one must not end the cleaning up.
+    signal.signal(number, signal.SIG_IGN)
+    raise _Ended(number)
 
 
 def _show_warning(message: Warning | str, *where: object, **more: object) -> None:

@@ -29,11 +29,15 @@ MOST = 20
 def doctor_command(settings: Settings, repair: str | None) -> int:
     """Show what this device has and lacks, and check the store.
 
-    Nothing is changed. The exit status is 1 where the store is damaged, or cannot be checked:
-    a newer edgeinc wrote it, or another process keeps it to itself.
+    The store is not changed; private copies of stores that killed processes left behind are
+    deleted. The exit status is 1 where the store is damaged, or cannot be checked: a newer
+    edgeinc wrote it, or another process keeps it to itself.
     """
-    from edgeinc.doctor import examine
+    from edgeinc.doctor import examine, tidy
 
+    gone = tidy(settings.store)
+    if gone:
+        note(f"private copies of stores that killed processes had left, now deleted: {gone}")
     if repair is not None:
         return _repair(settings, repair)
     found = examine(settings.store)

@@ -73,16 +73,17 @@ def sweep(store: Path) -> int:
         How many files and folders are gone.
     """
     gone = 0
+    folder = store.absolute().parent
     private = [
         *Path(tempfile.gettempdir()).glob(f"{_PREFIX}*"),
-        *store.parent.glob(f".{_PREFIX}*"),
+        *folder.glob(f".{_PREFIX}*"),
     ]
-    for folder in private:
+    for place in private:
         with suppress(OSError):
-            if is_abandoned(folder / _LOCK) and not folder.is_symlink():
-                shutil.rmtree(folder)
+            if not place.is_symlink() and is_abandoned(place / _LOCK):
+                shutil.rmtree(place)
                 gone += 1
-    for part in store.parent.glob("*.part"):
+    for part in folder.glob("*.part"):
         with suppress(OSError):
             if is_part(part) and is_abandoned(part):
                 part.unlink()

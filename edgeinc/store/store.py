@@ -116,9 +116,9 @@ class Store(Reader):
             LabelNotFoundError: No such class is enrolled.
             SampleNotFoundError: No such example is.
         """
-        from edgeinc.store import removal
+        from edgeinc.store import leftovers, removal
 
-        return removal.forget(
+        change = removal.forget(
             self._db,
             label=label,
             sample=sample,
@@ -126,12 +126,20 @@ class Store(Reader):
             bound=self._identity,
             now=self._clock(),
         )
+        if purge:
+            leftovers.sweep(self._db.path)
+        return change
 
     def purge(self) -> Change:
-        """Destroy everything that was forgotten, and every enrolment that was undone."""
-        from edgeinc.store import removal
+        """Destroy everything that was forgotten, and every enrolment that was undone.
 
-        return removal.purge(self._db, now=self._clock())
+        What killed processes left of private copies goes too; see `leftovers.sweep`.
+        """
+        from edgeinc.store import leftovers, removal
+
+        change = removal.purge(self._db, now=self._clock())
+        leftovers.sweep(self._db.path)
+        return change
 
     def rename(self, old: str, new: str) -> Change:
         """Give a class another label.
