@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
+import sqlite3
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -204,3 +206,64 @@ def test_a_card_that_is_mounted_read_only(mount: Mount) -> None:
         assert labels_of(store) == {"nut": 1}
     with pytest.raises(StoreReadOnlyError, match="Choose another place"):
         open_store(card / "new.db")
+
+
+class Refusing:
+    """A connection whose COMMIT fails, and after which not everything can be read."""
+
+    def __init__(self, conn: sqlite3.Connection, *, blind: bool) -> None:
+        self._conn = conn
+        self._blind = blind
+        self._failed = False
+
+    def execute(self, statement: str, values: Sequence[object] = ()) -> sqlite3.Cursor:
+        if statement == "COMMIT":
+            self._failed = True
+            raise sqlite3.OperationalError("disk I/O error")
+        if self._failed and self._blind and statement.startswith("SELECT"):
+            raise sqlite3.OperationalError("disk I/O error")
+        return self._conn.execute(statement, values)
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._conn, name)
+
+
+@pytest.mark.parametrize(
+    ("blind", "says"),
+    [
+        (False, "Nothing was written; check free space"),
+        (True, "may be there, or not. Check the disk's health, then `edgeinc log`"),
+    ],
+)
+def test_nothing_was_written_is_only_said_where_it_is_known(
+    blind: bool, says: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with open_store(tmp_path / "a.db") as store:
+        before = store.version()
+        with monkeypatch.context() as patch:
+            patch.setattr(store._db, "_conn", Refusing(store._db._conn, blind=blind))
+            with pytest.raises(StoreWriteError, match=re.escape(says)):
+                enroll(store, "nut", 1)
+        # Whoever follows the store is told to look.
+        assert (store.version() != before) == blind
+        assert labels_of(store) == {}
+
+
+def test_a_purge_that_cannot_be_wiped_is_not_called_undone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with open_store(tmp_path / "a.db") as store:
+        enroll(store, "nut", 1)
+
+        class Full(Refusing):
+            def execute(self, statement: str, values: Sequence[object] = ()) -> sqlite3.Cursor:
+                if statement == "VACUUM":
+                    raise sqlite3.OperationalError("database or disk is full")
+                return self._conn.execute(statement, values)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(store._db, "_conn", Full(store._db._conn, blind=False))
+            with pytest.raises(StoreWriteError, match="What was to be purged is purged") as caught:
+                store.forget("nut", purge=True)
+        assert "Nothing was written" not in str(caught.value)
+        assert labels_of(store) == {}

@@ -17,8 +17,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edgeinc.errors import StoreBusyError, StoreError, StoreReadOnlyError
-from edgeinc.store.outcome import data_version, leave, store_row
+from edgeinc.errors import StoreBusyError, StoreError
+from edgeinc.store.outcome import data_version, is_made, leave, store_row
 from edgeinc.store.translation import Opened, inode, is_busy
 
 if TYPE_CHECKING:
@@ -129,12 +129,9 @@ class Database:
             StoreWriteError: The disk refused.
             StoreFormatError: The file is damaged.
         """
-        with self._guarded(wait) as conn:
+        with self._guarded(wait, undone=True) as conn:
             if self.read_only:
-                raise StoreReadOnlyError(
-                    f"{self.path} can only be read. Make the file and its folder writable, "
-                    "or work on a copy."
-                )
+                raise self._file.only_read()
             conn.execute(f"PRAGMA foreign_keys = {references:d}")
             try:
                 self._wait_for(conn, "BEGIN IMMEDIATE", wait)
@@ -149,12 +146,12 @@ class Database:
         try:
             self._wait_for(conn, "COMMIT")
         except sqlite3.OperationalError as exc:
-            leave(conn)
-            if row in (None, before) or store_row(conn) != row:
+            made = is_made(conn, self.path, before, row)
+            if made is False:
                 raise
-            # The journal is gone, so it counts; but its folder could not be flushed.
-            self.mark_changed()
-            raise self._file.unconfirmed() from exc
+            # Where it is made, its journal is gone, but its folder could not be flushed.
+            self._marks += row != before
+            raise self._file.unconfirmed(made=bool(made)) from exc
 
     def rebuild(self) -> None:
         """Write the whole file anew, without what deleted content left in its free space.
@@ -206,13 +203,15 @@ class Database:
                 self._file.inode = inode(self.path)
 
     @contextlib.contextmanager
-    def _guarded(self, wait: float | None = None) -> Iterator[sqlite3.Connection]:
+    def _guarded(
+        self, wait: float | None = None, *, undone: bool = False
+    ) -> Iterator[sqlite3.Connection]:
         """The connection, for this thread alone, with its errors translated."""
         self._refuse_fork()
         if not self._lock.acquire(timeout=-1 if wait is None else wait):
             raise StoreBusyError(f"Another thread has used {self.path} for more than {wait:g} s.")
         try:
-            with self._file.translated():
+            with self._file.translated(undone=undone):
                 if self._closed:
                     raise StoreError(f"The store {self.path} has been closed. Open it again.")
                 yield self._conn

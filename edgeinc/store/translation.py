@@ -58,8 +58,11 @@ class Opened:
     inode: tuple[int, int] | None
 
     @contextlib.contextmanager
-    def translated(self) -> Iterator[None]:
+    def translated(self, *, undone: bool = False) -> Iterator[None]:
         """Raise errors of SQLite in the block as ours.
+
+        Args:
+            undone: An error that leaves the block leaves nothing written behind: say so.
 
         Raises:
             StoreError: The one that fits.
@@ -68,7 +71,7 @@ class Opened:
             yield
         except (sqlite3.Error, UnicodeDecodeError) as exc:
             # A message that quotes a damaged schema may not even be text, nor one line of it.
-            raise self._error(_plain(str(exc))) from exc
+            raise self._error(_plain(str(exc)), undone) from exc
 
     def busy(self, waited: float) -> StoreBusyError:
         """The error for a lock that was waited for in vain, so many seconds."""
@@ -80,11 +83,23 @@ class Opened:
             "Try again when that is done."
         )
 
-    def unconfirmed(self) -> StoreWriteError:
-        """The error for a change that is made, though the disk could not be made sure of it."""
+    def unconfirmed(self, *, made: bool) -> StoreWriteError:
+        """The error for a change of which the disk could not be made sure.
+
+        Args:
+            made: It is there, as far as can be seen; else not even that is known.
+        """
+        how = "is there now, but may be gone after a power cut" if made else "may be there, or not"
         return StoreWriteError(
-            f"The disk refused to confirm a change of {self.path}: it is there now, but may be "
-            "gone after a power cut. Check the disk's health, then `edgeinc log`."
+            f"The disk refused to confirm a change of {self.path}: it {how}. Check the disk's "
+            "health, then `edgeinc log`."
+        )
+
+    def only_read(self) -> StoreReadOnlyError:
+        """The error for a file that may not be written."""
+        return StoreReadOnlyError(
+            f"{self.path} can only be read. Make the file and its folder writable, or work on a "
+            "copy."
         )
 
     def refuse_moved(self) -> None:
@@ -102,7 +117,7 @@ class Opened:
             "`Engine.export` still saves what was open."
         )
 
-    def _error(self, words: str) -> StoreError:
+    def _error(self, words: str, undone: bool) -> StoreError:
         """Ours for SQLite's, told apart by SQLite's own fixed words.
 
         Its error codes would be better, but Python passes them on from 3.11 only.
@@ -114,13 +129,12 @@ class Opened:
         if "readonly" in words:
             if inode(self.path) != self.inode:
                 return self._moved()
-            return StoreReadOnlyError(
-                f"{self.path} can only be read. Make the file and its folder writable."
-            )
+            return self.only_read()
         if "full" in words or "I/O" in words or "unable to open" in words:
+            check = "Nothing was written; check" if undone else "Check"
             return StoreWriteError(
-                f"The disk refused to serve {self.path} ({words}). Nothing was written; "
-                "check free space, the folder's permissions and the disk's health."
+                f"The disk refused to serve {self.path} ({words}). {check} free space, the "
+                "folder's permissions and the disk's health."
             )
         return self._damaged(words)
 
