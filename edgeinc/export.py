@@ -17,13 +17,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgeinc.backbone import Backbone
-from edgeinc.cache import part_of, reserve
+from edgeinc.cache import part_of, reserve, settle
 from edgeinc.cards import ModelCard
 from edgeinc.engine import DEFAULT_BACKBONE, Engine
 from edgeinc.errors import ImageError, InputError, RuntimeUnavailableError
 from edgeinc.features import UNIT
 from edgeinc.images import LabelledPictures, labelled_images
 from edgeinc.store import clean_label
+from edgeinc.store.files import refuse_database
 
 __all__ = ["Written", "embed_folder", "export_hdf5"]
 
@@ -66,7 +67,7 @@ def embed_folder(
 
     Args:
         folder: One folder a label; symbolic links are followed.
-        path: The HDF5 file to write; one that exists is replaced.
+        path: The HDF5 file to write; one that exists is replaced, unless it is a database.
         backbone: A model's name, a card, or an open backbone; the embedded one by default.
         tensor: Another layer, pooled or not; not with an open backbone.
         device: As in `Engine.open`.
@@ -99,13 +100,13 @@ def export_hdf5(engine: Engine, path: str | Path) -> tuple[int, int]:
 
     Args:
         engine: Its committed examples are written, in canonical order.
-        path: The HDF5 file to write; one that exists is replaced.
+        path: The HDF5 file to write; one that exists is replaced, unless it is a database.
 
     Returns:
         Shape of `features`.
 
     Raises:
-        InputError: The file cannot be written.
+        InputError: The file cannot be written, or is a database.
         RuntimeUnavailableError: h5py is not installed.
     """
     snapshot = engine.fitted().snapshot
@@ -199,6 +200,7 @@ def _hdf5(path: Path, room: int) -> Iterator[Any]:
     try:
         if path.is_dir():
             raise InputError(f"{path} is a folder; give the name of a file to write.")
+        refuse_database(path)
         partial = part_of(path)
         try:
             with partial.open("xb") as stream:
@@ -206,7 +208,7 @@ def _hdf5(path: Path, room: int) -> Iterator[Any]:
                 reserve(stream, room)
             with h5py.File(partial, "r+") as file:
                 yield file
-            partial.replace(path)
+            settle(partial, path)
         finally:
             partial.unlink(missing_ok=True)
     except OSError as exc:

@@ -261,3 +261,16 @@ def test_export_replaces_an_old_file_or_leaves_it(tiny_card: Path, tmp_path: Pat
         with pytest.raises(InputError, match="a folder"):
             export_hdf5(engine, tmp_path)
     assert read(tmp_path / "x.h5")[0].shape == (3, 64)
+
+
+def test_a_store_is_never_written_over(photos: Path, tiny_card: Path, tmp_path: Path) -> None:
+    path = tmp_path / "line3.h5"
+    with Engine.open(path, backbone=tiny_card) as engine:
+        engine.enroll("a", photo(0, 0))
+        with pytest.raises(InputError, match="is a database"):
+            export_hdf5(engine, path)
+        with pytest.raises(InputError, match="is a database"):
+            embed_folder(photos, path, backbone=tiny_card)
+    with Engine.open(path, backbone=tiny_card) as engine:
+        assert [c.label for c in engine.classes()] == ["a"]
+    assert left(tmp_path) == ["line3.h5"]

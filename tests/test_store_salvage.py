@@ -17,6 +17,7 @@ from edgeinc.cli import main
 from edgeinc.errors import InputError, StoreError, StoreFormatError, StoreVersionError
 from edgeinc.store import Identity, NewExample, Store
 from edgeinc.store.examination import examine_store
+from edgeinc.store.rescue import Rescue
 from edgeinc.store.salvage import Salvage, salvage
 from tests.stores import WEIGHTS, contents, labels_of, open_store
 
@@ -238,3 +239,29 @@ def test_doctor_repairs(path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     assert main(["--store", str(new), "doctor"]) == 0
     assert main(["--store", str(path), "doctor", "--repair", str(new)]) == 1
     assert "exists already" in capfd.readouterr().err
+
+
+@pytest.mark.parametrize("links", [True, False], ids=["links", "no links"])
+def test_a_file_that_appears_meanwhile_stays(
+    links: bool, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    new = path.with_name("new.db")
+    if not links:
+
+        def refuse(*_: object) -> None:
+            raise PermissionError(1, "Operation not permitted")
+
+        monkeypatch.setattr(os, "link", refuse)
+    assert salvage(path, new, now=0.0).examples
+    new.unlink()
+    run = Rescue.run
+
+    def interrupted(rescue: Rescue, now: float) -> None:
+        run(rescue, now)
+        new.write_bytes(b"mine")
+
+    monkeypatch.setattr(Rescue, "run", interrupted)
+    with pytest.raises(InputError, match="exists already"):
+        salvage(path, new, now=0.0)
+    assert new.read_bytes() == b"mine"
+    assert sorted(file.name for file in path.parent.iterdir()) == [path.name, "new.db"]

@@ -145,6 +145,18 @@ def test_a_trial_has_a_folder_and_a_cache_of_its_own() -> None:
 
 
 @pytest.mark.usefixtures("broken")
+def test_an_empty_entry_of_the_path_is_the_working_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As at the prompt, where edgeinc may lie in that folder alone."""
+    (tmp_path / "stand_in.py").write_text("import os; os.abort()", encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", ["", *sys.path])
+    monkeypatch.setattr(trial, "CHILD", "stand_in")
+    with pytest.raises(ModelFormatError, match="crashed its runtime by Aborted"):
+        trial.attempt("any", "net.onnx", b"weights", {})
+
+
 def test_an_answer_names_only_errors_of_ours() -> None:
     with pytest.raises(EdgeincError) as caught:
         trial.attempt("odd", "net.onnx", b"weights", {})

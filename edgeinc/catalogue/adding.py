@@ -8,7 +8,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from edgeinc.cache import digest, is_here, part_of, user_models_dir
+from edgeinc.cache import digest, is_here, part_of, sync_file, sync_folder, user_models_dir
 from edgeinc.cards import (
     Asset,
     ModelCard,
@@ -200,9 +200,12 @@ def _settle(card: ModelCard, files: dict[str, bytes], target: Path) -> ModelCard
         part.mkdir(parents=True)
         for name, content in files.items():
             (part / name).write_bytes(content)
+            sync_file(part / name)
+        sync_folder(part)
         if target.exists():
             shutil.rmtree(target)
         part.rename(target)
+        sync_folder(target.parent)
     except OSError as exc:
         raise CardError(
             f"The card cannot be written to {target} ({exc.strerror}); make room, or name "

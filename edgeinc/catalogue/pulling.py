@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from edgeinc.cache import part_of
+from edgeinc.cache import part_of, settle
 from edgeinc.cards import Asset, ModelCard
 from edgeinc.errors import ChecksumError, DownloadError, ModelNotFoundError, WeightsError
 from edgeinc.version import __version__
@@ -145,8 +145,6 @@ def _keep(asset: Asset, place: str, content: Iterable[bytes], target: Path) -> I
                 seen.update(chunk)
                 stream.write(chunk)
                 yield size
-            stream.flush()
-            os.fsync(stream.fileno())
         if size < asset.bytes:
             raise DownloadError(
                 f"{place} gave {size} of {asset.bytes} bytes of {asset.name}; try again."
@@ -156,7 +154,7 @@ def _keep(asset: Asset, place: str, content: Iterable[bytes], target: Path) -> I
                 f"{place} is not the {asset.name} that the card means: its sha256 differs; "
                 "fetch it from elsewhere with EDGEINC_MODELS."
             )
-        part.replace(target)
+        settle(part, target)
     except OSError as exc:
         raise DownloadError(
             f"{target} cannot be written ({exc.strerror}); make room, or name another folder "

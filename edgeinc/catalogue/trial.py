@@ -121,7 +121,7 @@ def attempt(
 def _run(folder: Path, said: IO[bytes], seconds: float) -> int | None:
     """The exit status of a child that works in `folder`; None when its time ran out."""
     # It finds edgeinc where this process did, and its folder is the first that is looked into.
-    places = [str(Path(place).resolve()) for place in sys.path if place]
+    places = [str(Path(place or ".").resolve()) for place in sys.path]
     child = subprocess.Popen(
         [sys.executable or "", "-m", CHILD],
         cwd=folder,

@@ -11,7 +11,15 @@ from edgeinc.errors import InputError, StoreFormatError
 from edgeinc.store.records import Integers, Row
 from edgeinc.store.trust import damaged
 
-__all__ = ["digest", "is_negative", "mark_of", "pack", "refuse_negative", "unpack"]
+__all__ = [
+    "digest",
+    "is_negative",
+    "is_sound_embedding",
+    "mark_of",
+    "pack",
+    "refuse_negative",
+    "unpack",
+]
 
 
 def pack(embedding: Integers, dim: int) -> bytes:
@@ -45,10 +53,8 @@ def unpack(blobs: Sequence[tuple[object, object]], dim: int) -> Integers:
     Raises:
         StoreFormatError: Bytes of another length, or that no longer match their digest.
     """
-    for blob, check in blobs:
-        sound = isinstance(blob, bytes) and len(blob) in (dim, 2 * dim) and digest(blob) == check
-        if not sound:
-            raise damaged("an example no longer matches its digest")
+    if not all(is_sound_embedding(blob, check, dim) for blob, check in blobs):
+        raise damaged("an example no longer matches its digest")
     parts = [blob for blob, _ in blobs if isinstance(blob, bytes)]
     if all(len(part) == dim for part in parts):
         return np.frombuffer(b"".join(parts), np.uint8).reshape(len(parts), dim)
@@ -86,6 +92,11 @@ def refuse_negative(ids: Sequence[str], rows: Integers) -> None:
             f"The example {id} has negative numbers, which the store's backbone never gives. "
             f"Destroy it: `edgeinc forget --sample {id} --purge`."
         )
+
+
+def is_sound_embedding(blob: object, check: object, dim: int) -> bool:
+    """True for the bytes of an embedding of `dim` integers that match their digest."""
+    return isinstance(blob, bytes) and len(blob) in (dim, 2 * dim) and digest(blob) == check
 
 
 def digest(blob: bytes) -> bytes:

@@ -8,7 +8,7 @@ from edgeinc.errors import InputError, LabelError, LabelNotFoundError
 from edgeinc.store.checks import match
 from edgeinc.store.connection import Database
 from edgeinc.store.enrolment import row_of_class
-from edgeinc.store.journal import ENTRIES, entry, record
+from edgeinc.store.journal import ENTRIES, TOUCHED, entry, record
 from edgeinc.store.labels import clean_label
 from edgeinc.store.reading import is_enrolled, uids
 from edgeinc.store.records import Change, Identity
@@ -24,12 +24,6 @@ _UNDOABLE = f"""
     OR EXISTS (SELECT 1 FROM relabels WHERE operation = o.id)
 )
 ORDER BY id DESC LIMIT ?
-"""
-
-_TOUCHED = """
-SELECT id FROM samples WHERE operation = :o
-UNION SELECT sample FROM removals WHERE operation = :o
-UNION SELECT sample FROM relabels WHERE operation = :o
 """
 
 
@@ -96,7 +90,7 @@ def undo(db: Database, n: int, *, bound: Identity, now: float) -> Change:
             return Change()
         targets: dict[int, None] = {}
         for operation, *_ in found:
-            targets.update((row, None) for (row,) in conn.execute(_TOUCHED, {"o": operation}))
+            targets.update((row, None) for (row,) in conn.execute(TOUCHED, {"o": operation}))
             conn.execute("UPDATE operations SET undone = 1 WHERE id = ?", (operation,))
         undone = tuple(replace(entry(row), undone=True) for row in found)
         words = "; ".join(f"{line.number} ({line.detail})" for line in undone)

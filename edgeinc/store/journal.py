@@ -11,7 +11,16 @@ from edgeinc.store.trust import one_row
 from edgeinc.types import LogEntry
 from edgeinc.version import __version__
 
-__all__ = ["ENTRIES", "MOST_COUNTER", "count_examples", "entry", "last_row", "log", "record"]
+__all__ = [
+    "ENTRIES",
+    "MOST_COUNTER",
+    "TOUCHED",
+    "count_examples",
+    "entry",
+    "last_row",
+    "log",
+    "record",
+]
 
 MOST_COUNTER = 2**62
 """The highest logical counter. There, later renamings are no longer told from earlier ones."""
@@ -23,6 +32,13 @@ SELECT id, number, time, kind, detail, tool, undone,
     (SELECT count(DISTINCT source) FROM samples WHERE operation = o.id)
 FROM operations o
 """
+
+TOUCHED = """
+SELECT id FROM samples WHERE operation = :o
+UNION SELECT sample FROM removals WHERE operation = :o
+UNION SELECT sample FROM relabels WHERE operation = :o
+"""
+"""The rows of the examples that an operation speaks of."""
 
 
 def record(

@@ -10,9 +10,9 @@ from itertools import chain
 from typing import Any
 
 from edgeinc.errors import LabelError
+from edgeinc.store.content import is_sound_embedding
 from edgeinc.store.journal import record
 from edgeinc.store.labels import clean_label
-from edgeinc.store.soundness import is_sound_embedding
 from edgeinc.store.state import DERIVE, settle
 from edgeinc.store.trust import one_row
 from edgeinc.store.wreck import Wreck

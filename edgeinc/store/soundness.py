@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from edgeinc.errors import LabelError
 from edgeinc.store.checks import MISCOUNTED, QUICK_CHECK_BYTES, shape_fault
-from edgeinc.store.content import digest, is_negative
+from edgeinc.store.content import is_negative, is_sound_embedding
 from edgeinc.store.labels import clean_label
 from edgeinc.store.snapshot import load
 from edgeinc.store.state import DERIVE
@@ -21,7 +21,6 @@ __all__ = [
     "count",
     "describe_snapshot",
     "examine_rows",
-    "is_sound_embedding",
 ]
 
 MOST = 10
@@ -100,11 +99,6 @@ def describe_snapshot(conn: sqlite3.Connection, dim: int) -> str:
     if found is None:
         return "none"
     return "whole" if load(conn, dim, expect(str, found[0])) else "damaged"
-
-
-def is_sound_embedding(blob: object, check: object, dim: int) -> bool:
-    """True for the bytes of an embedding of `dim` integers that match their digest."""
-    return isinstance(blob, bytes) and len(blob) in (dim, 2 * dim) and digest(blob) == check
 
 
 def _structure(conn: sqlite3.Connection) -> Iterator[str]:

@@ -8,7 +8,7 @@
   afterwards comes after all that it has seen (L. Lamport, Time, clocks, and the ordering of events
   in a distributed system, 1978).
 - A store that was repaired may have lost who did an operation, what file made an example, or a
-  label. So where these differ they are decided by an order of their contents, what was lost
+  label. So where these, or thumbnails, differ, an order of their contents decides, what was lost
   last. An example's integers, and when and what an operation was, must be the same.
 
 Union, maximum and "purged wins" are commutative, associative and idempotent, and so is this.
@@ -22,7 +22,7 @@ from typing import Any
 from edgeinc.errors import StoreFormatError
 from edgeinc.store.content import digest
 from edgeinc.store.enrolment import row_of_class, row_of_file
-from edgeinc.store.journal import last_row
+from edgeinc.store.journal import TOUCHED, last_row
 from edgeinc.store.shared import Example, Operation, Source, fault, unsound
 from edgeinc.store.trust import one_row
 
@@ -38,10 +38,9 @@ SELECT s.id, s.class IS NULL, s.digest, e.kind, e.uid, c.label, s.source
 FROM samples s LEFT JOIN operations e ON e.id = s.operation LEFT JOIN classes c ON c.id = s.origin
 WHERE s.uid = ?
 """
-_TOUCHED = """
-SELECT id FROM samples WHERE operation = :o
-UNION SELECT sample FROM removals WHERE operation = :o
-UNION SELECT sample FROM relabels WHERE operation = :o
+_THUMBNAIL = """
+INSERT INTO thumbnails (sample, image) VALUES (?, ?)
+ON CONFLICT (sample) DO UPDATE SET image = excluded.image WHERE excluded.image < image
 """
 _RELABEL = """
 SELECT c.label FROM relabels r JOIN classes c ON c.id = r.class
@@ -122,7 +121,7 @@ class Union:
                 "UPDATE operations SET device = ?, file = ?, undone = ? WHERE id = ?",
                 (*self._rows_of(joined), joined.undone, row),
             )
-            for (sample,) in self._conn.execute(_TOUCHED, {"o": row}):
+            for (sample,) in self._conn.execute(TOUCHED, {"o": row}):
                 self._touch(sample)
 
     def _add_operation(self, record: Operation) -> None:
@@ -159,8 +158,9 @@ class Union:
             if here != content:
                 raise self._contradiction(record.uid)
             self._join_example(row, record, facts)
-        if record.thumbnail is not None:
-            self._insert(row, "thumbnails (sample, image)", (row, record.thumbnail))
+        image = record.thumbnail
+        if image is not None and self._conn.execute(_THUMBNAIL, (row, image)).rowcount:
+            self._touch(row)
         for operation in record.removals:
             pair = (row, self._row_of_operation(operation, "forget"))
             self._insert(row, "removals (sample, operation)", pair)
