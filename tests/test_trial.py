@@ -144,7 +144,6 @@ def test_a_trial_has_a_folder_and_a_cache_of_its_own() -> None:
     assert answer["weights"] == "weights"
 
 
-@pytest.mark.usefixtures("broken")
 def test_an_empty_entry_of_the_path_is_the_working_folder(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -157,6 +156,7 @@ def test_an_empty_entry_of_the_path_is_the_working_folder(
         trial.attempt("any", "net.onnx", b"weights", {})
 
 
+@pytest.mark.usefixtures("broken")
 def test_an_answer_names_only_errors_of_ours() -> None:
     with pytest.raises(EdgeincError) as caught:
         trial.attempt("odd", "net.onnx", b"weights", {})
