@@ -16,6 +16,7 @@ from edgeinc.learner import Learner
 from edgeinc.store import peek, schema
 from edgeinc.store.content import digest
 from edgeinc.store.examination import examine_store
+from edgeinc.store.records import Identity
 from edgeinc.store.salvage import salvage
 from tests.stores import DIM, enroll, integers, labels_of, open_store
 
@@ -127,6 +128,32 @@ def test_a_first_store_is_merged_examined_and_repaired_as_it_is(
     with open_store(tmp_path / "saved.db") as store:
         assert labels_of(store) == {"nut": 2}
     assert first.read_bytes() == raw
+
+
+@pytest.mark.parametrize("upgraded", [False, True])
+def test_a_store_whose_schema_is_lost_is_repaired(
+    first: Path, tmp_path: Path, upgraded: bool
+) -> None:
+    """The first format's schema is put in its place, over nothing that holds an example."""
+    with closing(sqlite3.connect(first)) as conn:
+        for seed in range(100, 700):
+            blob = integers(seed).tobytes()
+            conn.execute(
+                "INSERT INTO samples (uid, live, class, origin, operation, digest, source,"
+                " embedding) VALUES (?, 1, 1, 1, 1, ?, 'x', ?)",
+                (os.urandom(16), digest(blob), blob),
+            )
+        conn.commit()
+    if upgraded:
+        with open_store(first) as store:
+            enroll(store, "nut", 4)
+    raw = bytearray(first.read_bytes())
+    raw[100:4096] = bytes(3996)
+    first.write_bytes(raw)
+    given = Identity("tiny", "f" * 64, DIM)
+    saved = salvage(first, tmp_path / "saved.db", now=2.0, given=given)
+    assert saved.examples == 604 + upgraded
+    assert saved.lost == {}
 
 
 def test_a_first_store_that_may_not_be_written_says_so(

@@ -22,6 +22,8 @@ counted after one of those changes (`snapshot.py`), so that opening a store need
 `store.tip` is a random number that each commit draws anew, `changes.before` the one before it, so
 that a number that another copy of the store counts too is not taken for the same change.
 
+`store.nonnegative` is what the backbone's card says of its numbers, for who has no card.
+
 STRICT tables need SQLite 3.37; Raspberry Pi OS has 3.34 and 3.40. The CHECKs stand in for them.
 """
 

@@ -142,16 +142,15 @@ def _has_schema(copy: Path) -> bool:
 
 
 def _mend_schema(copy: Path) -> None:
-    """Put a new store's schema in the place of a damaged one.
+    """Put the first format's schema in the place of a damaged one.
 
-    It fits, because tables lie where they were made, in the same order in every store: those
-    of a format that has been upgraded may not, and are then not found.
+    It fits, because tables lie where they were made, in the same order in every store, and a
+    repair needs no table, nor column, that later formats added.
     """
     fresh = copy.with_name("fresh")
     with closing(sqlite3.connect(fresh, isolation_level=None)) as conn:
         conn.execute("BEGIN")
-        for number in range(1, len(schema.MIGRATIONS) + 1):
-            schema.apply_migration(conn, number)
+        schema.apply_migration(conn, 1)
         conn.execute("COMMIT")
         roots = {page for (page,) in conn.execute("SELECT rootpage FROM sqlite_master")}
     content = fresh.read_bytes()
