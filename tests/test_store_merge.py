@@ -518,10 +518,7 @@ def test_thumbnails_travel_between_stores(a: Store, b: Store) -> None:
     picture = b"\xff\xd8\xffa picture\xff\xd9"
     (id,) = a.enroll([shot("nut", 1)._replace(thumbnail=picture)], **WEIGHTS).ids
     b.merge([a.path])
-<<<<<<< HEAD
     assert b.thumbnail(id) == picture
-=======
-    assert b.thumbnail(id) == b"\xff\xd8\xffa picture\xff\xd9"
 
 
 def test_of_two_thumbnails_the_lesser_holds(a: Store, b: Store) -> None:
@@ -535,4 +532,3 @@ def test_of_two_thumbnails_the_lesser_holds(a: Store, b: Store) -> None:
     assert b.merge([a.path]).operation is None
     assert a.thumbnail(id) == b.thumbnail(id) == b"\xff\xd8\xffanother\xff\xd9"
     assert shared(a) == shared(b)
->>>>>>> 186fde8 (One way to give a written file its place; what is sound, and touched, is said once; a repair replaces no file; the lesser thumbnail holds; HDF5 replaces no store; trials find the working folder; tests)
