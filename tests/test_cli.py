@@ -86,6 +86,34 @@ def test_undo_says_what_it_passes_over(shell: Shell, photos: Path) -> None:
     assert shell("undo") == (0, "nothing to undo\n", "")
 
 
+def test_export_says_what_it_wrote(shell: Shell, photos: Path, tmp_path: Path) -> None:
+    shell("enroll", "--from", photos)
+    shell("forget", "kind 1")
+    status, out, err = shell("export", "x.EDGEINC")
+    assert (status, err) == (0, "")
+    assert out == (
+        "10 examples, and 5 that do not count (forgotten, taken back or there twice), "
+        "of 64 dimensions written to x.EDGEINC\n"
+    )
+    assert result(shell, "export", "y.edgeinc")["n"] == 15
+    assert shell("export", "x.H5")[1] == "10 features of 64 dimensions written to x.H5\n"
+    assert shell("undo")[0] == 0
+    assert shell("export", "x.edgeinc")[1].startswith("15 examples of 64 dimensions written")
+
+
+@pytest.mark.parametrize(
+    "words",
+    [["export", "x"], ["export", "x.db"], ["export", "x.h5.gz"], ["embed", "photos", "-o", "x.db"]],
+)
+def test_what_is_written_is_told_by_its_name(
+    shell: Shell, photos: Path, tmp_path: Path, words: list[str]
+) -> None:
+    status, out, err = shell(*words)
+    assert (status, out) == (2, "")
+    assert "The file must be called FILE.h5" in err
+    assert not (tmp_path / words[-1]).exists()
+
+
 def archive(folder: Path, **header: object) -> Path:
     """An empty archive that says this of its backbone."""
     first = {"format": "edgeinc archive", "version": 1, "backbone": "other"}

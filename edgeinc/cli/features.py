@@ -20,6 +20,7 @@ from edgeinc.cli.common import (
 __all__ = ["embed_command", "export_command"]
 
 ARCHIVE = ".edgeinc"
+HDF5 = (".h5", ".hdf5")
 
 
 @click.command("embed")
@@ -33,6 +34,8 @@ def embed_command(settings: Settings, folder: str, output: str, tensor: str | No
     The folder holds one folder a label. The file holds `features`, `labels` and
     `label_names`, ready for a linear model or an SVM. Nothing is enrolled.
     """
+    if _kind(output) not in HDF5:
+        raise click.UsageError("The file must be called FILE.h5 or FILE.hdf5.")
     from edgeinc.export import embed_folder
 
     with progress("Embedding") as report_progress:
@@ -64,13 +67,19 @@ def export_command(settings: Settings, output: str, thumbnails: bool) -> None:
 
     FILE.edgeinc is an archive: `merge` takes it over on another device, with all that was
     done to each example. Of purged examples nothing but their ids is in it; forgotten ones,
-    which `undo` could bring back, are. Any other file is HDF5: `features`, `labels` and
-    `label_names`.
+    which `undo` could bring back, are. FILE.h5 and FILE.hdf5 are HDF5: `features`, `labels`
+    and `label_names`.
     """
-    if Path(output).suffix == ARCHIVE:
+    if _kind(output) not in (ARCHIVE, *HDF5):
+        raise click.UsageError(f"The file must be called FILE.h5, FILE.hdf5 or FILE{ARCHIVE}.")
+    if _kind(output) == ARCHIVE:
         with open_store(settings) as store:
-            n, what = store.export(output, thumbnails=thumbnails), "examples"
-        shape = (n, store.dim)
+            n = store.export(output, thumbnails=thumbnails)
+            counting = sum(entry.examples for entry in store.classes())
+            shape = (n, store.dim)
+        what = "examples"
+        if rest := n - counting:
+            what += f", and {rest} that do not count (forgotten, taken back or there twice),"
     elif thumbnails:
         raise click.UsageError(f"--thumbnails is for archives: FILE{ARCHIVE}.")
     else:
@@ -78,8 +87,14 @@ def export_command(settings: Settings, output: str, thumbnails: bool) -> None:
 
         with open_engine(settings) as engine:
             shape, what = export_hdf5(engine, output), "features"
+        counting = shape[0]
     emit(
         settings,
         {"n": shape[0], "shape": list(shape)},
-        f"{shape[0]} {what} of {shape[1]} dimensions written to {output}",
+        f"{counting} {what} of {shape[1]} dimensions written to {output}",
     )
+
+
+def _kind(file: str) -> str:
+    """How a file's name ends, in small letters."""
+    return Path(file).suffix.casefold()
