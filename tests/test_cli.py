@@ -114,6 +114,16 @@ def test_what_is_written_is_told_by_its_name(
     assert not (tmp_path / words[-1]).exists()
 
 
+def test_duplicates_and_unreadable_pictures_are_told_apart(shell: Shell, photos: Path) -> None:
+    torn = photos / "kind 0" / "torn.png"
+    torn.write_bytes(b"no picture")
+    pictures = sorted((photos / "kind 0").iterdir())
+    shell("enroll", "kind 0", *pictures[:2])
+    status, out, err = shell("enroll", "kind 0", *pictures)
+    assert (status, out) == (0, "3 added, 3 skipped; now kind 0 5\n")
+    assert err.splitlines()[-1] == "skipped: 2 enrolled already, 1 unreadable"
+
+
 def archive(folder: Path, **header: object) -> Path:
     """An empty archive that says this of its backbone."""
     first = {"format": "edgeinc archive", "version": 1, "backbone": "other"}

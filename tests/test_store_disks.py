@@ -161,6 +161,7 @@ def test_a_full_card(mount: Mount) -> None:
         assert contents(store) == before
         with pytest.raises(StoreWriteError, match="full"):
             open_store(card / "new.db")
+        assert sorted(file.name for file in card.iterdir()) == ["a.db", "ballast"]
     # It opens on the full card, too, and what a purge left to do is done once there is room.
     with open_store(path) as store:
         assert contents(store) == before

@@ -22,7 +22,9 @@ from edgeinc.errors import (
     StoreVersionError,
     StoreWriteError,
 )
-from edgeinc.store import checks, peek, schema
+from edgeinc.store import Identity, checks, opening, peek, schema
+from edgeinc.store.binding import create
+from edgeinc.store.connection import Database
 from edgeinc.store.examination import examine_store
 from edgeinc.store.journal import record
 from tests.stores import DIM, contents, enroll, labels_of, open_store
@@ -40,6 +42,33 @@ def sound(tmp_path: Path) -> Path:
         store.forget("bolt")
         store.rename("nut", "hex nut")
     return path
+
+
+def test_a_new_file_that_stays_empty_is_removed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """But for one that was there, and one that another has written to."""
+    path, there = tmp_path / "new.db", tmp_path / "there.db"
+    there.touch()
+
+    def full(db: Database, wanted: Identity, now: float) -> None:
+        raise StoreWriteError("The disk is full.")
+
+    def after_another(db: Database, wanted: Identity, now: float) -> None:
+        create(db, wanted, now)
+        full(db, wanted, now)
+
+    monkeypatch.setattr(opening, "create", full)
+    for file in (path, there):
+        with pytest.raises(StoreWriteError, match="full"):
+            open_store(file)
+    assert [file.name for file in tmp_path.iterdir()] == ["there.db"]
+    monkeypatch.setattr(opening, "create", after_another)
+    with pytest.raises(StoreWriteError, match="full"):
+        open_store(path)
+    monkeypatch.undo()
+    with open_store(path) as store:
+        assert labels_of(store) == {}
 
 
 def test_another_backbone_is_refused_by_name(sound: Path) -> None:

@@ -52,6 +52,9 @@ def enroll_command(
             report = engine.enroll(str(label), files, skip_unreadable=True, thumbnails=thumbnails)
     for warning in report.warnings:
         note(f"warning: {warning}")
+    if report.skipped:
+        twice = report.skipped - report.unreadable
+        note(f"skipped: {twice} enrolled already, {report.unreadable} unreadable")
     counts = ", ".join(f"{name} {count}" for name, count in report.classes.items())
     emit(
         settings,

@@ -85,14 +85,14 @@ class Database:
             self.close()
             raise
 
-    def use_rollback_journal(self) -> None:
-        """Keep to a rollback journal, also in a file that was switched to another mode.
+    def use_rollback_journal(self, mode: str = "DELETE") -> None:
+        """Keep to a rollback journal of this mode, also in a file that was switched to another.
 
         Raises:
             StoreError: The file cannot be read, or another process has it in another mode.
         """
         with self._guarded() as conn:
-            self._wait_for(conn, "PRAGMA journal_mode = DELETE")
+            self._wait_for(conn, f"PRAGMA journal_mode = {mode}")
 
     @contextlib.contextmanager
     def reading(self, *, wait: float | None = None) -> Iterator[sqlite3.Connection]:

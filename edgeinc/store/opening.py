@@ -49,6 +49,7 @@ def open_store(path: str | Path, wanted: Identity, *, timeout: float, now: float
     Raises:
         StoreError: Of every kind; see `Store.open`.
     """
+    fresh = _status(resolve(path)) is None
     db = attach(path, timeout)
     try:
         with db.reading() as conn:
@@ -65,9 +66,22 @@ def open_store(path: str | Path, wanted: Identity, *, timeout: float, now: float
             with suppress(StoreBusyError, StoreWriteError):
                 scrub(db)
     except BaseException:
+        if fresh:
+            _drop_empty(db)
         db.close()
         raise
     return db
+
+
+def _drop_empty(db: Database) -> None:
+    """Remove the file that was made for a store, where nothing could be written to it."""
+    with suppress(StoreError, OSError):
+        # The writer's lock is to be had on a full disk too, if the journal stays in memory.
+        # Whoever waits for it finds that the file is gone, and says so.
+        db.use_rollback_journal("MEMORY")
+        with db.writing():
+            if not db.path.stat().st_size:
+                db.path.unlink()
 
 
 def peek(path: str | Path, *, timeout: float = 5.0) -> Identity | None:
