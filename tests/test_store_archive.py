@@ -427,3 +427,33 @@ def test_the_shell_carries_enrolments(
     os.truncate("y.edgeinc", 500)
     assert main(["--store", "third.db", "merge", "y.edgeinc"]) == 1
     assert not Path("third.db").exists()
+
+
+def test_the_shell_reads_an_archive_twice_and_checks_all_before_it_makes_a_store(
+    file: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    from edgeinc.cli import main
+    from edgeinc.store.archive import ArchiveSource
+
+    monkeypatch.chdir(tmp_path)
+    shutil.copy(file, "cut.edgeinc")
+    os.truncate("cut.edgeinc", 900)
+    read: list[str] = []
+    records = ArchiveSource.records
+
+    def note(source: ArchiveSource) -> Iterator[object]:
+        read.append(Path(source.name).name)
+        return records(source)
+
+    monkeypatch.setattr(ArchiveSource, "records", note)
+    assert main(["--store", "new.db", "merge", "a.edgeinc", "cut.edgeinc"]) == 1
+    assert not Path("new.db").exists()
+    for wanted in (["a.edgeinc", "a.edgeinc"], ["a.edgeinc", "a.edgeinc"]):
+        read.clear()
+        assert main(["--store", "new.db", "merge", "a.edgeinc"]) == 0
+        # Once to check it, once to take it in.
+        assert read == wanted
+    assert identify("cut.edgeinc") == identify("a.edgeinc") == identify("a.db")

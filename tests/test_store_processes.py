@@ -16,7 +16,8 @@ from pathlib import Path
 import pytest
 
 from edgeinc.errors import StoreError, StoreReadOnlyError
-from edgeinc.store import binding, checks, peek, schema
+from edgeinc.store import binding, checks, opening, peek, schema
+from edgeinc.store.connection import Database
 from edgeinc.store.records import Identity
 from tests.stores import DIM, contents, enroll, labels_of, open_store
 
@@ -249,3 +250,22 @@ def test_a_forked_child_opens_its_own(tmp_path: Path) -> None:
         assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7
         enroll(store, "nut", 3)
         assert labels_of(store) == {"nut": 3}
+
+
+def test_peeking_does_not_check_what_opening_will(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with open_store(tmp_path / "a.db") as store:
+        enroll(store, "nut", 1)
+    checked: list[Path] = []
+    check = checks.check
+
+    def note(db: Database) -> None:
+        checked.append(db.path)
+        check(db)
+
+    monkeypatch.setattr(opening, "check", note)
+    assert peek(tmp_path / "a.db") is not None
+    assert checked == []
+    open_store(tmp_path / "a.db").close()
+    assert checked == [tmp_path / "a.db"]

@@ -2,11 +2,22 @@
 
 from __future__ import annotations
 
+import os
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING
+
 import click
 
 from edgeinc.cli.common import Settings, emit, open_store, pass_settings
 
+if TYPE_CHECKING:
+    from edgeinc.store.shared import Source
+
 __all__ = ["merge_command"]
+
+WAIT = 5.0
+"""Longest wait for another process's lock, seconds."""
 
 
 @click.command("merge")
@@ -19,8 +30,15 @@ def merge_command(settings: Settings, others: tuple[str, ...]) -> None:
     them is forgotten, what was purged in any of them is destroyed here too; merging again
     changes nothing. A store that is not there is made, with the backbone of the first.
     """
-    with open_store(settings, like=others[0]) as store:
-        change = store.merge(others)
+    from edgeinc.store.sources import open_source
+
+    with ExitStack() as stack:
+        opened: list[str | Path | Source] = [*others]
+        if not os.path.lexists(settings.store):
+            # None is made for what turns out not to be sound.
+            opened = [stack.enter_context(open_source(one, timeout=WAIT)) for one in others]
+        with open_store(settings, like=others[0]) as store:
+            change = store.merge(opened, timeout=WAIT)
     emit(
         settings,
         {"added": change.came, "removed": change.went},

@@ -14,16 +14,14 @@ one. Each record has one form and one place, so stores that share the same write
 from __future__ import annotations
 
 import hashlib
-import os
-import stat
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
 from edgeinc.cache import claim, part_of, settle
 from edgeinc.errors import InputError, StoreError, StoreFormatError, StoreVersionError
-from edgeinc.store.files import refuse_database
+from edgeinc.store.files import open_ordinary, refuse_database
 from edgeinc.store.lines import from_line, read_record, to_line, write_record
 from edgeinc.store.records import Identity
 from edgeinc.store.shared import (
@@ -40,7 +38,14 @@ from edgeinc.store.shared import (
 )
 from edgeinc.version import __version__
 
-__all__ = ["VERSION", "ArchiveSource", "is_archive", "open_archive", "write_archive"]
+__all__ = [
+    "VERSION",
+    "ArchiveSource",
+    "is_archive",
+    "open_archive",
+    "read_identity",
+    "write_archive",
+]
 
 VERSION = 1
 """Of the format; a reader refuses a newer one."""
@@ -90,7 +95,7 @@ def is_archive(path: str | Path) -> bool:
     Raises:
         StoreError: It cannot be read.
     """
-    with _opened(path) as stream:
+    with open_ordinary(path) as stream:
         return stream.read(len(_BEGIN)) == _BEGIN
 
 
@@ -103,12 +108,22 @@ def open_archive(path: str | Path) -> Iterator[ArchiveSource]:
         StoreVersionError: A newer edgeinc wrote it.
         StoreError: It cannot be read.
     """
-    with _opened(path) as stream:
+    with open_ordinary(path) as stream:
         source = ArchiveSource(stream, str(path))
         for _ in source.records():
             # Reading is checking.
             continue
         yield source
+
+
+def read_identity(path: str | Path) -> Identity:
+    """What the first line of an archive says of its backbone; the others are not read.
+
+    Raises:
+        StoreError: As for `open_archive`.
+    """
+    with open_ordinary(path) as stream:
+        return ArchiveSource(stream, str(path)).identity
 
 
 class ArchiveSource:
@@ -226,20 +241,3 @@ def _write(source: Source, counts: Counts, stream: BinaryIO, *, thumbnails: bool
         stream.write(line)
         checksum.update(line)
     stream.write(to_line({"sha256": checksum.hexdigest()}))
-
-
-@contextmanager
-def _opened(path: str | Path) -> Iterator[BinaryIO]:
-    """An ordinary file, open."""
-    with ExitStack() as stack:
-        try:
-            ordinary = stat.S_ISREG(Path(path).stat().st_mode)
-            # Waiting for a pipe to open could be without end.
-            file = Path(path if ordinary else os.devnull)
-            stream = stack.enter_context(file.open("rb"))
-        except (OSError, ValueError) as exc:
-            why = (exc.strerror if isinstance(exc, OSError) else None) or exc
-            raise StoreError(f"{str(path)!r} cannot be read ({why}). Choose another.") from exc
-        if not ordinary:
-            raise StoreError(f"{path} is no ordinary file. Give the name of one.")
-        yield stream

@@ -13,14 +13,15 @@ import os
 import shutil
 import sqlite3
 import stat
-from collections.abc import Iterable
-from contextlib import closing
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
-from edgeinc.errors import InputError
+from edgeinc.errors import InputError, StoreError
 from edgeinc.store.translation import inode, is_no_database
 
-__all__ = ["copy_store", "is_database", "refuse_database"]
+__all__ = ["copy_store", "is_database", "open_ordinary", "refuse_database"]
 
 _KEPT: dict[tuple[int, int] | None, int] = {}
 """Files that were copied, by inode: open until the process ends, each of them once."""
@@ -91,3 +92,24 @@ def refuse_database(path: Path) -> None:
         raise InputError(
             f"{path} is a database, maybe a store, and is not written over. Give another name."
         )
+
+
+@contextmanager
+def open_ordinary(path: str | Path) -> Iterator[BinaryIO]:
+    """An ordinary file, open; only for what SQLite has said is no database.
+
+    Raises:
+        StoreError: It is none, or cannot be read.
+    """
+    with ExitStack() as stack:
+        try:
+            ordinary = stat.S_ISREG(Path(path).stat().st_mode)
+            # Waiting for a pipe to open could be without end.
+            file = Path(path if ordinary else os.devnull)
+            stream = stack.enter_context(file.open("rb"))
+        except (OSError, ValueError) as exc:
+            why = (exc.strerror if isinstance(exc, OSError) else None) or exc
+            raise StoreError(f"{str(path)!r} cannot be read ({why}). Choose another.") from exc
+        if not ordinary:
+            raise StoreError(f"{path} is no ordinary file. Give the name of one.")
+        yield stream

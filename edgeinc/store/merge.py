@@ -14,6 +14,7 @@ from edgeinc.store.content import digest
 from edgeinc.store.journal import record
 from edgeinc.store.records import Change, Identity, Row
 from edgeinc.store.removal import finish_purge, wipe
+from edgeinc.store.shared import Source
 from edgeinc.store.sources import match_source, open_source
 from edgeinc.store.state import last_change, settle
 from edgeinc.store.translation import inode
@@ -30,13 +31,19 @@ NAMED = 3
 
 
 def merge(
-    db: Database, paths: Sequence[str | Path], *, bound: Identity, timeout: float, now: float
+    db: Database,
+    paths: Sequence[str | Path | Source],
+    *,
+    bound: Identity,
+    timeout: float,
+    now: float,
 ) -> Change:
     """Add what other stores or archives hold, all of them in one transaction.
 
     Args:
         db: The store.
-        paths: The others. They are only read; the store itself among them is passed over.
+        paths: The others, by name or open. They are only read; the store itself among them is
+            passed over.
         bound: The backbone of the store.
         timeout: Longest wait for another process's lock on one of the others, seconds.
         now: Unix time, seconds.
@@ -50,10 +57,16 @@ def merge(
         StoreFormatError: One is no store or archive, is damaged, or contradicts another.
         StoreError: One cannot be read; or as for every write.
     """
-    others = [Path(path) for path in paths if inode(Path(path)) != inode(db.path)]
+    named = [(_path(one), one) for one in paths]
+    others = [(path, one) for path, one in named if inode(path) != inode(db.path)]
     with ExitStack() as stack:
         # Here every archive is checked to its end, before anything is written.
-        sources = [stack.enter_context(open_source(path, timeout=timeout)) for path in others]
+        sources = [
+            stack.enter_context(open_source(path, timeout=timeout))
+            if isinstance(one, str | Path)
+            else one
+            for path, one in others
+        ]
         for source in sources:
             match_source(source, bound)
         with db.writing() as conn:
@@ -64,12 +77,16 @@ def merge(
             union.drop_idle()
             if not union.changed:
                 return Change()
-            change = _settle(conn, union, [other.name for other in others], bound.dim, now)
+            change = _settle(conn, union, [path.name for path, _ in others], bound.dim, now)
     if union.doomed:
         finish_purge(db)
     if len(union.touched) > AT_ONCE:
         db.mark_changed()
     return change
+
+
+def _path(one: str | Path | Source) -> Path:
+    return Path(one if isinstance(one, str | Path) else one.name)
 
 
 def _settle(

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from edgeinc.errors import StoreBusyError, StoreFormatError
 from edgeinc.store import archive
-from edgeinc.store.checks import check, compare, identity, is_blank
+from edgeinc.store.checks import check, compare, format_version, identity, is_blank, shape_fault
 from edgeinc.store.connection import Database
 from edgeinc.store.content import digest
 from edgeinc.store.leftovers import PrivateFolder
@@ -167,7 +167,18 @@ def _attach(path: str | Path, timeout: float) -> Database | None:
 
 
 def identify(path: str | Path, *, timeout: float = 5.0) -> Identity:
-    """The backbone of the examples in a store or an archive; errors as for `open_source`."""
+    """The backbone that a store or an archive names; errors as for `open_source`.
+
+    Nothing else in it is checked: merging does.
+    """
+    attached = _attach(path, timeout)
+    if attached is None:
+        return archive.read_identity(path)
+    with closing(attached), attached.reading() as conn:
+        if not is_blank(conn) and not _is_old(conn):
+            format_version(conn, attached.path)
+            if shape_fault(conn) is None:
+                return identity(conn)
     with open_source(path, timeout=timeout) as source:
         return source.identity
 

@@ -5,11 +5,15 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from edgeinc.store.checks import is_nonnegative, match
 from edgeinc.store.opening import open_store
 from edgeinc.store.reader import Reader
 from edgeinc.store.records import Change, Identity, NewExample, Statistics
+
+if TYPE_CHECKING:
+    from edgeinc.store.shared import Source
 
 __all__ = ["Store"]
 
@@ -166,7 +170,7 @@ class Store(Reader):
 
         return history.undo(self._db, n, bound=self._identity, now=self._clock())
 
-    def merge(self, paths: Sequence[str | Path], *, timeout: float = 5.0) -> Change:
+    def merge(self, paths: Sequence[str | Path | Source], *, timeout: float = 5.0) -> Change:
         """Add what other stores, or archives of stores, hold: all of them or none.
 
         The union of the examples; a removal wins, and a purge over everything: what was purged
@@ -175,7 +179,8 @@ class Store(Reader):
         and idempotent; it is not undone. The others are only read.
 
         Args:
-            paths: Store files and archives; this store among them is passed over.
+            paths: Store files and archives, or what `sources.open_source` made of them; this
+                store among them is passed over.
             timeout: Longest wait for a process that writes to one of them, seconds.
 
         Returns:
