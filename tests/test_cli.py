@@ -16,7 +16,7 @@ import cv2
 import pytest
 
 from edgeinc.cli import COMMANDS, cli, main
-from edgeinc.store import Store
+from edgeinc.store import Store, peek
 from tests.conftest import photo
 
 Shell = Callable[..., tuple[int, str, str]]
@@ -153,6 +153,11 @@ def test_what_an_archive_says_of_its_backbone_is_held_against_the_cards(
         assert status == 1
         assert words in err
         assert not (tmp_path / "s.db").exists()
+    told = archive(tmp_path, fingerprint=pebble.fingerprint, dim=pebble.dim)
+    assert main(["--store", "known.db", "merge", str(told)]) == 0
+    bound = peek(tmp_path / "known.db")
+    assert bound is not None
+    assert bound.nonnegative == pebble.nonnegative
     assert shell("merge", archive(tmp_path), backbone=None)[0] == 0
     status, _, err = shell("predict", tmp_path / "x.png", backbone=None)
     assert status == 1

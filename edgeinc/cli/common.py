@@ -166,13 +166,13 @@ def _identify(like: str) -> Identity:
     bound = identify(like)
     if not is_name(bound.backbone):
         raise unsound(like, f"{bound.backbone!r} is no name of a backbone")
-    for card in list_cards():
-        if card.fingerprint == bound.fingerprint and card.dim != bound.dim:
-            raise unsound(
-                like,
-                f"it says {bound.dim} dimensions, and its backbone, {card.name}, has {card.dim}",
-            )
-    return bound
+    known = next((card for card in list_cards() if card.fingerprint == bound.fingerprint), None)
+    if known is None:
+        return bound
+    if known.dim != bound.dim:
+        words = f"it says {bound.dim} dimensions, and its backbone, {known.name}, has {known.dim}"
+        raise unsound(like, words)
+    return bound._replace(nonnegative=known.nonnegative)
 
 
 @contextmanager

@@ -145,7 +145,8 @@ def resolve(path: str | Path) -> Path:
     try:
         return Path(path).resolve()
     except (OSError, RuntimeError, ValueError) as exc:
-        raise StoreError(f"{str(path)!r} is no usable path ({exc}). Choose another.") from exc
+        why = (exc.strerror if isinstance(exc, OSError) else None) or exc
+        raise StoreError(f"{str(path)!r} is no usable path ({why}). Choose another.") from exc
 
 
 def _status(file: Path) -> os.stat_result | None:
@@ -155,7 +156,8 @@ def _status(file: Path) -> os.stat_result | None:
     except FileNotFoundError:
         return None
     except (OSError, ValueError) as exc:
-        raise StoreError(f"{str(file)!r} cannot be opened ({exc}). Choose another.") from exc
+        why = (exc.strerror if isinstance(exc, OSError) else None) or exc
+        raise StoreError(f"{str(file)!r} cannot be opened ({why}). Choose another.") from exc
 
 
 def attach(path: str | Path, timeout: float, *, to_read: bool = False) -> Database:
