@@ -19,7 +19,7 @@ recorded = pytest.mark.skipif(trace.missing() is not None, reason=str(trace.miss
 
 @recorded
 def test_a_power_cut_loses_nothing_that_was_acknowledged_and_leaves_nothing_half_done() -> None:
-    cuts = cut_power(1000, SEED, operations=3, choices=2, keeping=True)
+    cuts = cut_power(1000, SEED, operations=2, choices=2, keeping=True)
     print(cuts)
     assert not cuts.faults, "\n".join(cuts.words)
     assert cuts.points == 1000
