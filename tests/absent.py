@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
@@ -38,12 +40,16 @@ def run_without(
     modules: tuple[str, ...],
     distributions: tuple[str, ...] = (),
 ) -> subprocess.CompletedProcess[str]:
-    """Runs a script in a process where some packages are not installed."""
+    """Runs a script in a process where some packages are not installed, nor in its children."""
     head = HEAD.format(modules=modules, distributions=distributions)
-    return subprocess.run(
-        [sys.executable, "-c", head + script, *map(str, arguments)],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    with tempfile.TemporaryDirectory() as first:
+        # Python imports it at every start; children have the same path.
+        (Path(first) / "sitecustomize.py").write_text(head)
+        return subprocess.run(
+            [sys.executable, "-c", "import sys\n" + script, *map(str, arguments)],
+            cwd=ROOT,
+            env={**os.environ, "PYTHONPATH": first},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
