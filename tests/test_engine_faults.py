@@ -41,6 +41,11 @@ def answer(engine: Engine) -> str | None:
     return engine.predict(photo(0, 1000)).candidates[0].label
 
 
+def comes_to(engine: Engine, label: str) -> bool:
+    """Whether that becomes the answer; what takes long to read is read in the background."""
+    return any(answer(engine) == label for _ in range(50))
+
+
 def overwrite(path: Path) -> None:
     path.write_bytes(b"not a store any more" * 400)
 
@@ -170,7 +175,7 @@ def test_a_store_that_is_copied_over_the_open_one_is_followed(
     with Engine.open(other, backbone=tiny_card) as second:
         second.enroll("from elsewhere", [photo(0, i) for i in range(4)])
     path.write_bytes(other.read_bytes())
-    assert answer(engine) == "from elsewhere"
+    assert comes_to(engine, "from elsewhere")
     assert engine.enroll("c", photo(2, 0)).classes == {"c": 1, "from elsewhere": 4}
 
 
@@ -179,8 +184,8 @@ def test_a_store_that_comes_back_is_followed_again(engine: Engine, path: Path) -
     for _ in range(2):
         overwrite(path)
         with pytest.warns(RuntimeWarning, match="predicting from memory"):
-            assert answer(engine) == "a"
+            assert comes_to(engine, "a")
         path.write_bytes(saved)
-        assert answer(engine) == "a"
+        assert comes_to(engine, "a")
     assert engine.enroll("c", photo(2, 0)).added == 1
     assert set(engine.enroll("c", photo(2, 1)).classes) == {"a", "b", "c"}
