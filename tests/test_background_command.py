@@ -28,6 +28,7 @@ from edgeinc.catalogue.background import (
     largest_background,
 )
 from edgeinc.cli import main
+from edgeinc.engine import Engine
 from edgeinc.errors import CardError, ImageError, InputError, ModelNotFoundError
 from edgeinc.features import UNIT, Background, to_features
 from edgeinc.parts import KINDS, draw_part
@@ -383,3 +384,16 @@ def test_places_that_cannot_be_written(name: str, card: Path, photos: Path) -> N
         add_background(card, photos, output=card.parent / name)
     assert "\n" not in str(caught.value)
     assert tree(card.parent) == before
+
+
+def test_a_store_is_not_written_over(card: Path, photos: Path, tmp_path: Path) -> None:
+    """Refused before the pictures are read, and the store is as it was."""
+    path = tmp_path / "mine.db"
+    with Engine.open(path) as engine:
+        engine.enroll("nut", [photo(1, 0)])
+    before = path.read_bytes()
+    looked: list[int] = []
+    with pytest.raises(InputError, match="maybe a store") as caught:
+        add_background(card, photos, output=path, progress=lambda done, total: looked.append(done))
+    assert "\n" not in str(caught.value)
+    assert (looked, path.read_bytes()) == ([], before)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import shutil
 from collections.abc import Callable, Iterator
@@ -10,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from edgeinc.cache import digest, is_file, is_here, part_of, reserve, user_models_dir
+from edgeinc.cache import digest, is_file, is_here, part_of, reserve, settle, user_models_dir
 from edgeinc.cards import Asset, ModelCard, parse_card, read_card, read_text
 from edgeinc.catalogue.background import (
     USUAL_PICTURES,
@@ -19,6 +18,7 @@ from edgeinc.catalogue.background import (
     measure_background,
 )
 from edgeinc.errors import CardError, InputError
+from edgeinc.store.files import refuse_database
 from edgeinc.weights import card_folders, find_card, load_file
 
 __all__ = ["Attached", "add_background"]
@@ -129,9 +129,10 @@ def _to_file(card: ModelCard, path: Path, measure: Callable[[], Measured]) -> At
     """Writes the statistics alone."""
     if path.is_dir():
         raise InputError(f"{path} is a folder; give the name of a file to write.")
+    refuse_database(path)
     with _reserved(path.parent, largest_background(card.dim)) as part:
         measured = measure()
-        _settle(part, measured.content, path)
+        _fill(part, measured.content, path)
     asset = _asset(path.name, measured)
     return Attached(card, path, asset, measured.count, measured.skipped)
 
@@ -151,8 +152,8 @@ def _to_card(card: ModelCard, path: Path, measure: Callable[[], Measured]) -> At
         target = path.with_name(asset.name)
         new = not is_file(target)
         try:
-            _settle(part, measured.content, target)
-            _settle(card_part, _with_background(text, card, asset, path).encode(), path)
+            _fill(part, measured.content, target)
+            _fill(card_part, _with_background(text, card, asset, path).encode(), path)
         except BaseException:
             if new:
                 target.unlink(missing_ok=True)
@@ -197,14 +198,12 @@ def _reserved(folder: Path, room: int) -> Iterator[Path]:
         part.unlink(missing_ok=True)
 
 
-def _settle(part: Path, content: bytes, target: Path) -> None:
+def _fill(part: Path, content: bytes, target: Path) -> None:
     """Writes into a reserved file and gives it its place."""
     with part.open("r+b") as stream:
         stream.write(content)
         stream.truncate()
-        stream.flush()
-        os.fsync(stream.fileno())
-    part.replace(target)
+    settle(part, target)
 
 
 def _asset(name: str, measured: Measured) -> Asset:
