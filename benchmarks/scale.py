@@ -63,11 +63,12 @@ def pixels() -> Backbone:
 
 
 class Shots:
-    """Pictures of classes: noise of one class about a centre of its own."""
+    """Pictures of classes: noise of one class, drawn by a seed, about a centre of its own."""
 
-    def __init__(self, classes: int) -> None:
-        self._rng = np.random.default_rng(0)
-        self._centres = 40 * self._rng.gamma(1.0, 1.0, (classes, DIM)).astype(np.float32)
+    def __init__(self, classes: int, seed: int = 1) -> None:
+        centres = np.random.default_rng(0).gamma(1.0, 1.0, (classes, DIM))
+        self._centres = 40 * centres.astype(np.float32)
+        self._rng = np.random.default_rng(seed)
 
     def rows(self, c: int, n: int) -> NDArray[np.uint8]:
         """`(n, DIM)` embeddings of class `c`."""
@@ -84,7 +85,7 @@ def filled(examples: int, classes: int) -> Path:
     """A store of so many examples, made once a process, with its statistics kept."""
     folder = tempfile.TemporaryDirectory(prefix="edgeinc-scale-")
     FOLDERS.append(folder)
-    source, path = Shots(classes), Path(folder.name) / "s.db"
+    source, path = Shots(classes, seed=0), Path(folder.name) / "s.db"
     card = pixels().card
     with Store.open(path, backbone=card.name, fingerprint=card.fingerprint, dim=DIM) as store:
         shots = examples // classes
