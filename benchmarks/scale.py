@@ -11,18 +11,18 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from functools import cache, partial
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.common import Figure, paired
+from benchmarks.common import Figure
+from benchmarks.lookup import against_faiss
 from edgeinc.backbone import Backbone
 from edgeinc.engine import Engine
-from edgeinc.features import Examples, to_features
-from edgeinc.heads import Scorer, direction_of, fit
+from edgeinc.features import to_features
 from edgeinc.store import NewExample, Store
 
 __all__ = ["DIM", "LARGE", "Shots", "filled", "pixels", "scale"]
@@ -232,36 +232,3 @@ def _sums_of_fresh(path: Path, classes: tuple[int, ...]) -> list[bytes]:
     chosen = np.stack([sums[f"class {c:05d}"] for c in classes])
     whole = np.sum(list(sums.values()), axis=0)
     return [gram.tobytes(), whole.tobytes(), chosen.tobytes()]
-
-
-def against_faiss(classes: int = 10_000) -> Iterator[Figure]:
-    """A feature to its scores at 10,000 classes, against faiss on the same prototypes."""
-    try:
-        import faiss
-    except ImportError:
-        yield Figure("head alone at 10,000 classes, vs faiss.IndexFlatIP", "faiss-cpu is missing")
-        return
-    rng = np.random.default_rng(0)
-    examples = Examples(DIM)
-    features = to_features(rng.integers(0, 256, (classes, DIM)).astype(np.uint8), nonnegative=True)
-    for c in range(classes):
-        examples.add(f"{c:05d}", features[c : c + 1])
-    snapshot = examples.snapshot()
-    index = faiss.IndexFlatIP(DIM)
-    index.add(np.stack([direction_of(1, row, None) for row in snapshot.sums]))
-    query = features[:1].astype(np.float32)
-    for head in ("proto", "ridge"):
-        scorer = fit(head, snapshot)
-        ours, theirs, ratio = paired(
-            partial(_best, scorer, features[:1]), partial(index.search, query, 1), rounds=200
-        )
-        yield Figure(
-            f"head alone, {head}, {classes} x {DIM}, feature to best class, vs faiss.IndexFlatIP",
-            f"{1e3 * ours:.2f} ms / {1e3 * theirs:.2f} ms = {ratio:.2f}",
-            "<= 1.0x",
-            ratio <= 1.0,
-        )
-
-
-def _best(scorer: Scorer, features: NDArray[np.int16]) -> int:
-    return int(scorer.scores(features)[0].argmax())
