@@ -151,10 +151,10 @@ def opening(rounds: int = 5) -> Iterator[Figure]:
 
 
 def enrolling(rounds: int = 40) -> Iterator[Figure]:
-    """One shot of a class of a hundred, durable; and when the full head has caught up."""
+    """One shot, durable, of a class of a hundred (ten of 100 examples); the full head caught up."""
     medians = {}
     for examples in (100, 10_000, LARGE):
-        classes = max(1, examples // 100)
+        classes = max(10, examples // 100)
         path, source = copied(filled(examples, classes)), Shots(classes)
         times, refits = [], []
         with Engine.open(path, backbone=pixels()) as engine:
