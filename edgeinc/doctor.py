@@ -20,8 +20,8 @@ from edgeinc.weights import is_installed, list_cards
 
 if TYPE_CHECKING:
     from edgeinc.cards import ModelCard
-    from edgeinc.store.examination import Condition
-    from edgeinc.store.salvage import Salvage
+    from edgeinc.store.repair.examination import Condition
+    from edgeinc.store.repair.salvage import Salvage
 
 __all__ = ["Examination", "examine", "repair", "tidy"]
 
@@ -122,7 +122,7 @@ def repair(store: str | Path, new: str | Path, card: ModelCard | None = None) ->
         StoreError: There is nothing to be saved, or the new store cannot be written.
     """
     from edgeinc.store import Identity
-    from edgeinc.store.salvage import salvage
+    from edgeinc.store.repair.salvage import salvage
 
     bound = None if card is None else Identity(card.name, card.fingerprint, card.dim)
     return salvage(store, new, now=time.time(), given=bound)
@@ -134,13 +134,13 @@ def tidy(store: str | Path) -> int:
     Returns:
         How many.
     """
-    from edgeinc.store.leftovers import sweep
+    from edgeinc.store.disk.leftovers import sweep
 
     return sweep(Path(store))
 
 
 def _examine_store(store: str | Path) -> Condition:
-    from edgeinc.store.examination import Condition, examine_store
+    from edgeinc.store.repair.examination import Condition, examine_store
 
     try:
         known = [card.fingerprint for card in list_cards() if card.nonnegative]

@@ -24,7 +24,7 @@ from edgeinc.errors import ImageError, InputError, RuntimeUnavailableError
 from edgeinc.features import UNIT
 from edgeinc.images import LabelledPictures, labelled_images
 from edgeinc.store import clean_label
-from edgeinc.store.files import refuse_database
+from edgeinc.store.disk.files import refuse_database
 
 __all__ = ["Written", "embed_folder", "export_hdf5"]
 

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from edgeinc.errors import LabelError, NotFoundError
 from edgeinc.store import Change, Store
 from edgeinc.store.content import digest
-from edgeinc.store.lines import write_record
-from edgeinc.store.sources import StoreSource
+from edgeinc.store.merging.lines import write_record
+from edgeinc.store.merging.sources import StoreSource
 from tests.stores import contents, enroll, open_store
 
 LABELS = ["a", "b", "c"]

@@ -132,7 +132,7 @@ def test_kept_statistics_of_another_type(
     edit(store, "PRAGMA ignore_check_constraints = ON", "UPDATE sums SET total = 3")
     found = examine(store).store
     assert found is not None
-    assert (found.sound, found.snapshot) == (False, "damaged")
+    assert (found.sound, found.statistics) == (False, "damaged")
     with pytest.raises(StoreFormatError, match="CHECK"):
         Engine.open(store, backbone=backbone())
 

@@ -19,7 +19,7 @@ import pytest
 
 from edgeinc.errors import EdgeincError, InputError, StoreError, StoreFormatError, StoreVersionError
 from edgeinc.store import Store
-from edgeinc.store.sources import identify
+from edgeinc.store.merging.sources import identify
 from tests.fleets import MEMORY, shared
 from tests.stores import WEIGHTS, contents, enroll, integers, open_store, shot
 
@@ -379,7 +379,7 @@ def test_an_archive_that_changes_as_it_is_merged(
     store: Store, file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It is checked before, and again as it is taken in."""
-    from edgeinc.store import merge as merging
+    from edgeinc.store.merging import merge as merging
 
     # More than is read at once.
     enroll(store, "screw", *range(200))
@@ -395,7 +395,7 @@ def test_an_archive_that_changes_as_it_is_merged(
 
 def test_a_purge_during_an_export_is_noticed(store: Store, tmp_path: Path) -> None:
     from edgeinc.errors import StoreBusyError
-    from edgeinc.store.sources import StoreSource
+    from edgeinc.store.merging.sources import StoreSource
 
     source = StoreSource(store._db)
     store.purge()
@@ -436,7 +436,7 @@ def test_the_shell_reads_an_archive_twice_and_checks_all_before_it_makes_a_store
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     from edgeinc.cli import main
-    from edgeinc.store.archive import ArchiveSource
+    from edgeinc.store.merging.archive import ArchiveSource
 
     monkeypatch.chdir(tmp_path)
     shutil.copy(file, "cut.edgeinc")

@@ -16,7 +16,7 @@ from tempfile import TemporaryDirectory
 import pytest
 
 from edgeinc.errors import StoreError, StoreReadOnlyError, StoreWriteError
-from edgeinc.store.examination import examine_store
+from edgeinc.store.repair.examination import examine_store
 from tests.stores import contents, enroll, labels_of, open_store
 
 ROOT = Path(__file__).parents[1]

@@ -22,7 +22,7 @@ from edgeinc.features import Snapshot
 from edgeinc.heads import NAMES
 from edgeinc.learner import Learner
 from edgeinc.store import NewExample, Store
-from edgeinc.store import merge as merging
+from edgeinc.store.merging import merge as merging
 from tests.fleets import MEMORY, Fleet, do, histories, hurry
 from tests.stores import DIM, WEIGHTS, contents, integers, open_store
 

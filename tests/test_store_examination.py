@@ -18,7 +18,7 @@ import pytest
 
 from edgeinc.cli import main
 from edgeinc.errors import StoreError
-from edgeinc.store.examination import Condition, examine_store
+from edgeinc.store.repair.examination import Condition, examine_store
 from tests.stores import DIM, enroll, open_store
 
 ROOT = Path(__file__).parents[1]
@@ -195,10 +195,10 @@ def test_a_journal_left_by_a_crash(path: Path) -> None:
 
 def test_statistics_that_are_kept(path: Path) -> None:
     """Damaged ones are no fault: they are made again."""
-    assert examined(path).snapshot == "none"
+    assert examined(path).statistics == "none"
     execute(path, "INSERT INTO gram VALUES (1, 3, 3, 'form', x'01', x'02')")
     found = examined(path)
-    assert found.snapshot == "damaged"
+    assert found.statistics == "damaged"
     assert found.sound
 
 

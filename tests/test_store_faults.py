@@ -24,9 +24,9 @@ from edgeinc.errors import (
 )
 from edgeinc.store import Identity, checks, opening, peek, schema
 from edgeinc.store.binding import create
-from edgeinc.store.connection import Database
-from edgeinc.store.examination import examine_store
+from edgeinc.store.disk.connection import Database
 from edgeinc.store.journal import record
+from edgeinc.store.repair.examination import examine_store
 from tests.stores import DIM, contents, enroll, labels_of, open_store
 
 ROOT = Path(__file__).parents[1]

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from edgeinc.errors import StoreBusyError
-from edgeinc.store.holder import find_holders, name_holders
+from edgeinc.store.disk.holder import find_holders, name_holders
 from tests.stores import enroll, open_store
 
 ROOT = Path(__file__).parents[1]
@@ -124,7 +124,7 @@ def test_locks_on_other_files_say_nothing(path: Path, hold: Hold, tmp_path: Path
 
 
 ASK = (
-    "import sys; from pathlib import Path; from edgeinc.store.holder import name_holders\n"
+    "import sys; from pathlib import Path; from edgeinc.store.disk.holder import name_holders\n"
     "print(name_holders(Path(sys.argv[1])))"
 )
 

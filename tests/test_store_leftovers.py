@@ -16,7 +16,7 @@ import pytest
 
 from edgeinc.cache import claim, part_of
 from edgeinc.cli import main
-from edgeinc.store.leftovers import PrivateFolder, sweep
+from edgeinc.store.disk.leftovers import PrivateFolder, sweep
 from tests.stores import enroll, open_store
 
 ROOT = Path(__file__).parents[1]
@@ -35,7 +35,7 @@ with store._db.writing() as conn:
 LEAVE = f"""
 import os, signal, sys; from pathlib import Path
 from edgeinc.cache import claim, part_of
-from edgeinc.store.leftovers import PrivateFolder
+from edgeinc.store.disk.leftovers import PrivateFolder
 place = Path(sys.argv[1])
 folders = [PrivateFolder(), PrivateFolder(place)]
 for folder in folders:

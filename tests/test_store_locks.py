@@ -13,9 +13,9 @@ import pytest
 
 from edgeinc.errors import InputError, StoreError
 from edgeinc.store import Store
-from edgeinc.store.files import copy_store, is_database
-from edgeinc.store.sources import open_source
-from edgeinc.store.wreck import open_wreck
+from edgeinc.store.disk.files import copy_store, is_database
+from edgeinc.store.merging.sources import open_source
+from edgeinc.store.repair.wreck import open_wreck
 from tests.stores import contents, enroll, labels_of, open_store
 
 WRITE = """

@@ -26,10 +26,10 @@ from edgeinc.errors import (
     StoreVersionError,
 )
 from edgeinc.store import Identity, NewExample, Store
-from edgeinc.store import merge as merging
-from edgeinc.store.connection import Database
+from edgeinc.store.disk.connection import Database
 from edgeinc.store.journal import record
-from edgeinc.store.salvage import salvage
+from edgeinc.store.merging import merge as merging
+from edgeinc.store.repair.salvage import salvage
 from tests.fleets import MEMORY, shared
 from tests.stores import WEIGHTS, contents, enroll, integers, labels_of, open_store, shot
 
@@ -468,7 +468,8 @@ def test_a_store_that_a_crash_left_half_written(a: Store, b: Store) -> None:
 def test_a_store_of_an_earlier_format_is_upgraded_in_a_copy(
     a: Store, b: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from edgeinc.store import checks, schema, sources
+    from edgeinc.store import checks, schema
+    from edgeinc.store.merging import sources
 
     enroll(b, "nut", 1)
     b.close()

@@ -17,7 +17,7 @@ import pytest
 
 from edgeinc.errors import StoreError, StoreReadOnlyError
 from edgeinc.store import binding, checks, opening, peek, schema
-from edgeinc.store.connection import Database
+from edgeinc.store.disk.connection import Database
 from edgeinc.store.records import Identity
 from tests.stores import DIM, contents, enroll, labels_of, open_store
 

@@ -17,8 +17,8 @@ from edgeinc.errors import (
     StoreFormatError,
 )
 from edgeinc.store import NewExample, Store
-from edgeinc.store.connection import Database
-from edgeinc.store.examination import examine_store
+from edgeinc.store.disk.connection import Database
+from edgeinc.store.repair.examination import examine_store
 from tests.stores import WEIGHTS, contents, enroll, integers, labels_of, open_store
 
 DIM = 40

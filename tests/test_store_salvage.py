@@ -16,9 +16,9 @@ import pytest
 from edgeinc.cli import main
 from edgeinc.errors import InputError, StoreError, StoreFormatError, StoreVersionError
 from edgeinc.store import Identity, NewExample, Store
-from edgeinc.store.examination import examine_store
-from edgeinc.store.rescue import Rescue
-from edgeinc.store.salvage import Salvage, salvage
+from edgeinc.store.repair.examination import examine_store
+from edgeinc.store.repair.rescue import Rescue
+from edgeinc.store.repair.salvage import Salvage, salvage
 from tests.stores import WEIGHTS, contents, labels_of, open_store
 
 DIM = 400

@@ -12,7 +12,7 @@ from edgeinc.engine.memory import Memory
 from edgeinc.errors import InputError, StoreFormatError
 from edgeinc.learner import Learner
 from edgeinc.store import NewExample, Store, peek
-from edgeinc.store.examination import examine_store
+from edgeinc.store.repair.examination import examine_store
 from edgeinc.weights import find_card
 from tests.stores import DIM, WEIGHTS, enroll, integers, labels_of, open_store
 

@@ -15,9 +15,9 @@ from edgeinc.errors import StoreFormatError, StoreReadOnlyError
 from edgeinc.learner import Learner
 from edgeinc.store import peek, schema
 from edgeinc.store.content import digest
-from edgeinc.store.examination import examine_store
 from edgeinc.store.records import Identity
-from edgeinc.store.salvage import salvage
+from edgeinc.store.repair.examination import examine_store
+from edgeinc.store.repair.salvage import salvage
 from tests.stores import DIM, enroll, integers, labels_of, open_store
 
 FIRST = Path(__file__).parent / "golden" / "store_format_1.sql"

@@ -18,7 +18,7 @@ from edgeinc.catalogue.background import (
     measure_background,
 )
 from edgeinc.errors import CardError, InputError
-from edgeinc.store.files import refuse_database
+from edgeinc.store.disk.files import refuse_database
 from edgeinc.weights import card_folders, find_card, load_file
 
 __all__ = ["Attached", "add_background"]

@@ -159,8 +159,8 @@ def _identify(like: str) -> Identity:
         StoreFormatError: It cannot be as it says.
     """
     from edgeinc.cards import is_name
-    from edgeinc.store.shared import unsound
-    from edgeinc.store.sources import identify
+    from edgeinc.store.merging.shared import unsound
+    from edgeinc.store.merging.sources import identify
     from edgeinc.weights import list_cards
 
     bound = identify(like)

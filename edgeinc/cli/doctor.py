@@ -11,7 +11,7 @@ import click
 from edgeinc.cli.common import Settings, emit, find_backbone, note, pass_settings, printable
 
 if TYPE_CHECKING:
-    from edgeinc.store.examination import Condition
+    from edgeinc.store.repair.examination import Condition
 
 __all__ = ["doctor_command"]
 
@@ -91,8 +91,8 @@ def _store(store: Condition) -> Iterator[str]:
         yield f"  format {store.version}, backbone {store.backbone} ({store.dim} dimensions)"
     if store.counts:
         yield "  " + ", ".join(f"{n} {name}" for name, n in store.counts.items())
-    if store.snapshot is not None:
-        yield f"  statistics beside the examples: {store.snapshot}"
+    if store.statistics is not None:
+        yield f"  statistics beside the examples: {store.statistics}"
     if not store.writable:
         yield "  it can only be read"
     for holder in store.holders:

@@ -12,7 +12,7 @@ import click
 from edgeinc.cli.common import Settings, emit, open_store, pass_settings
 
 if TYPE_CHECKING:
-    from edgeinc.store.shared import Source
+    from edgeinc.store.merging.shared import Source
 
 __all__ = ["merge_command"]
 
@@ -30,7 +30,7 @@ def merge_command(settings: Settings, others: tuple[str, ...]) -> None:
     them is forgotten, what was purged in any of them is destroyed here too; merging again
     changes nothing. A store that is not there is made, with the backbone of the first.
     """
-    from edgeinc.store.sources import open_source
+    from edgeinc.store.merging.sources import open_source
 
     with ExitStack() as stack:
         opened: list[str | Path | Source] = [*others]

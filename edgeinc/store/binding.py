@@ -8,9 +8,9 @@ from contextlib import suppress
 from edgeinc.errors import StoreBusyError, StoreWriteError
 from edgeinc.store import schema
 from edgeinc.store.checks import identity, is_blank, is_bound
-from edgeinc.store.connection import Database
+from edgeinc.store.disk.connection import Database
+from edgeinc.store.disk.trust import one_row
 from edgeinc.store.records import Identity
-from edgeinc.store.trust import one_row
 from edgeinc.version import __version__
 
 __all__ = ["bind", "create"]

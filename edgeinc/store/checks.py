@@ -7,9 +7,9 @@ from pathlib import Path
 
 from edgeinc.errors import BackboneMismatchError, StoreFormatError, StoreVersionError
 from edgeinc.store import schema
-from edgeinc.store.connection import Database
+from edgeinc.store.disk.connection import Database
+from edgeinc.store.disk.trust import expect, one_row
 from edgeinc.store.records import Identity
-from edgeinc.store.trust import expect, one_row
 from edgeinc.version import __version__
 
 __all__ = [

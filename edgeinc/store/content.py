@@ -8,8 +8,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from edgeinc.errors import InputError, StoreFormatError
+from edgeinc.store.disk.trust import damaged
 from edgeinc.store.records import Integers, Row
-from edgeinc.store.trust import damaged
 
 __all__ = [
     "digest",

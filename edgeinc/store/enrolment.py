@@ -10,8 +10,8 @@ from dataclasses import dataclass
 
 from edgeinc.errors import InputError
 from edgeinc.store.checks import is_nonnegative, match
-from edgeinc.store.connection import Database
 from edgeinc.store.content import digest, is_negative, pack, unpack
+from edgeinc.store.disk.connection import Database
 from edgeinc.store.journal import count_examples, last_row, record
 from edgeinc.store.labels import clean_label
 from edgeinc.store.records import Change, Identity, NewExample, Row

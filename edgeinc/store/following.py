@@ -7,9 +7,9 @@ from collections.abc import Sequence
 
 from edgeinc.errors import SampleNotFoundError
 from edgeinc.store.content import refuse_negative, unpack
+from edgeinc.store.disk.trust import expect
 from edgeinc.store.records import Delta, Identity, Integers, Position, Rows
 from edgeinc.store.state import is_listed, last_change
-from edgeinc.store.trust import expect
 
 __all__ = ["embeddings", "since"]
 

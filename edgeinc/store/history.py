@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from edgeinc.errors import InputError, LabelError, LabelNotFoundError
 from edgeinc.store.checks import match
-from edgeinc.store.connection import Database
+from edgeinc.store.disk.connection import Database
 from edgeinc.store.enrolment import row_of_class
 from edgeinc.store.journal import ENTRIES, TOUCHED, entry, record
 from edgeinc.store.labels import clean_label

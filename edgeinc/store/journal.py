@@ -7,7 +7,7 @@ import sqlite3
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from edgeinc.store.trust import one_row
+from edgeinc.store.disk.trust import one_row
 from edgeinc.types import LogEntry
 from edgeinc.version import __version__
 

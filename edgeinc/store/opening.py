@@ -24,10 +24,10 @@ from edgeinc.store.checks import (
     match,
     shape_fault,
 )
-from edgeinc.store.connection import Database
+from edgeinc.store.disk.connection import Database
+from edgeinc.store.disk.recovery import readable
+from edgeinc.store.disk.trust import one_row
 from edgeinc.store.records import Identity
-from edgeinc.store.recovery import readable
-from edgeinc.store.trust import one_row
 
 __all__ = ["attach", "is_writable", "open_store", "peek", "resolve", "scrub"]
 

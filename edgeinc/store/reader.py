@@ -7,11 +7,11 @@ from pathlib import Path
 from types import TracebackType
 from typing import TypeVar
 
-from edgeinc.store import following, journal, reading, snapshot, state
+from edgeinc.store import following, journal, reading, state, statistics
 from edgeinc.store.checks import match
-from edgeinc.store.connection import Database
+from edgeinc.store.disk.connection import Database
+from edgeinc.store.disk.trust import expect, one_row
 from edgeinc.store.records import Delta, Identity, Integers, Position, Rows, Statistics
-from edgeinc.store.trust import expect, one_row
 from edgeinc.types import ClassInfo, LogEntry, SampleInfo
 
 __all__ = ["Reader"]
@@ -125,7 +125,7 @@ class Reader:
         """What `Store.keep` kept, or None where that is absent, damaged or of another form."""
         with self._db.reading() as conn:
             match(conn, self._db.path, self._identity)
-            return snapshot.load(conn, self._identity.dim, form)
+            return statistics.load(conn, self._identity.dim, form)
 
     def last_change(self) -> Position:
         """The state that the store is in."""
@@ -138,7 +138,7 @@ class Reader:
         `wait` is the longest wait for another's lock, seconds; else the store's own limit.
         """
         with self._db.reading(wait=wait) as conn:
-            return snapshot.pending(conn)
+            return statistics.pending(conn)
 
     def version(self) -> int:
         """A number that changes when another connection has committed; asking never waits.

@@ -7,12 +7,12 @@ from collections.abc import Iterable, Iterator
 
 from edgeinc.errors import LabelNotFoundError, SampleNotFoundError, StoreBusyError
 from edgeinc.store.checks import match
-from edgeinc.store.connection import Database
 from edgeinc.store.content import refuse_negative, unpack
+from edgeinc.store.disk.connection import Database
+from edgeinc.store.disk.trust import expect, one_row
 from edgeinc.store.labels import clean_label
 from edgeinc.store.records import Identity, Rows
 from edgeinc.store.state import last_change
-from edgeinc.store.trust import expect, one_row
 from edgeinc.types import ClassInfo, SampleInfo
 
 __all__ = [

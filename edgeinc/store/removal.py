@@ -13,14 +13,14 @@ from edgeinc.errors import (
     StoreFormatError,
 )
 from edgeinc.store.checks import match, refuse_newer
-from edgeinc.store.connection import Database
+from edgeinc.store.disk.connection import Database
 from edgeinc.store.journal import count_examples, record
 from edgeinc.store.labels import clean_label
 from edgeinc.store.opening import scrub
 from edgeinc.store.reading import sample_key, uids
 from edgeinc.store.records import Change, Identity, Row
-from edgeinc.store.snapshot import drop_traces
 from edgeinc.store.state import last_change, settle
+from edgeinc.store.statistics import drop_traces
 
 __all__ = ["finish_purge", "forget", "purge", "wipe"]
 

@@ -17,7 +17,7 @@ device id, never by a clock, and else the one it was enrolled in.
 Three more things are derived, and kept for speed alone: `classes.examples`, how many examples of
 a class count; `changes`, which of them came and went, in the order of the commits, so that whoever
 follows a store reads only that (`following.py`); and `gram` with `sums`, statistics of all that
-counted after one of those changes (`snapshot.py`), so that opening a store need not read it all.
+counted after one of those changes (`statistics.py`), so that opening a store need not read it all.
 `store.changed` is the number of the last change, `store.floor` the last that is no longer listed.
 `store.tip` is a random number that each commit draws anew, `changes.before` the one before it, so
 that a number that another copy of the store counts too is not taken for the same change.

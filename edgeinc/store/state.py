@@ -10,8 +10,8 @@ from collections.abc import Iterable, Mapping, Sequence
 import numpy as np
 
 from edgeinc.store.content import refuse_negative, unpack
+from edgeinc.store.disk.trust import expect, one_row
 from edgeinc.store.records import Position, Row
-from edgeinc.store.trust import expect, one_row
 
 __all__ = ["find_representative", "is_listed", "last_change", "note", "settle"]
 

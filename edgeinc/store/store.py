@@ -13,7 +13,7 @@ from edgeinc.store.reader import Reader
 from edgeinc.store.records import Change, Identity, NewExample, Statistics
 
 if TYPE_CHECKING:
-    from edgeinc.store.shared import Source
+    from edgeinc.store.merging.shared import Source
 
 __all__ = ["Store"]
 
@@ -120,7 +120,8 @@ class Store(Reader):
             LabelNotFoundError: No such class is enrolled.
             SampleNotFoundError: No such example is.
         """
-        from edgeinc.store import leftovers, removal
+        from edgeinc.store import removal
+        from edgeinc.store.disk import leftovers
 
         change = removal.forget(
             self._db,
@@ -139,7 +140,8 @@ class Store(Reader):
 
         What killed processes left of private copies goes too; see `leftovers.sweep`.
         """
-        from edgeinc.store import leftovers, removal
+        from edgeinc.store import removal
+        from edgeinc.store.disk import leftovers
 
         change = removal.purge(self._db, now=self._clock())
         leftovers.sweep(self._db.path)
@@ -191,7 +193,7 @@ class Store(Reader):
             StoreFormatError: One is no store or archive, or a damaged one, or contradicts
                 another.
         """
-        from edgeinc.store import merge
+        from edgeinc.store.merging import merge
 
         return merge.merge(
             self._db, paths, bound=self._identity, timeout=timeout, now=self._clock()
@@ -210,8 +212,8 @@ class Store(Reader):
         Raises:
             InputError: The file cannot be written.
         """
-        from edgeinc.store.archive import write_archive
-        from edgeinc.store.sources import StoreSource
+        from edgeinc.store.merging.archive import write_archive
+        from edgeinc.store.merging.sources import StoreSource
 
         source = StoreSource(self._db)
         write_archive(source, source.counts, path, thumbnails=thumbnails)
@@ -231,17 +233,17 @@ class Store(Reader):
         Returns:
             False where the store has later ones, or a purge came since.
         """
-        from edgeinc.store import snapshot
+        from edgeinc.store.statistics import pack, plan, save
 
         with self._db.reading(wait=wait) as conn:
             match(conn, self._db.path, self._identity)
-            plan = snapshot.plan(conn, statistics, form, whole=whole)
-        if plan is None:
+            due = plan(conn, statistics, form, whole=whole)
+        if due is None:
             return False
-        packed = snapshot.pack(statistics, form, plan)
+        packed = pack(statistics, form, due)
         with self._db.writing(wait=wait) as conn:
             match(conn, self._db.path, self._identity)
-            if snapshot.plan(conn, statistics, form, whole=whole) != plan:
+            if plan(conn, statistics, form, whole=whole) != due:
                 return False
-            snapshot.save(conn, statistics.seq, form, plan, packed)
+            save(conn, statistics.seq, form, due, packed)
         return True

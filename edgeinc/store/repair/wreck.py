@@ -12,9 +12,9 @@ from typing import Any
 
 from edgeinc.errors import StoreBusyError, StoreError, StoreFormatError
 from edgeinc.store import schema
-from edgeinc.store.files import copy_store
+from edgeinc.store.disk.files import copy_store
 from edgeinc.store.opening import resolve
-from edgeinc.store.pages import PAGE, table_rows
+from edgeinc.store.repair.pages import PAGE, table_rows
 
 __all__ = ["Wreck", "open_wreck"]
 

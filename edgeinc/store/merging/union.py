@@ -21,10 +21,10 @@ from typing import Any
 
 from edgeinc.errors import StoreFormatError
 from edgeinc.store.content import digest
+from edgeinc.store.disk.trust import one_row
 from edgeinc.store.enrolment import row_of_class, row_of_file
 from edgeinc.store.journal import TOUCHED, last_row
-from edgeinc.store.shared import Example, Operation, Source, fault, unsound
-from edgeinc.store.trust import one_row
+from edgeinc.store.merging.shared import Example, Operation, Source, fault, unsound
 
 __all__ = ["Union"]
 

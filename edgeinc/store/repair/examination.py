@@ -11,12 +11,12 @@ from pathlib import Path
 
 from edgeinc.errors import StoreBusyError, StoreError, StoreFormatError, StoreVersionError
 from edgeinc.store.checks import format_version, identity, is_blank
-from edgeinc.store.condition import Condition
-from edgeinc.store.connection import Database
-from edgeinc.store.holder import find_holders
+from edgeinc.store.disk.connection import Database
+from edgeinc.store.disk.holder import find_holders
+from edgeinc.store.disk.trust import one_row
 from edgeinc.store.opening import attach, is_writable, resolve
-from edgeinc.store.soundness import CHECKS, Damaged, count, describe_snapshot, examine_rows
-from edgeinc.store.trust import one_row
+from edgeinc.store.repair.condition import Condition
+from edgeinc.store.repair.soundness import CHECKS, Damaged, count, describe_statistics, examine_rows
 
 __all__ = ["Condition", "Damaged", "examine_store"]
 
@@ -109,7 +109,7 @@ def _look(db: Database, found: Condition, known: Collection[str]) -> None:
     for check in CHECKS:
         _step(db, found, partial(_tell, found, check))
     if found.dim is not None:
-        _step(db, found, partial(_look_at_snapshot, found, found.dim))
+        _step(db, found, partial(_look_at_statistics, found, found.dim))
         _look_at_rows(db, found, found.dim, nonnegative=nonnegative)
 
 
@@ -121,8 +121,8 @@ def _tell(
     found.faults += check(conn)
 
 
-def _look_at_snapshot(found: Condition, dim: int, conn: sqlite3.Connection) -> None:
-    found.snapshot = describe_snapshot(conn, dim)
+def _look_at_statistics(found: Condition, dim: int, conn: sqlite3.Connection) -> None:
+    found.statistics = describe_statistics(conn, dim)
 
 
 def _look_at_rows(db: Database, found: Condition, dim: int, *, nonnegative: bool) -> None:

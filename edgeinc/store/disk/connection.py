@@ -18,11 +18,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgeinc.errors import StoreBusyError, StoreError
-from edgeinc.store.outcome import data_version, is_made, leave, store_row
-from edgeinc.store.translation import Opened, inode, is_busy
+from edgeinc.store.disk.outcome import data_version, is_made, leave, store_row
+from edgeinc.store.disk.translation import Opened, inode, is_busy
 
 if TYPE_CHECKING:
-    from edgeinc.store.leftovers import PrivateFolder
+    from edgeinc.store.disk.leftovers import PrivateFolder
 
 __all__ = ["Database"]
 

@@ -7,7 +7,7 @@ import sqlite3
 from pathlib import Path
 from typing import Any
 
-from edgeinc.store.translation import is_busy
+from edgeinc.store.disk.translation import is_busy
 
 __all__ = ["data_version", "is_made", "leave", "store_row"]
 

@@ -76,7 +76,7 @@ class Opened:
     def busy(self, waited: float) -> StoreBusyError:
         """The error for a lock that was waited for in vain, so many seconds."""
         # Imported where it is needed: most processes never wait.
-        from edgeinc.store.holder import name_holders
+        from edgeinc.store.disk.holder import name_holders
 
         return StoreBusyError(
             f"{self.path} has been held for more than {waited:g} s by {name_holders(self.path)}. "

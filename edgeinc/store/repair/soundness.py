@@ -10,16 +10,16 @@ from dataclasses import dataclass
 from edgeinc.errors import LabelError
 from edgeinc.store.checks import MISCOUNTED, QUICK_CHECK_BYTES, shape_fault
 from edgeinc.store.content import is_negative, is_sound_embedding
+from edgeinc.store.disk.trust import expect, one_row
 from edgeinc.store.labels import clean_label
-from edgeinc.store.snapshot import load
 from edgeinc.store.state import DERIVE
-from edgeinc.store.trust import expect, one_row
+from edgeinc.store.statistics import load
 
 __all__ = [
     "CHECKS",
     "Damaged",
     "count",
-    "describe_snapshot",
+    "describe_statistics",
     "examine_rows",
 ]
 
@@ -88,7 +88,7 @@ def _is_first(conn: sqlite3.Connection) -> bool:
     return bool(one_row(conn.execute("PRAGMA user_version"))[0] == 1)
 
 
-def describe_snapshot(conn: sqlite3.Connection, dim: int) -> str:
+def describe_statistics(conn: sqlite3.Connection, dim: int) -> str:
     """What is to be said of the statistics that are kept beside the examples.
 
     Nothing is lost with them: they are made again from the examples.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from edgeinc.store.soundness import Damaged
+from edgeinc.store.repair.soundness import Damaged
 
 __all__ = ["Condition"]
 
@@ -25,7 +25,7 @@ class Condition:
         dim: Length of its embeddings, where it says.
         counts: How many `examples` of how many `classes` count, how many are `forgotten` and
             how many `purged`, and how many `operations` there were.
-        snapshot: Whether the statistics that are kept beside the examples are `whole`, `damaged`
+        statistics: Whether the statistics that are kept beside the examples are `whole`, `damaged`
             or `none`; they are made again from the examples where they are needed and not whole.
         damaged: Examples that no longer match their digest, or have negative numbers although
             their backbone never gives any.
@@ -44,7 +44,7 @@ class Condition:
     backbone: str | None = None
     dim: int | None = None
     counts: dict[str, int] = field(default_factory=dict)
-    snapshot: str | None = None
+    statistics: str | None = None
     damaged: list[Damaged] = field(default_factory=list)
     holders: list[str] = field(default_factory=list)
     journal: str | None = None

@@ -7,7 +7,7 @@ import json
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from edgeinc.store.shared import Example, Operation, Purged, Record
+from edgeinc.store.merging.shared import Example, Operation, Purged, Record
 
 __all__ = ["from_line", "read_record", "to_line", "write_record"]
 

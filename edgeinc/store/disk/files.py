@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from edgeinc.errors import InputError, StoreError
-from edgeinc.store.translation import inode, is_no_database
+from edgeinc.store.disk.translation import inode, is_no_database
 
 __all__ = ["copy_store", "is_database", "open_ordinary", "refuse_database"]
 

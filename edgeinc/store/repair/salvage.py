@@ -8,12 +8,12 @@ from pathlib import Path
 
 from edgeinc.cache import settle
 from edgeinc.errors import InputError, StoreFormatError, StoreVersionError, StoreWriteError
-from edgeinc.store.leftovers import PrivateFolder
+from edgeinc.store.disk.leftovers import PrivateFolder
 from edgeinc.store.opening import open_store, resolve
 from edgeinc.store.records import Identity
-from edgeinc.store.rescue import Rescue
+from edgeinc.store.repair.rescue import Rescue
+from edgeinc.store.repair.wreck import Wreck, open_wreck
 from edgeinc.store.schema import MIGRATIONS
-from edgeinc.store.wreck import Wreck, open_wreck
 from edgeinc.version import __version__
 
 __all__ = ["Salvage", "salvage"]

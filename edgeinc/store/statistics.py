@@ -17,9 +17,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgeinc.features import MARK, narrow
+from edgeinc.store.disk.trust import one_row
 from edgeinc.store.records import Position, Statistics
 from edgeinc.store.state import is_listed
-from edgeinc.store.trust import one_row
 
 __all__ = ["Packed", "Plan", "drop_traces", "load", "pack", "pending", "plan", "save"]
 

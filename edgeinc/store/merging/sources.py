@@ -8,17 +8,17 @@ from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 
 from edgeinc.errors import StoreBusyError, StoreFormatError
-from edgeinc.store import archive
 from edgeinc.store.checks import check, compare, format_version, identity, is_blank, shape_fault
-from edgeinc.store.connection import Database
 from edgeinc.store.content import digest
-from edgeinc.store.leftovers import PrivateFolder
+from edgeinc.store.disk.connection import Database
+from edgeinc.store.disk.leftovers import PrivateFolder
+from edgeinc.store.disk.translation import is_no_database
+from edgeinc.store.disk.trust import damaged, expect, one_row
+from edgeinc.store.merging import archive
+from edgeinc.store.merging.shared import Counts, Example, Operation, Purged, Record, Source
 from edgeinc.store.opening import attach
 from edgeinc.store.records import Identity
 from edgeinc.store.schema import APPLICATION_ID, MIGRATIONS
-from edgeinc.store.shared import Counts, Example, Operation, Purged, Record, Source
-from edgeinc.store.translation import is_no_database
-from edgeinc.store.trust import damaged, expect, one_row
 
 __all__ = ["StoreSource", "identify", "match_source", "open_source"]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from edgeinc.errors import StoreBusyError, StoreReadOnlyError
-from edgeinc.store.connection import Database
+from edgeinc.store.disk.connection import Database
 
 __all__ = ["readable"]
 
@@ -31,8 +31,8 @@ def readable(db: Database, timeout: float) -> Database:
     else:
         return db
     # Imported where they are needed: after a crash.
-    from edgeinc.store.files import copy_store
-    from edgeinc.store.leftovers import PrivateFolder
+    from edgeinc.store.disk.files import copy_store
+    from edgeinc.store.disk.leftovers import PrivateFolder
 
     file = db.path
     journal = file.with_name(f"{file.name}-journal")

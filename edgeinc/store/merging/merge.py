@@ -9,16 +9,16 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from edgeinc.store.checks import is_nonnegative, match
-from edgeinc.store.connection import Database
 from edgeinc.store.content import digest
+from edgeinc.store.disk.connection import Database
+from edgeinc.store.disk.translation import inode
 from edgeinc.store.journal import record
+from edgeinc.store.merging.shared import Source
+from edgeinc.store.merging.sources import match_source, open_source
+from edgeinc.store.merging.union import Union
 from edgeinc.store.records import Change, Identity, Row
 from edgeinc.store.removal import finish_purge, wipe
-from edgeinc.store.shared import Source
-from edgeinc.store.sources import match_source, open_source
 from edgeinc.store.state import last_change, settle
-from edgeinc.store.translation import inode
-from edgeinc.store.union import Union
 
 __all__ = ["merge"]
 

@@ -21,10 +21,9 @@ from typing import BinaryIO
 
 from edgeinc.cache import claim, part_of, settle
 from edgeinc.errors import InputError, StoreError, StoreFormatError, StoreVersionError
-from edgeinc.store.files import open_ordinary, refuse_database
-from edgeinc.store.lines import from_line, read_record, to_line, write_record
-from edgeinc.store.records import Identity
-from edgeinc.store.shared import (
+from edgeinc.store.disk.files import open_ordinary, refuse_database
+from edgeinc.store.merging.lines import from_line, read_record, to_line, write_record
+from edgeinc.store.merging.shared import (
     MOST_TEXT,
     Counts,
     Example,
@@ -36,6 +35,7 @@ from edgeinc.store.shared import (
     is_text,
     unsound,
 )
+from edgeinc.store.records import Identity
 from edgeinc.version import __version__
 
 __all__ = [

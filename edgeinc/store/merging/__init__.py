@@ -1,0 +1,1 @@
+"""Merging other stores, and archives of stores; reading and writing archives."""
