@@ -12,8 +12,8 @@ import pytest
 
 PACKAGE = Path(__file__).parents[1] / "edgeinc"
 LEVELS = {
-    0: ["errors", "types", "version"],
-    1: ["cache", "cards", "features", "worker"],
+    0: ["errors", "types", "unclosed", "version"],
+    1: ["cache", "cards", "features", "metrics", "worker"],
     2: ["images", "runtimes", "heads", "store", "weights"],
     3: ["backbone", "between", "decision", "learner"],
     4: ["engine"],

@@ -26,6 +26,7 @@ from edgeinc.cards.records import (
     RuntimeName,
 )
 from edgeinc.errors import CardError
+from edgeinc.unclosed import open_no_database
 
 __all__ = ["build_card", "dump_card", "parse_card", "read_card", "read_text"]
 
@@ -159,7 +160,10 @@ def read_text(path: Path) -> str:
         CardError: The file cannot be read, is too large, or is not UTF-8.
     """
     try:
-        with path.open("rb") as stream:
+        file = open_no_database(path)
+        if file is None:
+            raise CardError(f"{path} is a database, maybe a store; give a card.")
+        with file as stream:
             # One byte more than allowed, so that a card that is too large is seen to be.
             text = stream.read(MAX_CARD_BYTES + 1).decode("utf-8")
     except OSError as exc:

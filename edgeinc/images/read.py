@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from edgeinc.errors import ImageError
 from edgeinc.images.headers import LEAST_SIDE, MAX_BYTES, check_header
 from edgeinc.images.quiet import quiet
+from edgeinc.unclosed import open_no_database
 
 __all__ = ["Box", "Picture", "read_image"]
 
@@ -103,7 +104,10 @@ def _read_file(path: Path) -> bytes:
             raise ImageError(f"{path} is a folder; give a picture file in it.")
         if not stat.S_ISREG(mode):
             raise ImageError(f"{path} is no regular file; give a picture file.")
-        with path.open("rb") as file:
+        file = open_no_database(path)
+        if file is None:
+            raise ImageError(f"{path} is a database, maybe a store; give a picture file.")
+        with file:
             data = file.read(MAX_BYTES + 1)
     except FileNotFoundError as exc:
         raise ImageError(f"{path} does not exist; check the path.") from exc
