@@ -1,10 +1,7 @@
 """Files that may be stores: what they are, and copies of them, without letting go of locks.
 
-When a process closes a file, POSIX drops every lock that the process has on it, those of its
-open stores too: another process could then write in the middle of their transactions. (See "How
-To Corrupt An SQLite Database File", 2.2, in SQLite's documentation.) SQLite knows all that it
-has open in a process and sees to that. So whatever else opens a file that may be a store must
-never close it.
+SQLite knows all that it has open in a process and sees to the locks; whatever else opens a file
+that may be a store goes through `edgeinc.unclosed`.
 """
 
 from __future__ import annotations
@@ -19,12 +16,10 @@ from pathlib import Path
 from typing import BinaryIO
 
 from edgeinc.errors import InputError, StoreError
-from edgeinc.store.disk.translation import inode, is_no_database
+from edgeinc.store.disk.translation import is_no_database
+from edgeinc.unclosed import keep_open
 
 __all__ = ["copy_store", "is_database", "open_ordinary", "refuse_database"]
-
-_KEPT: dict[tuple[int, int] | None, int] = {}
-"""Files that were copied, by inode: open until the process ends, each of them once."""
 
 _CHUNK = 1 << 20
 
@@ -51,12 +46,7 @@ def copy_store(file: Path, copy: Path, beside: Iterable[str]) -> None:
 
 
 def _copy(file: Path, copy: Path) -> None:
-    opened = _KEPT.get(inode(file))
-    if opened is None:
-        opened = os.open(file, os.O_RDONLY)
-        status = os.fstat(opened)
-        # Where another thread was quicker, both stay open.
-        _KEPT[status.st_dev, status.st_ino] = opened
+    opened = keep_open(file)
     place = 0
     with copy.open("wb") as stream:
         while chunk := os.pread(opened, _CHUNK, place):
