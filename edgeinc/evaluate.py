@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from edgeinc.decision import softmax
 from edgeinc.engine import Engine
 from edgeinc.errors import ImageError, InputError
 from edgeinc.images import labelled_images
 from edgeinc.learner import Fitted
+from edgeinc.metrics import expected_calibration_error, reliability
 from edgeinc.store import clean_label
 from edgeinc.types import Evaluation
 
@@ -23,6 +26,15 @@ CELLS = 4_000_000
 """Scores, or similarities to examples, that are worked out at a time at most."""
 
 ROWS = 256
+
+
+class Answer(NamedTuple):
+    """One picture: its true label, the labels it was taken for, and how sure the first is."""
+
+    truth: str
+    ranking: Sequence[str]
+    probability: float
+    known: bool
 
 
 def evaluate_folder(
@@ -48,7 +60,7 @@ def evaluate_folder(
     found = labelled_images(folder)
     pictures = [(clean_label(name), path) for name, path in found.pictures]
     engine.flush()
-    answers: list[tuple[str, Sequence[str], bool]] = []
+    answers: list[Answer] = []
     skipped = [*found.passed_over]
     for done, (label, path) in enumerate(pictures, 1):
         try:
@@ -57,7 +69,7 @@ def evaluate_folder(
             skipped.append(str(exc))
         else:
             ranking = [c.label for c in prediction.candidates]
-            answers.append((label, ranking, prediction.known))
+            answers.append(Answer(label, ranking, prediction.score, prediction.known))
         if progress is not None:
             progress(done, len(pictures))
     if not answers:
@@ -70,7 +82,8 @@ def evaluate_loo(engine: Engine) -> Evaluation:
 
     Classes of one example are left out, because without it they are unknown. Scores are
     those of a head without the example; the thresholds by which it is taken for known or
-    not are those of all examples, itself among them.
+    not, and the temperature that makes probabilities of scores, are those of all examples,
+    itself among them. The calibration error flatters a little therefore.
 
     Raises:
         InputError: No class has two examples.
@@ -82,18 +95,19 @@ def evaluate_loo(engine: Engine) -> Evaluation:
         raise InputError("No class has two examples; enrol more before leave-one-out.")
     # Some at a time: all scores of a large store take more memory than a small computer has.
     step = max(1, CELLS // max(len(labels), len(truth)))
-    parts = []
+    parts, probabilities = [], []
     for start in range(0, len(held), step):
         scores = fitted.scorer.held_out(held[start : start + step])
         # Stable, so that equal scores keep the order of the labels, as predictions do.
         parts.append(np.argsort(-scores, axis=1, kind="stable")[:, :TOP])
+        probabilities += [float(softmax(row, fitted.scorer.temperature).max()) for row in scores]
     fitted.scorer.release()
     order = np.concatenate(parts)
     known = _known(fitted, held, order[:, 0])
     return _summary(
         [
-            (labels[t], [labels[i] for i in row], bool(k))
-            for t, row, k in zip(truth[held], order, known, strict=True)
+            Answer(labels[t], [labels[i] for i in row], p, bool(k))
+            for t, row, p, k in zip(truth[held], order, probabilities, known, strict=True)
         ]
     )
 
@@ -110,15 +124,14 @@ def _known(fitted: Fitted, held: NDArray[np.intp], taken: NDArray[np.intp]) -> N
     return np.asarray(cosines >= similarity.thresholds[taken])
 
 
-def _summary(
-    answers: Iterable[tuple[str, Sequence[str], bool]], skipped: tuple[str, ...] = ()
-) -> Evaluation:
-    """Counts (truth, ranking, known) triples."""
+def _summary(answers: Iterable[Answer], skipped: tuple[str, ...] = ()) -> Evaluation:
+    """Counts answers, of which there is one at least."""
     hits = np.zeros(TOP)
     totals: dict[str, int] = {}
     confusion: dict[str, dict[str, int]] = {}
+    probabilities, right = [], []
     n = unknown = 0
-    for truth, ranking, known in answers:
+    for truth, ranking, probability, known in answers:
         n += 1
         unknown += not known
         totals[truth] = totals.get(truth, 0) + 1
@@ -127,12 +140,17 @@ def _summary(
         answer = ranking[0] if ranking else ""
         row = confusion.setdefault(truth, {})
         row[answer] = row.get(answer, 0) + 1
+        probabilities.append(probability)
+        right.append(answer == truth)
     shares = [float(h) / n for h in hits]
+    table = reliability(probabilities, right)
     return Evaluation(
         n=n,
         topk=(shares[0], shares[1], shares[2], shares[3], shares[4]),
         per_class={t: confusion[t].get(t, 0) / totals[t] for t in sorted(totals)},
         confusion={t: dict(sorted(confusion[t].items())) for t in sorted(confusion)},
         unknown_rate=unknown / n,
+        ece=expected_calibration_error(table),
+        reliability=table,
         skipped=skipped,
     )

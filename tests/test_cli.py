@@ -289,6 +289,7 @@ def test_evaluation_against_a_folder_and_leave_one_out(shell: Shell, photos: Pat
     assert record["per_class"] == {f"kind {k}": 1.0 for k in range(3)}
     assert record["confusion"]["kind 0"] == {"kind 0": 5}
     assert 0 <= record["unknown_rate"] <= 1
+    assert 0 <= record["ece"] <= 1
     loo = result(shell, "eval", "--loo")
     assert loo["n"] == 15
     assert 0.8 < loo["top1"] <= 1

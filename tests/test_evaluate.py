@@ -14,6 +14,7 @@ from edgeinc import Engine
 from edgeinc.backbone import Backbone
 from edgeinc.errors import InputError, LabelError
 from edgeinc.evaluate import evaluate_folder, evaluate_loo
+from edgeinc.types import Evaluation
 from tests.conftest import photo
 
 # Brightness of the eight rows of a picture. Classes light a row each; what lights others
@@ -79,12 +80,49 @@ def test_what_is_counted(knower: Engine, tmp_path: Path) -> None:
     assert steps == [(i, 7) for i in range(1, 8)]
 
 
+def average(found: Evaluation) -> tuple[int, float, float]:
+    """Answers of a reliability table, and their mean confidence and accuracy."""
+    n = sum(row.answers for row in found.reliability)
+    confidence = sum(row.answers * row.confidence for row in found.reliability) / n
+    return n, confidence, sum(row.answers * row.accuracy for row in found.reliability) / n
+
+
+def test_probabilities_are_held_against_what_is_right(knower: Engine, tmp_path: Path) -> None:
+    folder = tmp_path / "test"
+    write(folder, "red", RED, (150, 250, 0, *ELSEWHERE))
+    write(folder, "violet", BLUE)
+    found = evaluate_folder(knower, folder)
+    scores = [knower.predict(path).score for path in sorted(folder.rglob("*.png"))]
+    n, confidence, accuracy = average(found)
+    # Of the first label, whether or not it was rejected.
+    assert (n, accuracy) == (3, pytest.approx(found.topk[0]))
+    assert confidence == pytest.approx(np.mean(scores))
+    gaps = [row.answers * abs(row.accuracy - row.confidence) for row in found.reliability]
+    assert found.ece == pytest.approx(sum(gaps) / 3)
+    assert 0 < found.ece < 1
+
+
+def test_leave_one_out_has_probabilities_too(knower: Engine) -> None:
+    # Half red: neither is like the other, so that both are taken for red, not surely.
+    knower.enroll("mixed", [lit((200, 0, 0, 250)), lit((200, 0, 0, 0, 250))])
+    found = evaluate_loo(knower)
+    n, confidence, accuracy = average(found)
+    assert (n, accuracy) == (38, pytest.approx(36 / 38))
+    assert found.confusion["mixed"] == {"red": 2}
+    assert 1 / 4 < confidence < 1
+    assert found.ece == pytest.approx(
+        sum(r.answers * abs(r.accuracy - r.confidence) for r in found.reliability) / n
+    )
+
+
 def test_nothing_enrolled_is_all_unknown(tmp_path: Path) -> None:
     write(tmp_path / "test", "red", RED, RED)
     with Engine.open(tmp_path / "s.db", backbone=rows()) as engine:
         found = evaluate_folder(engine, tmp_path / "test")
     assert (found.n, found.topk, found.unknown_rate) == (2, (0.0,) * 5, 1.0)
     assert found.confusion == {"red": {"": 2}}
+    # It was not sure of anything, and not right.
+    assert found.ece == 0
 
 
 def test_a_folder_s_name_is_the_label_that_enrolling_it_would_give(tmp_path: Path) -> None:

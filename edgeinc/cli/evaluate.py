@@ -41,12 +41,14 @@ def eval_command(settings: Settings, folder: str | None, loo: bool, plot: str | 
     text = [f"{result.n} pictures  " + "  ".join(f"{k} {v:.3f}" for k, v in tops.items())]
     text += [f"{share:8.3f}  {label}" for label, share in result.per_class.items()]
     text.append(f"taken for unknown: {result.unknown_rate:.3f}")
+    text.append(f"expected calibration error: {result.ece:.3f}")
     record = {
         "n": result.n,
         **tops,
         "per_class": dict(result.per_class),
         "confusion": {truth: dict(row) for truth, row in result.confusion.items()},
         "unknown_rate": result.unknown_rate,
+        "ece": result.ece,
         "skipped": len(result.skipped),
     }
     emit(settings, record, "\n".join(text))
