@@ -3,17 +3,28 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from edgeinc.errors import InputError, RuntimeUnavailableError
 from edgeinc.types import Evaluation
 
-__all__ = ["plot_confusion"]
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+__all__ = ["plot_evaluation"]
+
+SIDE = 4.0
+"""Width of a diagram beside the confusion matrix, inches."""
 
 
-def plot_confusion(evaluation: Evaluation, path: str | Path) -> None:
-    """Writes the confusion matrix as a picture, rows summing to one.
+def plot_evaluation(evaluation: Evaluation, path: str | Path) -> None:
+    """Writes the confusion matrix and the reliability diagram as one picture.
+
+    Rows of the matrix sum to one. The diagram shows for each bin of probabilities what share of
+    the answers was right; on the dashed line a probability is what it says.
 
     Args:
         evaluation: What `evaluate_folder` or `evaluate_loo` returned.
@@ -23,30 +34,72 @@ def plot_confusion(evaluation: Evaluation, path: str | Path) -> None:
         RuntimeUnavailableError: matplotlib is not installed.
         InputError: The file cannot be written there, or not in that format.
     """
+    labels = _labels(evaluation)
+    side = 3 + 0.3 * len(labels)
+    figure = _figure(side + 1 + SIDE, max(side, SIDE))
+    left, right = figure.subplots(1, 2, width_ratios=(side + 1, SIDE))
+    _draw_confusion(left, evaluation, labels)
+    _draw_reliability(right, evaluation)
+    _save(figure, path)
+
+
+def _figure(width: float, height: float) -> Figure:
+    """An empty picture, inches.
+
+    Raises:
+        RuntimeUnavailableError: matplotlib is not installed.
+    """
     try:
         from matplotlib.figure import Figure
     except ImportError as exc:
         message = "Plots need matplotlib; install it with: pip install 'edgeinc[plot]'"
         raise RuntimeUnavailableError(message) from exc
-    labels = sorted(
-        set(evaluation.confusion) | {a for row in evaluation.confusion.values() for a in row}
-    )
+    return Figure(figsize=(width, height), layout="constrained")
+
+
+def _labels(evaluation: Evaluation) -> list[str]:
+    """Every label that is a truth or an answer."""
+    answers = {answer for row in evaluation.confusion.values() for answer in row}
+    return sorted({*evaluation.confusion, *answers})
+
+
+def _draw_confusion(axes: Axes, evaluation: Evaluation, labels: list[str]) -> None:
     at = {label: i for i, label in enumerate(labels)}
     matrix = np.zeros((len(labels), len(labels)))
     for truth, row in evaluation.confusion.items():
         for answer, count in row.items():
             matrix[at[truth], at[answer]] = count
     matrix /= np.maximum(matrix.sum(axis=1, keepdims=True), 1)
-    side = 3 + 0.3 * len(labels)
-    figure = Figure(figsize=(side + 1, side), layout="constrained")
-    axes = figure.add_subplot()
     image = axes.imshow(matrix, vmin=0, vmax=1, cmap="Blues")
     names = [label or "(none)" for label in labels]
     axes.set_xticks(range(len(labels)), names, rotation=90)
     axes.set_yticks(range(len(labels)), names)
     axes.set(xlabel="answer", ylabel="truth")
     axes.set_title(f"top-1 {evaluation.topk[0]:.1%} of {evaluation.n}")
-    figure.colorbar(image, ax=axes, shrink=0.8)
+    axes.figure.colorbar(image, ax=axes, shrink=0.8)
+
+
+def _draw_reliability(axes: Axes, evaluation: Evaluation) -> None:
+    table = evaluation.reliability
+    most = max((row.answers for row in table), default=0)
+    # What few answers say is drawn fainter.
+    for i, row in enumerate(table):
+        shade = 0.15 + 0.85 * row.answers / max(most, 1)
+        axes.bar(
+            (i + 0.5) / len(table), row.accuracy, width=1 / len(table), alpha=shade, color="C0"
+        )
+    axes.plot([0, 1], [0, 1], linestyle="dashed", color="black", linewidth=1)
+    axes.set(xlim=(0, 1), ylim=(0, 1), aspect="equal")
+    axes.set(xlabel="probability of the answer", ylabel="share that is right")
+    axes.set_title(f"calibration error {evaluation.ece:.3f}")
+
+
+def _save(figure: Figure, path: str | Path) -> None:
+    """Writes a picture.
+
+    Raises:
+        InputError: The file cannot be written there, or not in that format.
+    """
     try:
         figure.savefig(path)
     except (OSError, ValueError) as exc:

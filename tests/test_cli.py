@@ -13,6 +13,7 @@ from typing import Any
 
 import click
 import cv2
+import numpy as np
 import pytest
 
 from edgeinc.cli import COMMANDS, cli, main
@@ -295,12 +296,13 @@ def test_evaluation_against_a_folder_and_leave_one_out(shell: Shell, photos: Pat
     assert 0.8 < loo["top1"] <= 1
 
 
-def test_confusion_matrix_is_drawn(shell: Shell, photos: Path, tmp_path: Path) -> None:
+def test_confusion_matrix_and_reliability_are_drawn(shell: Shell, photos: Path, tmp_path: Path) -> None:
     pytest.importorskip("matplotlib", reason="the extra `plot` is not installed")
     shell("enroll", "--from", photos)
     status, _, _ = shell("eval", "--loo", "--plot", tmp_path / "c.png")
     assert status == 0
-    assert cv2.imread(str(tmp_path / "c.png")).std() > 1
+    drawn = cv2.imread(str(tmp_path / "c.png"))
+    assert all(half.std() > 1 for half in np.array_split(drawn, 2, axis=1))
     status, _, err = shell("eval", "--loo", "--plot", tmp_path / "no" / "c.png")
     assert status == 1
     assert "cannot be written" in err

@@ -12,7 +12,9 @@ __all__ = ["eval_command"]
 @click.command("eval")
 @click.argument("folder", required=False, metavar="DIR", type=click.Path())
 @click.option("--loo", is_flag=True, help="Leave-one-out on what is enrolled; no folder needed.")
-@click.option("--plot", metavar="FILE.png", type=click.Path(), help="Draw the confusion matrix.")
+@click.option(
+    "--plot", metavar="FILE.png", type=click.Path(), help="Draw confusion and calibration."
+)
 @pass_settings
 def eval_command(settings: Settings, folder: str | None, loo: bool, plot: str | None) -> None:
     """Measure accuracy.
@@ -33,10 +35,10 @@ def eval_command(settings: Settings, folder: str | None, loo: bool, plot: str | 
     for sentence in result.skipped:
         note(f"warning: {sentence}")
     if plot is not None:
-        from edgeinc.plot import plot_confusion
+        from edgeinc.plot import plot_evaluation
 
-        plot_confusion(result, plot)
-        note(f"confusion matrix written to {plot}")
+        plot_evaluation(result, plot)
+        note(f"plot written to {plot}")
     tops = {f"top{k}": round(share, 6) for k, share in enumerate(result.topk, 1)}
     text = [f"{result.n} pictures  " + "  ".join(f"{k} {v:.3f}" for k, v in tops.items())]
     text += [f"{share:8.3f}  {label}" for label, share in result.per_class.items()]
