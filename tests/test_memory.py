@@ -329,7 +329,8 @@ def test_after_closing_every_error_is_the_store_s(tmp_path: Path) -> None:
     memory.rank(query(1))
     memory._follow_elsewhere()
     memory.close()
-    memory._follow_elsewhere()
+    with pytest.raises(StoreError, match="closed"):
+        memory._follow_elsewhere()
     with pytest.raises(StoreError, match="closed"):
         memory.change(learn("b", 3))
     memory.close()

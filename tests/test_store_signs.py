@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -119,8 +120,12 @@ def test_one_that_comes_while_an_engine_runs_is_told(evil: Path, tmp_path: Path)
         store._identity = store._identity._replace(nonnegative=None)
         store.merge([evil])
     memory._asked = 0.0
-    with pytest.warns(RuntimeWarning, match="negative numbers"):
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
         assert memory.rank(integers(2)[np.newaxis]).labels == ("bolt",)
+        # What the prediction did not wait for is told by then.
+        memory.flush()
+    assert any("negative numbers" in str(warning.message) for warning in told)
     memory.close()
 
 

@@ -5,15 +5,12 @@ from __future__ import annotations
 import contextlib
 
 from edgeinc.engine.source import Source
-from edgeinc.errors import NotFoundError, StoreBusyError
-from edgeinc.features import Snapshot
+from edgeinc.errors import NotFoundError, StoreBusyError, StoreFormatError
+from edgeinc.features import Examples, Snapshot
 from edgeinc.learner import Learner
 from edgeinc.store import Change, Delta, Position, Store
 
 __all__ = ["Follower"]
-
-FEW = 64
-"""Changes that a prediction follows itself; more are followed in the background."""
 
 MANY = 4096
 """Changes that are followed one by one; beyond, everything is read anew."""
@@ -51,27 +48,13 @@ class Follower:
             self._seq = change.span[1]
         self.look()
 
-    def glance(self) -> bool:
-        """Follows a few changes of others, if that can be done at once.
-
-        Returns:
-            True where more are to be followed, or the file is not free at the moment.
+    def behind(self) -> bool:
+        """Whether there may be something to follow; asked from any thread.
 
         Raises:
             StoreError: The store cannot be read.
         """
-        version = self._store.version()
-        if version == self._version:
-            return False
-        try:
-            delta = self._store.since(self._seq, most=FEW, wait=0)
-            if delta is None:
-                return True
-            self._apply(delta)
-        except (StoreBusyError, NotFoundError):
-            return True
-        self._version = version
-        return False
+        return self._store.version() != self._version
 
     def look(self) -> None:
         """Follows what another connection committed.
@@ -121,6 +104,24 @@ class Follower:
 
     def _load(self) -> None:
         """Starts afresh from the store."""
-        examples, self._seq, served = self._source.read(self._learner.dim)
+        try:
+            examples, self._seq, served = self._source.read(self._learner.dim)
+        except StoreFormatError:
+            self._let_go()
+            raise
         self.whole = self.whole or not served
         self._learner.replace(examples)
+
+    def _let_go(self) -> None:
+        """Takes classes that are gone from the learner, where examples are damaged.
+
+        What is destroyed is to be recognised no more, also while the rest cannot be read. Which
+        classes there are can be told without reading an example.
+        """
+        # Negatives are no class, and nothing is recognised by them.
+        left = {"", *(info.label for info in self._store.classes())}
+        known = self._learner.snapshot().statistics()
+        kept = [entry for entry in known if entry[0] in left]
+        if len(kept) < len(known):
+            dim, fetch = self._learner.dim, self._source.fetch
+            self._learner.replace(Examples.restored(dim, fetch, kept))

@@ -37,7 +37,7 @@ __all__ = ["Memory"]
 ASK_EVERY = 0.1
 """Seconds after which a prediction looks again for what other processes committed."""
 
-PATIENCE = 0.01
+PATIENCE = 0.005
 """Seconds that a prediction waits for them at most."""
 
 KEEP_EVERY = 2048
@@ -121,20 +121,13 @@ class Memory:
         """Ranks the classes for one picture; embeddings (1, d), the backbone's integers."""
         features = self._source.features(embeddings)
         # Asking SQLite takes a tenth of a millisecond when the network has just emptied the
-        # processor's caches, so a camera's loop does not ask for every picture; and it goes
-        # on with what it has while another thread looks.
-        if time.monotonic() - self._asked > ASK_EVERY and self._loading.acquire(blocking=False):
+        # processor's caches, so a camera's loop does not ask for every picture.
+        if time.monotonic() - self._asked > ASK_EVERY:
             self._asked = time.monotonic()
             try:
-                many = self._follower.glance()
-                self._told = None
-            except FAULTS as exc:
-                many = False
-                self._tell(str(exc))
-            finally:
-                self._loading.release()
-            if many:
                 self._follow_elsewhere()
+            except FAULTS as exc:
+                self._tell(str(exc))
         return self._surely(lambda: self._learner.rank(features))
 
     def nearest(self, embeddings: NDArray[np.generic], k: int) -> list[Match]:
@@ -162,7 +155,10 @@ class Memory:
         """Waits until the head has caught up."""
         following = self._following
         if following is not None:
-            following.result()
+            try:
+                following.result()
+            except FAULTS as exc:
+                self._tell(str(exc))
         try:
             self._learner.flush()
         except SampleNotFoundError:
@@ -190,20 +186,26 @@ class Memory:
         return ask()
 
     def _follow_elsewhere(self) -> None:
-        """Follows changes of others in the background, and waits for a moment."""
+        """Follows changes of others in the background, and waits for that a moment.
+
+        Reading them may take longer than a camera's loop can wait: the disk, or the processes
+        that write, may be busy.
+        """
+        following = self._following
+        if following is None:
+            if not self._follower.behind():
+                self._told = None
+                return
+            following = self._following = self._worker.submit(self._refresh)
+        if following is None:
+            return
+
         from concurrent.futures import wait
 
-        following = self._following
-        if following is None or following.done():
-            following = self._following = self._worker.submit(self._refresh_or_tell)
-        if following is not None:
-            wait([following], PATIENCE)
-
-    def _refresh_or_tell(self) -> None:
-        try:
-            self._refresh()
-        except FAULTS as exc:
-            self._tell(str(exc))
+        if wait([following], PATIENCE).done:
+            self._following = None
+            following.result()
+            self._told = None
 
     def _refresh(self) -> None:
         """Looks for commits of others, after whoever is at it."""
