@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import os
 import platform
+import shutil
 import statistics
+import subprocess
 import tarfile
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -18,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgeinc.backbone import Backbone
+from edgeinc.errors import InputError, RuntimeUnavailableError
 from edgeinc.features import Background, to_features
 from edgeinc.images import labelled_images, read_image
 from edgeinc.weights import find_card, load_background
@@ -56,12 +60,35 @@ def unpacked(archive: str) -> Path:
     """Unpacks an archive of `shared()/data` into a scratch folder, once a machine."""
     target = Path(tempfile.gettempdir()) / f"edgeinc-{os.getuid()}" / archive.partition(".")[0]
     if not target.is_dir():
-        partial = Path(tempfile.mkdtemp(dir=_made(target.parent)))
-        with tarfile.open(shared() / "data" / archive) as tar:
+        with _plain(shared() / "data" / archive) as path, tarfile.open(path) as tar:
+            partial = Path(tempfile.mkdtemp(dir=_made(target.parent)))
             tar.extractall(partial, filter="data")
         partial.replace(target)
     inner = [p for p in target.iterdir() if p.is_dir()]
     return inner[0] if len(inner) == 1 else target
+
+
+@contextmanager
+def _plain(archive: Path) -> Iterator[Path]:
+    """An archive that `tarfile` reads: itself, or what the program `zstd` makes of it.
+
+    Raises:
+        RuntimeUnavailableError: The program is not installed.
+        InputError: It cannot read the archive.
+    """
+    if archive.suffix != ".zst":
+        yield archive
+        return
+    program = shutil.which("zstd")
+    if program is None:
+        raise RuntimeUnavailableError(
+            f"{archive} needs the program zstd; install it (Debian: apt install zstd)."
+        )
+    with tempfile.TemporaryDirectory() as scratch:
+        plain = Path(scratch) / archive.stem
+        if subprocess.run([program, "-dq", "-o", plain, "--", archive]).returncode:
+            raise InputError(f"{archive} cannot be unpacked; fetch it again.")
+        yield plain
 
 
 def _made(folder: Path) -> Path:

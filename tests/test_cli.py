@@ -296,7 +296,7 @@ def test_evaluation_against_a_folder_and_leave_one_out(shell: Shell, photos: Pat
     assert 0.8 < loo["top1"] <= 1
 
 
-def test_confusion_matrix_and_reliability_are_drawn(shell: Shell, photos: Path, tmp_path: Path) -> None:
+def test_evaluations_are_drawn(shell: Shell, photos: Path, tmp_path: Path) -> None:
     pytest.importorskip("matplotlib", reason="the extra `plot` is not installed")
     shell("enroll", "--from", photos)
     status, _, _ = shell("eval", "--loo", "--plot", tmp_path / "c.png")

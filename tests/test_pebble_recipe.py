@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import json
+import multiprocessing
 import os
 import re
 import signal
@@ -12,6 +13,7 @@ import sys
 import time
 from collections.abc import Iterator
 from dataclasses import MISSING, fields, replace
+from fractions import Fraction
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -59,7 +61,10 @@ def recipe() -> Iterator[dict[str, ModuleType]]:
         "teachers",
     )
     try:
-        yield {name: importlib.import_module(name) for name in (*names, "shots", "tflite_file")}
+        yield {
+            name: importlib.import_module(name)
+            for name in (*names, "shots", "tflite_file", "workers")
+        }
     finally:
         sys.path.remove(str(RECIPE))
         for name in set(sys.modules) - before:
@@ -488,6 +493,28 @@ def test_teaching_goes_on_after_an_interruption(
     assert cells.any((1, 2, 3)).all()
 
 
+@pytest.mark.parametrize("fresh", [False, True])
+def test_workers_do_every_task_and_end(recipe: dict[str, ModuleType], fresh: bool) -> None:
+    each = recipe["workers"].each
+    assert sorted(each(abs, range(-5, 0), 2, fresh=fresh)) == [1, 2, 3, 4, 5]
+    with pytest.raises(ZeroDivisionError):
+        list(each(reciprocal := Fraction(1).__truediv__, [1, 0, 2], 1, fresh=fresh))
+    assert list(each(reciprocal, [], 2)) == []
+    assert not multiprocessing.active_children()
+
+
+def test_a_killed_worker_ends_the_step_with_a_sentence(recipe: dict[str, ModuleType]) -> None:
+    error = recipe["settings"].RecipeError
+    with pytest.raises(error, match=r"A worker was killed, .* choose fewer `workers`"):
+        list(recipe["workers"].each(signal.raise_signal, [signal.SIGKILL, signal.SIGKILL], 2))
+    # The other one, which would go on for long, is ended.
+    sleeping = recipe["workers"].each(time.sleep, [0, 600], 2)
+    next(sleeping)
+    assert multiprocessing.active_children()
+    sleeping.close()
+    assert not multiprocessing.active_children()
+
+
 def test_maps_of_an_older_recipe_are_taken_as_they_are(
     recipe: dict[str, ModuleType], tmp_path: Path, shared: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -584,3 +611,13 @@ def test_pictures_of_classes_are_read_in_order(
     assert squares.labels.tolist() == [1] * 10 + [0] * 12
     with pytest.raises(recipe["settings"].RecipeError, match="no readable picture"):
         judge.read_squares(root, ["none"], 16)
+
+
+def test_strangers_of_the_benchmarks_are_the_classes_held_out(
+    recipe: dict[str, ModuleType], tmp_path: Path
+) -> None:
+    tiny = pytest.importorskip("benchmarks.tiny", reason="benchmarks are not part of a package")
+    names = tuple(f"n{i:08d}" for i in range(200))
+    settings = recipe["settings"].read_settings(CONFIG, pictures=tmp_path, work=tmp_path)
+    chosen = recipe["data"].held_out(settings, names)
+    assert tiny.drawn(names) == tuple(names[i] for i in chosen)
