@@ -515,6 +515,22 @@ def test_a_killed_worker_ends_the_step_with_a_sentence(recipe: dict[str, ModuleT
     assert not multiprocessing.active_children()
 
 
+def test_workers_end_when_their_main_process_is_killed() -> None:
+    work = "import time; print('begun', flush=True); time.sleep(600)"
+    script = f"from workers import each; list(each(exec, [{work!r}], 1))"
+    paths = os.pathsep.join([str(RECIPE), str(CONFIG.parents[2])])
+    with subprocess.Popen(
+        [sys.executable, "-c", script],
+        env={**os.environ, "PYTHONPATH": paths},
+        stdout=subprocess.PIPE,
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"begun\n"
+        process.kill()
+        # Until the worker, which has the other end of the pipe too, has ended.
+        assert process.communicate(timeout=60)[0] == b""
+
+
 def test_maps_of_an_older_recipe_are_taken_as_they_are(
     recipe: dict[str, ModuleType], tmp_path: Path, shared: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

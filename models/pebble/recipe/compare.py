@@ -8,8 +8,6 @@ looked at, and never the pictures that judge the finished network.
 from __future__ import annotations
 
 import logging
-import multiprocessing
-import signal
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -28,6 +26,7 @@ from runs import train
 from settings import RecipeError, Settings
 from shots import episodes, feature
 from teachers import embed_all
+from workers import each
 
 EACH = 60  # pictures of a class
 EPISODES = 600
@@ -44,11 +43,8 @@ def compare(settings: Settings, pictures: Pictures, path: Path, out: Path) -> No
         raise RecipeError("Fewer than 20 classes are held out; compare on more of them.")
     names = dict.fromkeys(name for idea in ideas for name in idea.settings.teachers)
     embed_all(replace(settings, teachers=tuple(names)), pictures)
-    ignore = (signal.SIGINT, signal.SIG_IGN)  # an interruption is this process's to tell
-    at_once = multiprocessing.get_context("spawn")
-    with at_once.Pool(settings.workers, signal.signal, ignore, maxtasksperchild=1) as pool:
-        for name in pool.imap_unordered(_try, ideas, chunksize=1):
-            log.info("%s: done", name)
+    for name in each(_try, ideas, settings.workers, fresh=True):
+        log.info("%s: done", name)
     write_bytes(out / "ideas.md", table(ideas).encode())
 
 

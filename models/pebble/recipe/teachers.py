@@ -9,18 +9,17 @@ what the teacher sees in that very crop, without the teacher running again.
 from __future__ import annotations
 
 import logging
-import multiprocessing
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
 from data import Pictures
-from files import deaf
 from maps import CHUNK, begin, chunks_of, maps_of, mark, unfinished
 from numpy.lib.format import open_memmap
 from numpy.typing import NDArray
 from settings import RecipeError, Settings
+from workers import each
 
 from edgeinc.backbone import Backbone
 from edgeinc.cards import ModelCard
@@ -82,12 +81,9 @@ def _embed(settings: Settings, pictures: Pictures, name: str) -> NDArray[np.uint
     log.info("%s: %d of %d chunks to do", out.stem, len(left), chunks)
     pixels = settings.work / "data" / "pixels.npy"
     tasks = [Task(name, pixels, out, n, settings.grid, chunk) for chunk in left]
-    with deaf():
-        pool = multiprocessing.get_context("spawn").Pool(min(settings.workers, len(left)))
-    with pool:
-        for done, _ in enumerate(pool.imap_unordered(_work, tasks), chunks - len(left) + 1):
-            if done == chunks or 20 * done // chunks > 20 * (done - 1) // chunks:
-                log.info("%s: %d of %d chunks", out.stem, done, chunks)
+    for done, _ in enumerate(each(_work, tasks, settings.workers), chunks - len(left) + 1):
+        if done == chunks or 20 * done // chunks > 20 * (done - 1) // chunks:
+            log.info("%s: %d of %d chunks", out.stem, done, chunks)
     return np.asarray(maps)
 
 
