@@ -65,13 +65,13 @@ class Match:
 
     Attributes:
         id: The example's random id, 32 hexadecimal digits.
-        label: Its class.
+        label: Its class; None for a negative.
         similarity: Cosine of the two feature vectors, -1 to 1.
         source: Where the example came from, where that is known.
     """
 
     id: str
-    label: str
+    label: str | None
     similarity: float
     source: str | None
 
@@ -91,10 +91,13 @@ class ClassInfo:
 
 @dataclass(frozen=True, slots=True)
 class SampleInfo:
-    """A stored example: id (32 hexadecimal digits), class, source, and Unix time in seconds."""
+    """A stored example: id (32 hexadecimal digits), class, source, and Unix time in seconds.
+
+    The class of a negative is None.
+    """
 
     id: str
-    label: str
+    label: str | None
     source: str | None
     time: float
 

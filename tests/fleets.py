@@ -20,10 +20,11 @@ from tests.stores import contents, enroll, open_store
 
 LABELS = ["a", "b", "c"]
 _label = st.sampled_from(LABELS)
+_any = st.sampled_from([*LABELS, None])
 _device = st.integers(0, 2)
 _step = st.one_of(
-    st.tuples(st.just("enroll"), _label, st.lists(st.integers(0, 4), min_size=1, max_size=3)),
-    st.tuples(st.just("forget"), _label, st.booleans()),
+    st.tuples(st.just("enroll"), _any, st.lists(st.integers(0, 4), min_size=1, max_size=3)),
+    st.tuples(st.just("forget"), _any, st.booleans()),
     st.tuples(st.just("forget one"), st.integers(0, 30), st.booleans()),
     st.tuples(st.just("rename"), _label, _label),
     st.tuples(st.just("undo"), st.integers(1, 3)),

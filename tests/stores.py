@@ -25,13 +25,13 @@ def integers(seed: int) -> NDArray[np.uint8]:
     return np.random.default_rng(seed).integers(1, 256, DIM, dtype=np.uint8)
 
 
-def shot(label: str, seed: int, source: str | None = None) -> NewExample:
+def shot(label: str | None, seed: int, source: str | None = None) -> NewExample:
     """An example whose content belongs to a seed."""
     return NewExample(label, integers(seed), source=source)
 
 
-def enroll(store: Store, label: str, *seeds: int) -> Change:
-    """Enrol one class, an example a seed."""
+def enroll(store: Store, label: str | None, *seeds: int) -> Change:
+    """Enrol one class, or negatives, an example a seed."""
     return store.enroll([shot(label, seed) for seed in seeds], **WEIGHTS)
 
 

@@ -145,7 +145,7 @@ def test_an_embedding_that_does_not_fit_is_refused(store: Store, embedding: np.n
 
 
 @pytest.mark.parametrize(
-    "label", ["", "  ", "a\nb", "\x00", "\x85", "a\u2028b", "\udcff", "x" * (MAX_LABEL + 1), None]
+    "label", ["", "  ", "a\nb", "\x00", "\x85", "a\u2028b", "\udcff", "x" * (MAX_LABEL + 1), 7]
 )
 def test_a_label_that_may_not_be_is_refused(store: Store, label: str) -> None:
     with pytest.raises(LabelError):

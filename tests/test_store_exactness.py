@@ -63,7 +63,7 @@ def enroll_afresh(path: Path, survivors: dict[str, tuple[str, bytes]]) -> None:
     with open_store(path) as store:
         hurry(store)
         for label, blob in pairs:
-            store.enroll([NewExample(label, np.frombuffer(blob, "<i2"))], **WEIGHTS)
+            store.enroll([NewExample(label or None, np.frombuffer(blob, "<i2"))], **WEIGHTS)
 
 
 @settings(max_examples=8, deadline=None, derandomize=True)

@@ -13,16 +13,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edgeinc.errors import LabelError, LabelNotFoundError, SampleNotFoundError
-from edgeinc.store import Change, Store
+from edgeinc.store import NEGATIVE, Change, Store
 from edgeinc.store.reading import CANONICAL, CLASSES
 from edgeinc.store.state import DERIVE, REPRESENTATIVE
 from tests.stores import contents, enroll, integers, labels_of, open_store
 
 LABELS = ["a", "b", "c"]
 _label = st.sampled_from(LABELS)
+_any = st.sampled_from([*LABELS, None])
 _step = st.one_of(
-    st.tuples(st.just("enroll"), _label, st.lists(st.integers(0, 4), min_size=1, max_size=4)),
-    st.tuples(st.just("forget"), _label, st.booleans()),
+    st.tuples(st.just("enroll"), _any, st.lists(st.integers(0, 4), min_size=1, max_size=4)),
+    st.tuples(st.just("forget"), _any, st.booleans()),
     st.tuples(st.just("forget one"), st.integers(0, 30), st.booleans()),
     st.tuples(st.just("rename"), _label, _label),
     st.tuples(st.just("undo"), st.integers(1, 3)),
@@ -87,9 +88,9 @@ def act(store: Store, model: Model, step: tuple) -> Change | None:
     live, all_ = model.live(), model.labelled()
     kind, *what = step
     if kind == "enroll":
-        label, seeds = what
+        label, seeds = what[0] or NEGATIVE, what[1]
         fresh = [s for s in dict.fromkeys(seeds) if (label, s) not in live.values()]
-        change = enroll(store, label, *seeds)
+        change = enroll(store, what[0], *seeds)
         assert (len(change.ids), change.skipped) == (len(fresh), len(seeds) - len(fresh))
         if fresh:
             enrolled = {id: (label, s) for id, s in zip(change.ids, fresh, strict=True)}
@@ -100,7 +101,7 @@ def act(store: Store, model: Model, step: tuple) -> Change | None:
         target, purge = what
         pool = all_ if purge else live
         if kind == "forget":
-            ids = frozenset(id for id, (label, _) in pool.items() if label == target)
+            ids = frozenset(id for id, (label, _) in pool.items() if label == (target or NEGATIVE))
             arguments = {"label": target}
         else:
             id = sorted(model.known)[target % len(model.known)] if model.known else "ab" * 16
@@ -156,8 +157,9 @@ def test_any_history_gives_what_its_replay_gives(steps: list[tuple]) -> None:
             label: sum(1 for _ in group)
             for label, group in itertools.groupby(sorted(pair[0] for pair in followed.values()))
         }
+        assert {i.id for c in counts for i in store.samples(c or None)} == followed.keys()
+        assert store.negatives() == counts.pop(NEGATIVE, 0)
         assert labels_of(store) == counts
-        assert {i.id for c in counts for i in store.samples(c)} == followed.keys()
 
 
 def steps_of_one_enrolment(store: Store, seed: int) -> int:

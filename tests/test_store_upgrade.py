@@ -119,7 +119,7 @@ def test_a_first_store_is_merged_examined_and_repaired_as_it_is(
 ) -> None:
     raw = first.read_bytes()
     condition = examine_store(first)
-    assert (condition.sound, condition.version, condition.snapshot) == (True, 1, "none")
+    assert (condition.sound, condition.version, condition.statistics) == (True, 1, "none")
     assert condition.counts["examples"] == 2
     with open_store(tmp_path / "new.db") as store:
         assert store.merge([first]).came == 2

@@ -13,7 +13,7 @@ from edgeinc.store.checks import is_nonnegative, match
 from edgeinc.store.content import digest, is_negative, pack, unpack
 from edgeinc.store.disk.connection import Database
 from edgeinc.store.journal import count_examples, last_row, record
-from edgeinc.store.labels import clean_label
+from edgeinc.store.labels import class_of
 from edgeinc.store.records import Change, Identity, NewExample, Row
 from edgeinc.store.state import find_representative, last_change, note
 
@@ -97,7 +97,7 @@ def _check(example: NewExample, dim: int) -> _Checked:
     if source is not None:
         # A file name may hold bytes that are no text; people read them as escapes.
         source = source.encode("utf-8", "backslashreplace").decode()
-    return _Checked(clean_label(example.label), blob, digest(blob), source, example.thumbnail)
+    return _Checked(class_of(example.label), blob, digest(blob), source, example.thumbnail)
 
 
 def _is_live(conn: sqlite3.Connection, label: str, content: bytes) -> bool:

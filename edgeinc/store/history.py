@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from edgeinc.errors import InputError, LabelError, LabelNotFoundError
+from edgeinc.errors import InputError, LabelError
 from edgeinc.store.checks import match
 from edgeinc.store.disk.connection import Database
 from edgeinc.store.enrolment import row_of_class
 from edgeinc.store.journal import ENTRIES, TOUCHED, entry, record
 from edgeinc.store.labels import clean_label
-from edgeinc.store.reading import is_enrolled, uids
+from edgeinc.store.reading import is_enrolled, not_enrolled, uids
 from edgeinc.store.records import Change, Identity
 from edgeinc.store.state import settle
 
@@ -46,7 +46,7 @@ def rename(db: Database, old: str, new: str, *, bound: Identity, now: float) -> 
     with db.writing() as conn:
         match(conn, db.path, bound)
         if not is_enrolled(conn, old):
-            raise LabelNotFoundError(f"No class {old!r} is enrolled. See `edgeinc classes`.")
+            raise not_enrolled(old)
         if is_enrolled(conn, new):
             raise LabelError(
                 f"A class {new!r} is enrolled already. Forget it first, or choose another name."

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from edgeinc.store.disk.trust import one_row
+from edgeinc.store.labels import NEGATIVE
 from edgeinc.types import LogEntry
 from edgeinc.version import __version__
 
@@ -89,13 +90,23 @@ def entry(row: Sequence[Any]) -> LogEntry:
 
 
 def count_examples(counts: Mapping[str, int]) -> str:
-    """Words for so many examples of these classes.
+    """Words for so many examples of these classes, negatives apart.
 
     >>> count_examples({"nut": 1}), count_examples({"nut": 2, "bolt": 3})
     ("1 example of 'nut'", "5 examples of 2 classes: 'bolt', 'nut'")
+    >>> count_examples({"": 1}), count_examples({"nut": 1, "": 2})
+    ('1 negative', "1 example of 'nut' and 2 negatives")
     """
-    total = sum(counts.values())
-    labels = sorted(counts)
+    negatives = counts.get(NEGATIVE, 0)
+    labels = sorted(label for label in counts if label != NEGATIVE)
+    words = [_count_labelled(counts, labels)] if labels else []
+    if negatives:
+        words.append(f"{negatives} negative{'' if negatives == 1 else 's'}")
+    return " and ".join(words)
+
+
+def _count_labelled(counts: Mapping[str, int], labels: Sequence[str]) -> str:
+    total = sum(counts[label] for label in labels)
     names = ", ".join(f"'{label}'" for label in labels[:3])
     if len(labels) > 3:
         names += ", ..."

@@ -6,10 +6,14 @@ import unicodedata
 
 from edgeinc.errors import LabelError
 
-__all__ = ["MAX_LABEL", "clean_label"]
+__all__ = ["MAX_LABEL", "NEGATIVE", "class_of", "clean_label", "is_stored"]
 
 MAX_LABEL = 200
 """The most characters that a label may have."""
+
+NEGATIVE = ""
+"""The class of examples that are none of the enrolled classes. No person can give a class this
+label; those who hand one in or ask for them say None instead."""
 
 JOINERS = "\u200c\u200d"
 """Invisible, but within a word some scripts and emoji need them."""
@@ -63,6 +67,30 @@ def clean_label(label: str) -> str:
             f"A label has {len(cleaned)} characters: {cleaned[:20]!r}... Use at most {MAX_LABEL}."
         )
     return cleaned
+
+
+def class_of(label: str | None) -> str:
+    """The label that the store keeps: a clean one, or that of the negatives for None.
+
+    Raises:
+        LabelError: As for `clean_label`.
+
+    >>> class_of(" nut "), class_of(None)
+    ('nut', '')
+    """
+    return NEGATIVE if label is None else clean_label(label)
+
+
+def is_stored(label: object) -> bool:
+    """True for what the store may keep as the label of a class.
+
+    >>> is_stored("nut"), is_stored(" nut"), is_stored("")
+    (True, False, True)
+    """
+    try:
+        return isinstance(label, str) and (label == NEGATIVE or clean_label(label) == label)
+    except LabelError:
+        return False
 
 
 def _is_within(label: str, place: int) -> bool:

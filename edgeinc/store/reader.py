@@ -56,15 +56,20 @@ class Reader:
             return journal.log(conn, limit)
 
     def classes(self) -> list[ClassInfo]:
-        """Every enrolled class and how many of its examples count, by label."""
+        """Every enrolled class and how many of its examples count, by label; no negatives."""
         with self._db.reading() as conn:
             return reading.classes(conn)
 
-    def samples(self, label: str) -> list[SampleInfo]:
-        """The examples of a class that count, in the order they came.
+    def negatives(self) -> int:
+        """How many examples count that are none of the classes."""
+        with self._db.reading() as conn:
+            return reading.negatives(conn)
+
+    def samples(self, label: str | None) -> list[SampleInfo]:
+        """The examples of a class that count, in the order they came; for None the negatives.
 
         Raises:
-            LabelNotFoundError: No such class is enrolled.
+            LabelNotFoundError: No such class is enrolled, or no negative.
         """
         with self._db.reading() as conn:
             return reading.samples(conn, label)

@@ -10,7 +10,7 @@ from edgeinc.store.checks import match
 from edgeinc.store.content import refuse_negative, unpack
 from edgeinc.store.disk.connection import Database
 from edgeinc.store.disk.trust import expect, one_row
-from edgeinc.store.labels import clean_label
+from edgeinc.store.labels import NEGATIVE, class_of
 from edgeinc.store.records import Identity, Rows
 from edgeinc.store.state import last_change
 from edgeinc.types import ClassInfo, SampleInfo
@@ -18,6 +18,8 @@ from edgeinc.types import ClassInfo, SampleInfo
 __all__ = [
     "classes",
     "is_enrolled",
+    "negatives",
+    "not_enrolled",
     "rows",
     "sample",
     "sample_key",
@@ -26,7 +28,8 @@ __all__ = [
     "uids",
 ]
 
-CLASSES = "SELECT label, examples FROM classes WHERE examples > 0 ORDER BY label"
+CLASSES = "SELECT label, examples FROM classes WHERE examples > 0 AND label <> '' ORDER BY label"
+NEGATIVES = "SELECT coalesce(max(examples), 0) FROM classes WHERE label = ''"
 
 SAMPLES = """
 SELECT s.uid, s.source, o.time FROM (
@@ -49,6 +52,11 @@ def classes(conn: sqlite3.Connection) -> list[ClassInfo]:
     return [ClassInfo(expect(str, label), n) for label, n in conn.execute(CLASSES)]
 
 
+def negatives(conn: sqlite3.Connection) -> int:
+    """The number of negatives that count."""
+    return expect(int, one_row(conn.execute(NEGATIVES))[0])
+
+
 def is_enrolled(conn: sqlite3.Connection, label: str) -> bool:
     """True for a clean label that has a live example."""
     query = (
@@ -58,18 +66,27 @@ def is_enrolled(conn: sqlite3.Connection, label: str) -> bool:
     return bool(conn.execute(query, (label,)).fetchone()[0])
 
 
-def samples(conn: sqlite3.Connection, label: str) -> list[SampleInfo]:
-    """The examples of a class that count, in the order they came into this store.
+def samples(conn: sqlite3.Connection, label: str | None) -> list[SampleInfo]:
+    """The examples of a class that count, or the negatives, in the order they came into this store.
 
     Raises:
         LabelError: `label` may not be a label.
-        LabelNotFoundError: No such class is enrolled.
+        LabelNotFoundError: No such class is enrolled, or no negative.
     """
-    name = clean_label(label)
+    name = class_of(label)
     found = conn.execute(SAMPLES, (name,)).fetchall()
     if not found:
-        raise LabelNotFoundError(f"No class {name!r} is enrolled. See `edgeinc classes`.")
-    return [SampleInfo(expect(bytes, uid).hex(), name, source, time) for uid, source, time in found]
+        raise not_enrolled(name)
+    return [
+        SampleInfo(expect(bytes, uid).hex(), name or None, source, time)
+        for uid, source, time in found
+    ]
+
+
+def not_enrolled(name: str) -> LabelNotFoundError:
+    """The error for a class, or negatives, of which there is nothing."""
+    what = f"class {name!r}" if name != NEGATIVE else "negative"
+    return LabelNotFoundError(f"No {what} is enrolled. See `edgeinc classes`.")
 
 
 def sample(conn: sqlite3.Connection, id: str) -> SampleInfo:
@@ -85,7 +102,8 @@ def sample(conn: sqlite3.Connection, id: str) -> SampleInfo:
     found = conn.execute(query, (_uid(id),)).fetchone()
     if found is None:
         raise _unknown(id)
-    return SampleInfo(_uid(id).hex(), *found)
+    label, source, time = found
+    return SampleInfo(_uid(id).hex(), label or None, source, time)
 
 
 def sample_key(conn: sqlite3.Connection, id: str) -> tuple[str, int, bytes]:

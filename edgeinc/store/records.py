@@ -50,20 +50,24 @@ class NewExample(NamedTuple):
     """An example to enrol.
 
     Attributes:
-        label: Its class; see `clean_label` for what a label may be.
+        label: Its class; see `clean_label` for what a label may be. None for a negative, which
+            shows nothing of any class.
         embedding: `(d,)` uint8 or int16.
         source: Where it came from, for people.
         thumbnail: An encoded picture of it.
     """
 
-    label: str
+    label: str | None
     embedding: Integers
     source: str | None = None
     thumbnail: bytes | None = None
 
 
 class Row(NamedTuple):
-    """A stored example that counts: id (32 hexadecimal digits), class, `(d,)` integers."""
+    """A stored example that counts: id (32 hexadecimal digits), class, `(d,)` integers.
+
+    The class of negatives is "", here as in `Rows`.
+    """
 
     id: str
     label: str

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 
 from edgeinc.errors import (
     InputError,
-    LabelNotFoundError,
     SampleNotFoundError,
     StoreError,
     StoreFormatError,
@@ -15,18 +14,21 @@ from edgeinc.errors import (
 from edgeinc.store.checks import match, refuse_newer
 from edgeinc.store.disk.connection import Database
 from edgeinc.store.journal import count_examples, record
-from edgeinc.store.labels import clean_label
+from edgeinc.store.labels import class_of
 from edgeinc.store.opening import scrub
-from edgeinc.store.reading import sample_key, uids
+from edgeinc.store.reading import not_enrolled, sample_key, uids
 from edgeinc.store.records import Change, Identity, Row
 from edgeinc.store.state import last_change, settle
 from edgeinc.store.statistics import drop_traces
 
-__all__ = ["finish_purge", "forget", "purge", "wipe"]
+__all__ = ["UNSAID", "finish_purge", "forget", "purge", "wipe"]
 
 _OF_CLASS = "SELECT id FROM samples WHERE class = (SELECT id FROM classes WHERE label = ?)"
 _ALIKE = "SELECT id FROM samples WHERE class = ? AND digest = ? AND live IN (0, 1)"
 _LIVE = " AND live = 1"
+
+UNSAID = ""
+"""In the place of a label where none is given; None is the label of the negatives."""
 
 # A class that no unpurged example has, had, or could get back.
 _ORPHANS = """
@@ -50,32 +52,34 @@ def forget(
 
     Args:
         db: The store.
-        label: The class to forget, or None.
-        sample: The id of the example to forget, or None; one of the two is given.
+        label: The class to forget; None for the negatives, "" where an example is given.
+        sample: The id of the example to forget, or None where a class is given.
         purge: Destroy beyond undo.
         bound: The backbone of the store.
         now: Unix time, seconds.
 
     Raises:
         InputError: Both or neither of `label` and `sample`.
-        LabelNotFoundError: Nothing of that class can be forgotten.
+        LabelNotFoundError: Nothing of that class, or no negative, can be forgotten.
         SampleNotFoundError: No such example can be forgotten.
         StoreError: As for every write.
     """
-    if (label is None) == (sample is None):
-        raise InputError("Say what to forget: either a label or the id of an example.")
+    if (label == UNSAID) == (sample is None):
+        raise InputError(
+            "Say what to forget: either a label (None for the negatives) or the id of an example."
+        )
     key: list[object]
     with db.writing(references=not purge) as conn:
         match(conn, db.path, bound)
-        if label is not None:
-            name = clean_label(label)
+        if sample is None:
+            name = class_of(label)
             query, key = _OF_CLASS, [name]
         else:
-            name, *key = sample_key(conn, str(sample))
+            name, *key = sample_key(conn, sample)
             query = _ALIKE
         targets = [row for (row,) in conn.execute(query if purge else query + _LIVE, key)]
-        if not targets and label is not None:
-            raise LabelNotFoundError(f"No class {name!r} is enrolled. See `edgeinc classes`.")
+        if not targets and sample is None:
+            raise not_enrolled(name)
         if not targets:
             raise SampleNotFoundError(f"The example {sample} has been forgotten already.")
         verb = "purged" if purge else "forgot"
@@ -151,7 +155,7 @@ def wipe(conn: sqlite3.Connection, samples: Sequence[int]) -> None:
     conn.executemany(
         "UPDATE operations SET detail = replace(detail, :name, :words)"
         " WHERE kind <> 'merge' AND instr(detail, :name)",
-        [{"name": f"'{label}'", "words": _PURGED_LABEL} for _, label in orphans],
+        [{"name": f"'{label}'", "words": _PURGED_LABEL} for _, label in orphans if label],
     )
     conn.executemany("DELETE FROM classes WHERE id = ?", [(row,) for row, _ in orphans])
     conn.execute("UPDATE store SET scrub = 1")

@@ -80,6 +80,8 @@ class Store(Reader):
     def enroll(self, examples: Sequence[NewExample], *, file: str, file_sha256: str) -> Change:
         """Add examples of any number of classes, but for those that their class has already.
 
+        Negatives, whose label is None, are one more class in everything but its name.
+
         Args:
             examples: What to add.
             file: Name of the weight file that made the embeddings.
@@ -100,9 +102,9 @@ class Store(Reader):
         )
 
     def forget(
-        self, label: str | None = None, sample: str | None = None, *, purge: bool = False
+        self, label: str | None = "", sample: str | None = None, *, purge: bool = False
     ) -> Change:
-        """Take a class, or one example, out of everything.
+        """Take a class, the negatives, or one example, out of everything.
 
         An example goes together with those of its class that have the same integers, since
         they count as one. Without `purge`, `undo` brings back what was taken out. With it,
@@ -111,13 +113,13 @@ class Store(Reader):
         id, and the line in the log, without a label that nothing else has.
 
         Args:
-            label: The class, or None.
-            sample: The id of an example, or None; one of the two is given.
+            label: The class; None for the negatives.
+            sample: The id of an example instead.
             purge: Destroy beyond undo.
 
         Raises:
             InputError: Both or neither of `label` and `sample`.
-            LabelNotFoundError: No such class is enrolled.
+            LabelNotFoundError: No such class is enrolled, or no negative.
             SampleNotFoundError: No such example is.
         """
         from edgeinc.store import removal

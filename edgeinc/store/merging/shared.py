@@ -12,10 +12,10 @@ from typing import NamedTuple, Protocol, TypeAlias
 
 import numpy as np
 
-from edgeinc.errors import LabelError, StoreFormatError
+from edgeinc.errors import StoreFormatError
 from edgeinc.store.content import is_negative
 from edgeinc.store.journal import MOST_COUNTER
-from edgeinc.store.labels import clean_label
+from edgeinc.store.labels import is_stored
 from edgeinc.store.records import Identity
 
 __all__ = [
@@ -72,7 +72,7 @@ class Example(NamedTuple):
     Attributes:
         uid: Its random id, 16 bytes.
         operation: The enrolment that it came by.
-        label: The class that it was enrolled in.
+        label: The class that it was enrolled in, "" for a negative.
         embedding: Its integers in stored form; see `content.pack`.
         source: Where it came from, for people.
         thumbnail: An encoded picture of it.
@@ -193,15 +193,10 @@ def is_text(value: object, most: int) -> bool:
 
 
 def _is_label(value: object) -> bool:
-    return isinstance(value, str) and _is_clean(value)
+    return isinstance(value, str) and _is_stored(value)
 
 
-@lru_cache(maxsize=1024)
-def _is_clean(label: str) -> bool:
-    try:
-        return clean_label(label) == label
-    except LabelError:
-        return False
+_is_stored = lru_cache(maxsize=1024)(is_stored)
 
 
 def _is_embedding(value: object, dim: int) -> bool:

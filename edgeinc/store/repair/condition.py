@@ -23,8 +23,9 @@ class Condition:
         version: Its format; None where it does not say.
         backbone: Name of the backbone that it is bound to, where it says.
         dim: Length of its embeddings, where it says.
-        counts: How many `examples` of how many `classes` count, how many are `forgotten` and
-            how many `purged`, and how many `operations` there were.
+        counts: How many `examples` of how many `classes` count, among them how many
+            `negatives`, which are of no class, how many are `forgotten` and how many `purged`,
+            and how many `operations` there were.
         statistics: Whether the statistics that are kept beside the examples are `whole`, `damaged`
             or `none`; they are made again from the examples where they are needed and not whole.
         damaged: Examples that no longer match their digest, or have negative numbers although

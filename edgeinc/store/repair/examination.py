@@ -29,7 +29,10 @@ END = (1 << 63) - BATCH
 _COUNTS = {
     "examples": "SELECT count(*) FROM (SELECT 1 FROM samples WHERE class IS NOT NULL AND live = 1"
     " GROUP BY class, digest)",
-    "classes": "SELECT count(DISTINCT class) FROM samples WHERE class IS NOT NULL AND live = 1",
+    "classes": "SELECT count(DISTINCT class) FROM samples WHERE live = 1"
+    " AND class IN (SELECT id FROM classes WHERE label <> '')",
+    "negatives": "SELECT count(DISTINCT digest) FROM samples WHERE live = 1"
+    " AND class = (SELECT id FROM classes WHERE label = '')",
     "forgotten": "SELECT count(*) FROM samples WHERE class IS NOT NULL AND live = 0",
     "purged": "SELECT count(*) FROM samples WHERE class IS NULL",
     "operations": "SELECT count(*) FROM operations",

@@ -13,7 +13,7 @@ from edgeinc.errors import LabelError
 from edgeinc.store.content import is_sound_embedding
 from edgeinc.store.disk.trust import one_row
 from edgeinc.store.journal import record
-from edgeinc.store.labels import clean_label
+from edgeinc.store.labels import NEGATIVE, clean_label
 from edgeinc.store.repair.wreck import Wreck
 from edgeinc.store.state import DERIVE, settle
 
@@ -190,6 +190,8 @@ class Rescue:
     def _name(self, row: object) -> str:
         """The label of a class, or words for one that is lost."""
         label = self._labels.get(row)
+        if label == NEGATIVE:
+            return NEGATIVE
         try:
             return clean_label(label) if isinstance(label, str) else _lost(row)
         except LabelError:

@@ -27,8 +27,7 @@ class Salvage:
         path: The new store.
         examples: Examples that were saved, forgotten ones too.
         operations: Operations that were saved.
-        lost: Examples that are known to be lost, by label; those whose class is not known
-            under an empty one.
+        lost: Examples that are known to be lost, by label; that of negatives is empty.
         unreadable: How many rows at least could not be read, by table.
     """
 

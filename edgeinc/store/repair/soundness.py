@@ -7,11 +7,10 @@ from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass
 
-from edgeinc.errors import LabelError
 from edgeinc.store.checks import MISCOUNTED, QUICK_CHECK_BYTES, shape_fault
 from edgeinc.store.content import is_negative, is_sound_embedding
 from edgeinc.store.disk.trust import expect, one_row
-from edgeinc.store.labels import clean_label
+from edgeinc.store.labels import is_stored
 from edgeinc.store.state import DERIVE
 from edgeinc.store.statistics import load
 
@@ -126,7 +125,7 @@ def _size(conn: sqlite3.Connection) -> int:
 
 
 def _labels(conn: sqlite3.Connection) -> Iterator[str]:
-    bad = sum(not _is_label(label) for (label,) in conn.execute("SELECT label FROM classes"))
+    bad = sum(not is_stored(label) for (label,) in conn.execute("SELECT label FROM classes"))
     if bad:
         yield f"{bad} labels are none that could be enrolled."
 
@@ -146,10 +145,3 @@ def _purged(conn: sqlite3.Connection) -> Iterator[str]:
 
 CHECKS = (_structure, _labels, _counts, _purged)
 """Every check but that of the rows, which is `examine_rows`."""
-
-
-def _is_label(label: object) -> bool:
-    try:
-        return isinstance(label, str) and clean_label(label) == label
-    except LabelError:
-        return False
