@@ -74,7 +74,7 @@ class Source:
             if statistics is None:
                 examples, seq = self._read_rows(dim)
             else:
-                examples = Examples.restored(self.fetch, statistics.gram, statistics.classes)
+                examples = Examples.restored(dim, self.fetch, statistics.classes, statistics.gram)
                 seq = statistics.seq
             delta = self._store.since(seq, most=HELD)
             if delta is None and served:
@@ -121,7 +121,7 @@ class Source:
             if large and groups:
                 accumulate(gram, np.concatenate([features for _, features, _ in groups]), 1)
         if large:
-            examples = Examples.restored(self.fetch, gram, examples.snapshot().statistics())
+            examples = Examples.restored(dim, self.fetch, examples.snapshot().statistics(), gram)
         return examples, seq
 
     def _runs(

@@ -45,15 +45,20 @@ class Examples:
     @classmethod
     def restored(
         cls,
+        dim: int,
         fetch: Fetch,
-        gram: NDArray[np.float64],
         classes: Iterable[tuple[str, bytes, NDArray[Any]]],
+        gram: NDArray[np.float64] | None = None,
     ) -> Examples:
-        """Start from statistics: `(d, d)` Gram, and label, sorted marks and sum of each class."""
-        examples = cls(len(gram), fetch)
+        """Start from statistics: label, sorted marks and sum of each class, and a `(d, d)` Gram.
+
+        Without a Gram it is made of all rows when somebody asks for it.
+        """
+        examples = cls(dim, fetch)
         examples._blocks = {label: ClassBlock(m, total, None) for label, m, total in classes}
         examples._labels = sorted(examples._blocks)
-        examples._pending.start(Gram.of(gram))
+        if gram is not None:
+            examples._pending.start(Gram.of(gram))
         return examples
 
     def __getstate__(self) -> dict[str, object]:
