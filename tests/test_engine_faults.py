@@ -5,15 +5,19 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import sqlite3
 import time
 import warnings
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from edgeinc import Engine
 from edgeinc.errors import StoreError, StoreWriteError
+from edgeinc.store import Store
 from tests.conftest import photo
 
 
@@ -166,6 +170,43 @@ def test_what_was_deleted_while_it_was_open_can_still_be_exported(
     assert engine.export(saved) == 8
     with Engine.open(path.with_name("new.db"), backbone=tiny_card) as again:
         assert again.merge(saved).added == 8
+
+
+def damage_examples(path: Path, *ids: str) -> None:
+    """Other integers than their digests say."""
+    with closing(sqlite3.connect(path)) as conn, conn:
+        conn.executemany(
+            "UPDATE samples SET embedding = zeroblob(length(embedding)) WHERE uid = ?",
+            [(bytes.fromhex(id),) for id in ids],
+        )
+
+
+@pytest.mark.parametrize("damaged_too", [True, False])
+@pytest.mark.parametrize("elsewhere", [True, False])
+@pytest.mark.filterwarnings("ignore:The store is damaged:RuntimeWarning")
+def test_a_purged_class_is_let_go_while_other_examples_are_damaged(
+    engine: Engine, path: Path, elsewhere: bool, damaged_too: bool
+) -> None:
+    mine, other = (engine.samples(label)[0].id for label in "ab")
+    engine.enroll("c", photo(2, 0))
+    damage_examples(path, other, *([mine] if damaged_too else []))
+    if elsewhere:
+        with Store.open(path, **bound_of(engine)) as store:
+            store.forget("a", purge=True)
+    else:
+        engine.forget("a", purge=True)
+    assert any(answer(engine) != "a" for _ in range(50))
+    labels = {candidate.label for candidate in engine.predict(photo(0, 1000)).candidates}
+    assert labels == {"b", "c"}
+    # Once the other one is destroyed too, all is read again.
+    engine.forget(sample=other, purge=True)
+    assert engine.enroll("d", photo(3, 0)).classes == {"b": 3, "c": 1, "d": 1}
+
+
+def bound_of(engine: Engine) -> dict[str, Any]:
+    """What a store of the same backbone is opened with."""
+    card = engine.backbone.card
+    return {"backbone": card.name, "fingerprint": card.fingerprint, "dim": card.dim}
 
 
 def test_a_store_that_is_copied_over_the_open_one_is_followed(

@@ -86,7 +86,7 @@ def forget_command(settings: Settings, label: str | None, sample: str | None, pu
     if (label is None) == (sample is None):
         raise click.UsageError("Give either LABEL or --sample ID.")
     with open_store(settings) as store:
-        removed = len(store.forget(label, sample, purge=purge).ids)
+        removed = len(store.forget(label or "", sample, purge=purge).ids)
     emit(settings, {"removed": removed}, f"{removed} removed")
 
 

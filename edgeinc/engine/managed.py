@@ -19,14 +19,15 @@ class Managed:
         self._memory = memory
 
     def forget(
-        self, label: str | None = None, *, sample: str | None = None, purge: bool = False
+        self, label: str | None = "", *, sample: str | None = None, purge: bool = False
     ) -> int:
-        """Takes a class or one example out of every sum at once.
+        """Takes a class, the negatives (None) or one example out of every sum at once.
 
         `purge` destroys it too, beyond undo. Returns how many examples were taken out.
 
         Raises:
-            LabelNotFoundError: There is no such class.
+            InputError: Both or neither of `label` and `sample`.
+            LabelNotFoundError: There is no such class, or no negative.
             SampleNotFoundError: There is no example of the id `sample`.
         """
         change = self._memory.change(lambda store: store.forget(label, sample=sample, purge=purge))
