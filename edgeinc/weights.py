@@ -203,7 +203,7 @@ def load_background(card: ModelCard) -> Background | None:
     from edgeinc.features import Background
 
     # As for a cut network: kept under the stamp of the file, with a sha256 of its own.
-    place = cache_dir() / "backgrounds" / stamped(card, card.background)
+    place = cache_dir() / "background-2" / stamped(card, card.background)
     if (stored := recall(place)) is not None:
         background = Background.unpack(stored)
     else:

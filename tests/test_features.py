@@ -387,6 +387,38 @@ def test_background_survives_its_file() -> None:
     assert again.to_bytes() == data
 
 
+def test_leading_directions_survive_file_and_cache() -> None:
+    turn = np.linalg.qr(np.random.default_rng(0).normal(size=(DIM, DIM)))[0][:3]
+    given = Background(np.full(DIM, 0.1), 7, np.array([0.3, 0.2, 0.1]), turn.astype(np.float32))
+    for again in (Background.from_bytes(given.to_bytes()), Background.unpack(given.pack())):
+        assert again.count == 7
+        assert np.allclose(again.mean, 0.1)
+        assert np.allclose(again.values, [0.3, 0.2, 0.1])
+        assert np.allclose(again.vectors, turn, atol=1e-3)
+    without = Background.unpack(Background(np.full(DIM, 0.1), 7).pack())
+    assert (len(without.values), without.vectors.shape, without.count) == (0, (0, 0), 7)
+
+
+@pytest.mark.parametrize(
+    ("values", "vectors"),
+    [
+        (np.array([0.2, np.nan]), np.zeros((2, DIM))),
+        (np.array([0.2, -0.1]), np.zeros((2, DIM))),
+        (np.array([0.2, 2.0]), np.zeros((2, DIM))),
+        (np.array([0.2]), np.zeros((2, DIM))),
+        (np.array([0.2]), np.zeros((1, DIM + 1))),
+        (np.array([0.2]), np.full((1, DIM), np.inf)),
+        (np.array([0.2]), np.zeros(DIM)),
+    ],
+)
+def test_damaged_leading_directions_are_refused(
+    values: NDArray[np.float64], vectors: NDArray[np.float32]
+) -> None:
+    background = Background(np.zeros(DIM), 3, values, vectors)
+    with pytest.raises(CardError, match="`values` or `vectors`"):
+        Background.from_bytes(background.to_bytes())
+
+
 def test_background_of_nothing_is_refused() -> None:
     with pytest.raises(InputError, match="at least one"):
         Background.of(ROWS[:0])

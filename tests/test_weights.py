@@ -203,7 +203,7 @@ def test_statistics_are_kept_and_a_touched_file_is_checked_again(
         assert loaded is not None
         assert loaded.count == 3
         assert np.allclose(loaded.mean, original.mean)
-    assert len(list((tmp_path / "cache" / "backgrounds").iterdir())) == 1
+    assert len(list((tmp_path / "cache" / "background-2").iterdir())) == 1
     (tmp_path / "thing.background.npz").write_bytes(content[:-1] + b"x")
     with pytest.raises(ChecksumError):
         load_background(made)

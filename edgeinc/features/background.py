@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import re
 import struct
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -20,12 +20,14 @@ if TYPE_CHECKING:
 LARGEST_DIM = 1 << 16
 LARGEST_COUNT = (1 << 63) - 1
 LARGEST_ENTRY = 8 * LARGEST_DIM + 4096
+LARGEST_VECTORS = 1 << 20
+"""Bytes of the leading directions at most; `catalogue.background` writes fewer."""
 
-# Version 1.0 of the format NPY: one array of plain numbers, of one axis or none.
+# Version 1.0 of the format NPY: one array of plain numbers, of two axes, one or none.
 _HEADER = re.compile(
     rb"\x93NUMPY\x01\x00.."
-    rb"\{'descr': '([<>|][fiu][1248])', 'fortran_order': False, 'shape': \((?:(\d{1,6}),)?\), \}"
-    rb" *\n",
+    rb"\{'descr': '([<>|][fiu][1248])', 'fortran_order': False, "
+    rb"'shape': \((?:(\d{1,6}),(?: (\d{1,6}))?)?\), \} *\n",
     re.DOTALL,
 )
 
@@ -37,10 +39,15 @@ class Background:
     Attributes:
         mean: `(d,)` float64, mean feature on the scale where a feature has length 1.
         count: Pictures that went into it.
+        values: `(k,)` float64, the leading variances, largest first; none where only the mean
+            is known. All variances together are `1 - mean @ mean`: features have length 1.
+        vectors: `(k, d)` float32, their directions, orthogonal and of unit length.
     """
 
     mean: NDArray[np.float64]
     count: int
+    values: NDArray[np.float64] = field(default_factory=lambda: np.zeros(0))
+    vectors: NDArray[np.float32] = field(default_factory=lambda: np.zeros((0, 0), np.float32))
 
     @classmethod
     def of(cls, features: NDArray[np.int16]) -> Background:
@@ -57,14 +64,20 @@ class Background:
     def to_bytes(self) -> bytes:
         """The `.npz` file that `from_bytes` reads; the same bytes for the same statistics."""
         buffer = io.BytesIO()
-        np.savez(buffer, mean=self.mean.astype("<f4"), count=np.asarray(self.count, "<i8"))
+        mean, count = self.mean.astype("<f4"), np.asarray(self.count, "<i8")
+        if len(self.values):
+            values, vectors = self.values.astype("<f4"), self.vectors.astype("<f2")
+            np.savez(buffer, mean=mean, count=count, values=values, vectors=vectors)
+        else:
+            np.savez(buffer, mean=mean, count=count)
         return buffer.getvalue()
 
     @classmethod
     def from_bytes(cls, data: bytes) -> Background:
         """Read `to_bytes`'s `.npz`: `mean` `(d,)` float, `count` a whole number.
 
-        Other entries are left alone, so that a richer file can be read by an older program.
+        `values` `(k,)` and `vectors` `(k, d)` float may be missing. Other entries are left
+        alone, so that a richer file can be read by an older program.
 
         Raises:
             CardError: The bytes are no such file.
@@ -75,6 +88,9 @@ class Background:
         try:
             with zipfile.ZipFile(io.BytesIO(data)) as archive:
                 mean, count = _entry(archive, "mean"), _entry(archive, "count")
+                values, vectors = np.zeros(0), np.zeros((0, 0))
+                if "values.npy" in archive.namelist():
+                    values, vectors = _entry(archive, "values"), _entry(archive, "vectors")
         except (
             *(OSError, ValueError, LookupError, EOFError, RuntimeError, struct.error, zlib.error),
             zipfile.BadZipFile,
@@ -91,17 +107,45 @@ class Background:
                 "The background statistics have a `mean` or `count` of the wrong shape or value; "
                 "pull the card's files again."
             )
-        return cls(mean=mean.astype(np.float64), count=int(count))
+        if values.size or vectors.size:
+            _check_leading(values, vectors, len(mean))
+        return cls(
+            mean=mean.astype(np.float64),
+            count=int(count),
+            values=values.astype(np.float64),
+            vectors=vectors.astype(np.float32),
+        )
 
     def pack(self) -> bytes:
-        """Count and mean as plain bytes, for a cache: numpy's own reader takes 7 ms to import."""
-        return np.int64(self.count).tobytes() + self.mean.tobytes()
+        """All as plain bytes, for a cache: numpy's own reader takes 7 ms to import."""
+        sizes = np.array([self.count, len(self.mean), len(self.values)], np.int64)
+        vectors = self.vectors.astype(np.float16)
+        return b"".join(a.tobytes() for a in (sizes, self.mean, self.values, vectors))
 
     @classmethod
     def unpack(cls, data: bytes) -> Background:
         """What `pack` gave."""
-        count = np.frombuffer(data, np.int64, 1)[0]
-        return cls(mean=np.frombuffer(data, np.float64, offset=8), count=int(count))
+        count, dim, many = np.frombuffer(data, np.int64, 3).tolist()
+        numbers = np.frombuffer(data, np.float64, dim + many, offset=24)
+        vectors = np.frombuffer(data, np.float16, offset=24 + numbers.nbytes)
+        shape = (many, dim if many else 0)
+        wide = vectors.astype(np.float32).reshape(shape)
+        return cls(mean=numbers[:dim], count=count, values=numbers[dim:], vectors=wide)
+
+
+def _check_leading(values: NDArray[Any], vectors: NDArray[Any], dim: int) -> None:
+    sound = values.ndim == 1 and vectors.shape == (len(values), dim)
+    sound = sound and values.dtype.kind == "f" and vectors.dtype.kind == "f"
+    # Features have length 1, and so has no direction a variance above it.
+    if (
+        not sound
+        or not bool(((values >= 0) & (values <= 1)).all())
+        or not bool((np.abs(vectors) <= 1.001).all())
+    ):
+        raise CardError(
+            "The background statistics have `values` or `vectors` of the wrong shape or value; "
+            "pull the card's files again."
+        )
 
 
 def _entry(archive: ZipFile, name: str) -> NDArray[Any]:
@@ -116,10 +160,11 @@ def _entry(archive: ZipFile, name: str) -> NDArray[Any]:
     # numpy writes no other, and their readers raise errors of their own.
     if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
         raise ValueError(f"{name} is compressed in a way that .npz files are not")
+    largest = LARGEST_VECTORS if name == "vectors" else LARGEST_ENTRY
     with archive.open(info) as stream:
-        content = stream.read(LARGEST_ENTRY + 1)
+        content = stream.read(largest + 1)
     header = _HEADER.match(content)
-    if header is None or len(content) > LARGEST_ENTRY:
-        raise ValueError(f"{name} is no array of at most {LARGEST_DIM} numbers")
+    if header is None or len(content) > largest:
+        raise ValueError(f"{name} is no array of at most {largest} bytes")
     array = np.frombuffer(content, header[1].decode(), offset=header.end())
-    return array.reshape(() if header[2] is None else (int(header[2]),))
+    return array.reshape(tuple(int(size) for size in header.groups()[1:] if size is not None))
