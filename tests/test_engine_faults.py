@@ -16,7 +16,8 @@ from typing import Any
 import pytest
 
 from edgeinc import Engine
-from edgeinc.errors import StoreError, StoreWriteError
+from edgeinc.engine import memory as memory_room
+from edgeinc.errors import StoreError, StoreFormatError, StoreWriteError
 from edgeinc.store import Store
 from tests.conftest import photo
 
@@ -110,6 +111,28 @@ def test_predictions_go_on_from_memory(
     path.write_bytes(saved)
     with Engine.open(path, backbone=engine.backbone.card) as again:
         assert again.predict(photo(0, 1000)).candidates[0].label == "a"
+
+
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+def test_an_engine_that_never_answered_has_nothing_to_answer_from(
+    path: Path, tiny_card: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of a large store statistics are loaded, and a head needs the examples too."""
+    for limit in ("KEEP_EVERY", "KEEP_AT_CLOSE"):
+        monkeypatch.setattr(memory_room, limit, 1)
+    with Engine.open(path, backbone=tiny_card) as writer:
+        writer.enroll("a", [photo(0, i) for i in range(4)])
+        writer.enroll("b", [photo(1, i) for i in range(4)])
+    saved = path.read_bytes()
+    with Engine.open(path, backbone=tiny_card) as engine:
+        overwrite(path)
+        for _ in range(2):
+            with pytest.raises(StoreFormatError, match=r"no store, or a damaged one .* doctor"):
+                answer(engine)
+        path.write_bytes(saved)
+        assert answer(engine) == "a"
+        overwrite(path)
+        assert answer(engine) == "a"
 
 
 def refused(engine: Engine) -> list[str]:

@@ -108,6 +108,20 @@ def test_who_calls_the_shell_keeps_the_signals(tmp_path: Path) -> None:
     assert signal.getsignal(signal.SIGTERM) is before
 
 
+def test_what_a_program_leaves_that_is_ended_is_swept_up(tmp_path: Path, temporary: Path) -> None:
+    """The shell turns the signal into an exception; a program that uses edgeinc may not."""
+    open_store(tmp_path / "a.db").close()
+    with run(LEAVE, tmp_path) as child:
+        assert child.stdout is not None
+        assert child.stdout.readline() == "there\n"
+        child.terminate()
+        assert child.wait() == -signal.SIGTERM
+    assert len(secrets(tmp_path)) == 3
+    age(tmp_path)
+    assert sweep(tmp_path / "a.db") == 3
+    assert secrets(tmp_path) == []
+
+
 @pytest.fixture
 def left(tmp_path: Path, temporary: Path) -> Path:
     """A folder with a store, and what a process left there that was killed."""
