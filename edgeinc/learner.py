@@ -52,6 +52,8 @@ class Learner:
         head: `auto`, `proto`, `ridge`, `lda` or `knn`.
         background: The backbone's background statistics, where its card has them.
 
+    Its `version` is another number after every change of the examples.
+
     Raises:
         InputError: There is no such head.
     """
@@ -69,7 +71,7 @@ class Learner:
         # may be of the older examples.
         self._fitting = threading.Lock()
         self._examples = Examples(dim)
-        self._version = 0
+        self.version = 0
         self._fitted: Fitted | None = None
         # Classes that came, changed or went since a fit was asked for; None before.
         self._moved: dict[str, Moved] | None = None
@@ -83,7 +85,7 @@ class Learner:
         """Starts afresh from examples, which belong to the learner from now on."""
         with self._lock:
             former, self._examples = self._examples, examples
-            self._version += 1
+            self.version += 1
             if self._moved is not None:
                 self._note(former.differences(examples))
             self._changed()
@@ -99,7 +101,7 @@ class Learner:
             NotFoundError: What went is not there; the learner is to be started afresh.
         """
         with self._lock:
-            self._version += 1
+            self.version += 1
             labels: set[str] = set()
             for label, features, marks in removed:
                 self._examples.remove(label, features, marks)
@@ -117,7 +119,7 @@ class Learner:
             features: (1, d) int16.
         """
         fitted = self._fitted or self.fitted()
-        if fitted.version != self._version:
+        if fitted.version != self.version:
             self._look_after()
             with self._lock:
                 moved = dict(self._moved or {})
@@ -141,9 +143,9 @@ class Learner:
             (key, cosine) pairs, best first.
         """
         with self._looking:
-            if self._look_up is None or self._look_up[0] != self._version:
+            if self._look_up is None or self._look_up[0] != self.version:
                 with self._lock:
-                    version, snapshot = self._version, self._examples.snapshot()
+                    version, snapshot = self.version, self._examples.snapshot()
                 self._look_up = None
                 self._look_up = (version, Knn(snapshot))
             knn = self._look_up[1]
@@ -163,6 +165,11 @@ class Learner:
         with self._lock:
             return self._examples.counts()
 
+    def sum_of(self, label: str) -> NDArray[np.int64]:
+        """Exact sum (d,) of a class's features, zeros when it has none."""
+        with self._lock:
+            return self._examples.sum_of(label)
+
     def flush(self) -> None:
         """Waits until the head has caught up; raises what the background fit raised."""
         refit = self._refit
@@ -180,7 +187,7 @@ class Learner:
         for label in labels:
             count = self._examples.count(label)
             self._moved[label] = Moved.to(
-                self._version, count, self._examples.sum_of(label), self._background
+                self.version, count, self._examples.sum_of(label), self._background
             )
 
     def _changed(self) -> None:
@@ -216,7 +223,7 @@ class Learner:
             # Here, where nobody waits for it: most heads of small stores never ask.
             fitted.snapshot.settle()
             with self._lock:
-                if fitted.version == self._version:
+                if fitted.version == self.version:
                     self._refit = None
                     return
 
@@ -224,7 +231,7 @@ class Learner:
         """Fits the head to the present examples, unless it is; returns it."""
         with self._fitting:
             with self._lock:
-                version, fitted = self._version, self._fitted
+                version, fitted = self.version, self._fitted
                 if fitted is not None and fitted.version == version:
                     return fitted
                 snapshot = self._examples.snapshot()

@@ -15,7 +15,7 @@ LEVELS = {
     0: ["errors", "types", "unclosed", "version"],
     1: ["cache", "cards", "features", "metrics", "worker"],
     2: ["images", "runtimes", "heads", "store", "weights"],
-    3: ["backbone", "between", "decision", "learner"],
+    3: ["backbone", "between", "classifier", "decision", "learner"],
     4: ["engine"],
     5: [
         "bench",
@@ -37,6 +37,7 @@ LEVEL_OF = {room: level for level, rooms in LEVELS.items() for room in rooms}
 NEIGHBOURS = {
     ("learner", "between"),  # while a fit is under way
     ("between", "decision"),
+    ("classifier", "decision"),  # two answers become one
     ("learner", "decision"),  # a ranking is what the one hands to the other
     ("demo", "draw"),  # the demo's result is an annotated picture
     ("demo", "parts"),  # of parts that it draws

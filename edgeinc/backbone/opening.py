@@ -168,6 +168,7 @@ def own_tensor(
         layer=tensor,
         dim=math.prod(there.shape),
         nonnegative=quantization is not None and quantization.zero_point == least,
+        classifier=None,
         background=None,
     )
     return card, EmbeddingTensor(tensor, dtype, quantization)

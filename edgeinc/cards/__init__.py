@@ -5,6 +5,7 @@ from __future__ import annotations
 from edgeinc.cards.fields import is_name, parse_yaml
 from edgeinc.cards.records import (
     Asset,
+    Classifier,
     Color,
     Crop,
     DType,
@@ -21,6 +22,7 @@ from edgeinc.cards.text import build_card, dump_card, parse_card, read_card, rea
 
 __all__ = [
     "Asset",
+    "Classifier",
     "Color",
     "Crop",
     "DType",

@@ -16,6 +16,7 @@ from typing import Literal
 
 __all__ = [
     "Asset",
+    "Classifier",
     "Color",
     "Crop",
     "DType",
@@ -95,6 +96,20 @@ class Asset:
 
 
 @dataclass(frozen=True, slots=True)
+class Classifier:
+    """The network's own classes: the dense layer that its file has behind the embedding.
+
+    Attributes:
+        classes: How many.
+        sha256: Of the layer's numbers as `runtimes.layer.Layer` packs them, in hex: the same
+            from each of the card's files.
+    """
+
+    classes: int
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
 class ModelFile(Asset):
     """Weights for one runtime."""
 
@@ -119,6 +134,7 @@ class ModelCard:
         nonnegative: True when no embedding is ever below zero (after ReLU and pooling).
         files: The weights, the preferred file first.
         labels: Names of the classifier's own classes, one a line.
+        classifier: The layer that tells them apart, read from the weights.
         background: Statistics of embeddings of unrelated pictures (`features.Background`).
         notes: What it was trained on, what it is for, its limits.
         folder: Where the card was read from; no part of what the card says.
@@ -135,6 +151,7 @@ class ModelCard:
     nonnegative: bool
     files: tuple[ModelFile, ...]
     labels: Asset | None = None
+    classifier: Classifier | None = None
     background: Asset | None = None
     notes: str | None = None
     folder: Path | None = field(default=None, compare=False)

@@ -13,6 +13,7 @@ from typing import Any
 from edgeinc.cards.fields import Fields, Node, parse_yaml
 from edgeinc.cards.records import (
     Asset,
+    Classifier,
     Color,
     Crop,
     DType,
@@ -42,6 +43,7 @@ MAX_FILE_BYTES = 4 * 1024**3
 MAX_FILES = 16
 MAX_SIDE = 4096
 MAX_DIM = 65536
+MAX_CLASSES = 65536
 
 
 def parse_card(text: str, folder: Path | None = None, origin: str = "The card") -> ModelCard:
@@ -75,6 +77,7 @@ def build_card(node: Node, folder: Path | None = None, origin: str = "The card")
         nonnegative=top.flag("nonnegative"),
         files=tuple(_file(f) for f in top.children("files", MAX_FILES)),
         labels=_asset(top.child("labels")) if top.has("labels") else None,
+        classifier=_classifier(top.child("classifier")) if top.has("classifier") else None,
         background=_asset(top.child("background")) if top.has("background") else None,
         notes=top.text("notes") if top.has("notes") else None,
         folder=folder,
@@ -143,6 +146,12 @@ def _asset(fields: Fields) -> Asset:
     return asset
 
 
+def _classifier(fields: Fields) -> Classifier:
+    found = Classifier(fields.whole("classes", 2, MAX_CLASSES), fields.sha256("sha256"))
+    fields.done()
+    return found
+
+
 def read_card(path: Path | str) -> ModelCard:
     """Reads a card from a file; the file's folder becomes the card's.
 
@@ -189,9 +198,9 @@ def dump_card(card: ModelCard) -> str:
     data["input"] = asdict(card.input)
     data |= {"layer": card.layer, "dim": card.dim, "nonnegative": card.nonnegative}
     data["files"] = [_plain_file(file) for file in card.files]
-    for key, asset in (("labels", card.labels), ("background", card.background)):
-        if asset is not None:
-            data[key] = _given(asdict(asset))
+    for key in ("labels", "classifier", "background"):
+        if (part := getattr(card, key)) is not None:
+            data[key] = _given(asdict(part))
     data["notes"] = card.notes
 
     class Dumper(yaml.SafeDumper):

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +22,9 @@ from edgeinc.images import Box, Picture, read_image
 from edgeinc.learner import Fitted
 from edgeinc.types import ClassInfo, EnrollReport, Match, Prediction
 
+if TYPE_CHECKING:
+    from edgeinc.engine.beside import Beside
+
 __all__ = ["Engine"]
 
 
@@ -33,10 +37,11 @@ class Engine(Managed):
     a picture file.
     """
 
-    def __init__(self, backbone: Backbone, memory: Memory) -> None:
+    def __init__(self, backbone: Backbone, memory: Memory, beside: Beside | None = None) -> None:
         """Joins what `Engine.open` opened."""
         super().__init__(memory)
         self._backbone = backbone
+        self._beside = beside
 
     @classmethod
     def open(
@@ -45,6 +50,7 @@ class Engine(Managed):
         *,
         backbone: str | Path | ModelCard | Backbone | None = None,
         head: str = "auto",
+        base_classes: bool = False,
         device: str = "auto",
         strict: bool = False,
         threads: int | None = None,
@@ -56,6 +62,8 @@ class Engine(Managed):
             backbone: A model's name, a card, or an open backbone (which the engine then
                 owns); by default the store's own, for a new store the embedded one.
             head: `auto`, `proto`, `ridge`, `lda` or `knn`.
+            base_classes: Keep the classes that the backbone was trained on beside the enrolled
+                ones; see docs/base-classes.md.
             device: `auto`, `cpu`, or a runtime's own name of a provider or delegate.
             strict: Fail rather than fall back to the CPU.
             threads: Threads of the backbone; the physical cores by default.
@@ -67,11 +75,23 @@ class Engine(Managed):
             RuntimeUnavailableError: No runtime for the backbone is installed.
             DeviceError: `strict`, and the device is not here.
             InputError: There is no such head.
+            CardError: `base_classes`, and the backbone has no classes of its own to keep.
         """
         parts = open_parts(
-            store, backbone, head=head, device=device, strict=strict, threads=threads
+            store,
+            backbone,
+            head=head,
+            device=device,
+            strict=strict,
+            threads=threads,
+            base_classes=base_classes,
         )
         return cls(*parts)
+
+    @property
+    def base_classes(self) -> tuple[str, ...]:
+        """The backbone's own classes that are in play: none that an enrolled one shadows."""
+        return () if self._beside is None else self._beside.labels
 
     @property
     def backbone(self) -> Backbone:
@@ -80,7 +100,7 @@ class Engine(Managed):
 
     def enroll(
         self,
-        label: str,
+        label: str | None,
         pictures: Picture | Sequence[Picture],
         *,
         skip_unreadable: bool = False,
@@ -91,7 +111,8 @@ class Engine(Managed):
         The call is one transaction: all of its pictures are committed, or none.
 
         Args:
-            label: The class, up to 200 characters.
+            label: The class, up to 200 characters; None for negatives, pictures of what is
+                none of the classes.
             pictures: One picture or several.
             skip_unreadable: Report unreadable pictures in `warnings` instead of raising.
             thumbnails: Keep a small JPEG of each picture with its example; see `thumbnail`.
@@ -145,7 +166,12 @@ class Engine(Managed):
             ImageError: The picture cannot be read.
         """
         start = time.perf_counter()
-        decision = decide(self._memory.rank(self._embedding(picture, roi)))
+        embedding = self._embedding(picture, roi)
+        ranking = self._memory.rank(embedding)
+        if self._beside is None:
+            decision = decide(ranking)
+        else:
+            decision = self._beside.decide(ranking, embedding[0])
         return Prediction(
             label=decision.label,
             score=decision.score,

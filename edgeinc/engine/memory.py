@@ -151,6 +151,15 @@ class Memory:
         """Examples of each enrolled class."""
         return self._learner.counts()
 
+    def sum_of(self, label: str) -> NDArray[np.int64]:
+        """Exact sum (d,) of a class's features, zeros when it has none."""
+        return self._learner.sum_of(label)
+
+    @property
+    def version(self) -> int:
+        """Another number after every change of what is enrolled, once it is followed."""
+        return self._learner.version
+
     def flush(self) -> None:
         """Waits until the head has caught up."""
         following = self._following

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextlib import ExitStack
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from edgeinc.backbone import Backbone
 from edgeinc.cards import ModelCard, is_name
@@ -12,6 +13,9 @@ from edgeinc.errors import ModelNotFoundError
 from edgeinc.learner import Learner
 from edgeinc.store import Store, peek
 from edgeinc.weights import find_card, load_background
+
+if TYPE_CHECKING:
+    from edgeinc.engine.beside import Beside
 
 __all__ = ["DEFAULT_BACKBONE", "choose_backbone", "open_parts"]
 
@@ -48,7 +52,8 @@ def open_parts(
     device: str,
     strict: bool,
     threads: int | None,
-) -> tuple[Backbone, Memory]:
+    base_classes: bool,
+) -> tuple[Backbone, Memory, Beside | None]:
     """Opens what an engine joins; arguments and errors are those of `Engine.open`."""
     with ExitStack() as undo:
         # What was opened is closed again if a later step fails.
@@ -57,6 +62,12 @@ def open_parts(
             backbone = Backbone.open(card, device=device, strict=strict, threads=threads)
             undo.callback(backbone.close)
         card = backbone.card
+        own = None
+        if base_classes:
+            # Few ask for them. Before the store, which need not be made where there are none.
+            from edgeinc.classifier import load_classifier
+
+            own = load_classifier(card, backbone.file_name)
         learner = Learner(card.dim, head=head, background=load_background(card))
         undo.callback(learner.close)
         opened = Store.open(
@@ -69,4 +80,8 @@ def open_parts(
         undo.callback(opened.close)
         memory = Memory(opened, learner, nonnegative=card.nonnegative)
         undo.pop_all()
-    return backbone, memory
+    if own is None:
+        return backbone, memory, None
+    from edgeinc.engine.beside import Beside
+
+    return backbone, memory, Beside(own, memory, nonnegative=card.nonnegative)

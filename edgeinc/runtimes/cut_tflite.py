@@ -17,7 +17,7 @@ from edgeinc.errors import ModelFormatError, RuntimeUnavailableError
 from edgeinc.runtimes.helpers import tensor_not_found
 from edgeinc.runtimes.litert_package import interpreter, reading
 
-__all__ = ["can_cut", "cut"]
+__all__ = ["can_cut", "cut", "find", "indices", "schema_classes", "unpack"]
 
 _IDENTIFIER = b"TFL3"
 _ALIGNMENT = 16  # bytes; LiteRT's kernels read weights where they lie in the file
@@ -54,14 +54,14 @@ def cut(model: bytes, tensor: str) -> bytes:
         RuntimeUnavailableError: `ai_edge_litert` is not installed.
     """
     with reading():
-        return _cut(_unpack(model), model, tensor)
+        return _cut(unpack(model), model, tensor)
 
 
 def _cut(network: Any, model: bytes, tensor: str) -> bytes:
     """Cut a network that has been read."""
     graph = network.subgraphs[0]
     steps = _steps(graph)
-    target = _find(graph, tensor)
+    target = find(graph, tensor)
     if list(graph.outputs) == [target]:
         return model
     kept = _needed(graph, steps, target)
@@ -77,8 +77,12 @@ def _cut(network: Any, model: bytes, tensor: str) -> bytes:
     return _pack(network, len(model))
 
 
-def _schema() -> Any:
-    """Return the module of the schema's classes."""
+def schema_classes() -> Any:
+    """Return the module of the schema's classes.
+
+    Raises:
+        RuntimeUnavailableError: `ai_edge_litert` is not installed.
+    """
     try:
         from ai_edge_litert import schema_py_generated
     except ImportError as exc:
@@ -88,9 +92,14 @@ def _schema() -> Any:
     return schema_py_generated
 
 
-def _unpack(model: bytes) -> Any:
-    """Return the file as a tree of the schema's objects, refusing what cannot be cut."""
-    schema = _schema()
+def unpack(model: bytes) -> Any:
+    """Return the file as a tree of the schema's objects, refusing what cannot be cut.
+
+    Raises:
+        ModelFormatError: It is damaged, or of a kind that cannot be cut.
+        RuntimeUnavailableError: `ai_edge_litert` is not installed.
+    """
+    schema = schema_classes()
     # LiteRT checks every offset of the file; the Python classes check none.
     interpreter(model)
     network = schema.ModelT.InitFromObj(schema.Model.GetRootAs(bytearray(model), 0))
@@ -109,18 +118,22 @@ def _steps(graph: Any) -> dict[int, int]:
     return {
         int(output): number
         for number, operator in enumerate(graph.operators or [])
-        for output in _indices(operator.outputs)
+        for output in indices(operator.outputs)
     }
 
 
-def _find(graph: Any, name: str) -> int:
-    """Return the index of the tensor, computed from the input, that is meant by a name."""
-    from_input = set(_indices(graph.inputs))
+def find(graph: Any, name: str) -> int:
+    """Return the index of the tensor, computed from the input, that is meant by a name.
+
+    Raises:
+        TensorNotFoundError: There is none.
+    """
+    from_input = set(indices(graph.inputs))
     by_name: dict[str, int] = {}
     for operator in graph.operators or []:
-        if from_input.isdisjoint(_indices(operator.inputs)):
+        if from_input.isdisjoint(indices(operator.inputs)):
             continue  # it unpacks weights
-        for i in _indices(operator.outputs):
+        for i in indices(operator.outputs):
             from_input.add(i)
             by_name.setdefault((graph.tensors[i].name or b"").decode("utf-8", "replace"), i)
     if name not in by_name or not name:
@@ -143,7 +156,7 @@ def _needed(graph: Any, steps: dict[int, int], target: int) -> set[int]:
                 "be cut there; choose an earlier tensor, or use the network uncut"
             )
         kept.add(number)
-        waiting += _indices(operator.inputs)
+        waiting += indices(operator.inputs)
     return kept
 
 
@@ -155,10 +168,10 @@ def _calls(operator: Any) -> bool:
 
 def _drop_tensors(graph: Any) -> None:
     """Keep the tensors that the operators name, in their order, and number them anew."""
-    used = set(_indices(graph.outputs))
+    used = set(indices(graph.outputs))
     for operator in graph.operators:
-        for indices in (operator.inputs, operator.outputs, operator.intermediates):
-            used.update(_indices(indices))
+        for part in (operator.inputs, operator.outputs, operator.intermediates):
+            used.update(indices(part))
     order = sorted(used)
     new = {old: number for number, old in enumerate(order)} | {-1: -1}
     graph.inputs = [i for i in graph.inputs if int(i) in new]
@@ -171,9 +184,9 @@ def _drop_tensors(graph: Any) -> None:
         operator.intermediates = _renumber(operator.intermediates, new)
 
 
-def _indices(indices: Any) -> list[int]:
+def indices(listed: Any) -> list[int]:
     """Return tensor indices without -1, which stands for an input that is left out."""
-    return [int(i) for i in ([] if indices is None else indices) if i >= 0]
+    return [int(i) for i in ([] if listed is None else listed) if i >= 0]
 
 
 def _renumber(indices: Any, new: dict[int, int]) -> Any:
@@ -212,7 +225,7 @@ class _Buffer:
 
     def Pack(self, builder: Any) -> int:
         """Write the buffer and return its offset."""
-        schema = _schema()
+        schema = schema_classes()
         vector = None
         if self.data is not None:
             content = self.data.tobytes()

@@ -100,6 +100,8 @@ class Graph:
     Attributes:
         proto: The network as the package `onnx` has it.
         computed: Every tensor that depends on an input, with its node, in order.
+        makers: The node of every tensor that a node computes.
+        users: The nodes that read a tensor.
 
     Raises:
         ModelFormatError: The nodes are not in order, so that they could go in circles.
@@ -110,8 +112,8 @@ class Graph:
         graph = proto.graph
         self._weights = {t.name: t for t in graph.initializer}
         self._weights_apart = {t.values.name for t in graph.sparse_initializer}
-        self._makers: dict[str, Any] = {}
-        self._users: dict[str, list[Any]] = {}
+        self.makers: dict[str, Any] = {}
+        self.users: dict[str, list[Any]] = {}
         known = {"", *self._weights, *self._weights_apart, *(v.name for v in graph.input)}
         for node in graph.node:
             if not known.issuperset(node.input) or not known.isdisjoint(set(node.output) - {""}):
@@ -120,9 +122,9 @@ class Graph:
                     "computes, or computes what is there already; export the network again"
                 )
             known.update(node.output)
-            self._makers.update((name, node) for name in node.output if name)
+            self.makers.update((name, node) for name in node.output if name)
             for name in reads(node):
-                self._users.setdefault(name, []).append(node)
+                self.users.setdefault(name, []).append(node)
         self.computed = self._computed()
 
     @property
@@ -164,7 +166,7 @@ class Graph:
             return str(maker.input[0]) if maker.input[0] in self.computed else name
         ahead = name
         while True:
-            users = self._users.get(ahead, [])
+            users = self.users.get(ahead, [])
             for node in users:
                 if node.op_type == QUANTIZE and self._scalars(node.input, 1, 2):
                     return str(node.output[0])
@@ -174,10 +176,10 @@ class Graph:
 
     def integers(self, name: str) -> Integers | None:
         """Return how a tensor's integers are to be read; None for floats or when untold."""
-        for node in self._users.get(name, []):
+        for node in self.users.get(name, []):
             if node.op_type == DEQUANTIZE and node.input[0] == name:
                 return self._scalars(node.input, 1, 2)
-        maker = self._makers.get(name)
+        maker = self.makers.get(name)
         if maker is None:
             return None
         if maker.op_type == QUANTIZE:
@@ -190,19 +192,19 @@ class Graph:
 
     def _scalars(self, inputs: Any, scale: int, zero_point: int) -> Integers | None:
         """Return one scale and zero point for a whole tensor; None where there are many."""
-        step = self._constant(inputs, scale)
+        step = self.constant(inputs, scale)
         if step is None or step.size != 1:
             return None
-        zero = self._constant(inputs, zero_point)
+        zero = self.constant(inputs, zero_point)
         return Integers(float(step.reshape(())), 0 if zero is None else int(zero.reshape(-1)[0]))
 
-    def _constant(self, inputs: Any, number: int) -> Any:
+    def constant(self, inputs: Any, number: int) -> Any:
         """Return a node's constant input as an array; None where it is none."""
         import onnx
 
         name = inputs[number] if number < len(inputs) else ""
         tensor = self._weights.get(name)
-        maker = self._makers.get(name)
+        maker = self.makers.get(name)
         if tensor is None and maker is not None and maker.op_type == "Constant":
             tensor = next((a.t for a in maker.attribute if a.name == "value"), None)
         return None if tensor is None else np.asarray(onnx.numpy_helper.to_array(tensor))
