@@ -14,7 +14,7 @@ import click
 import cv2
 import pytest
 
-from edgeinc.cards import ModelCard, dump_card, parse_card, parse_yaml, read_card
+from edgeinc.cards import Classifier, ModelCard, dump_card, parse_card, parse_yaml, read_card
 from edgeinc.cli import COMMANDS, cli, main
 from tests.conftest import photo
 from tests.test_structure import LEVELS
@@ -90,6 +90,7 @@ def test_the_fingerprint_is_over_what_is_said(tiny_card: Path) -> None:
         "nonnegative": False,
         "files": (),
         "labels": card.files[0],
+        "classifier": Classifier(2, "0" * 64),
         "background": card.files[0],
         "notes": "other",
     }
@@ -150,6 +151,7 @@ def test_json_keys_are_those_of_the_table(run: Json, tiny_card: Path) -> None:
     table = {cell: keys(said) for cell, _, said in rows("shell.md", "Commands")}
     calls = {
         "enroll LABEL": ["enroll", "b", "photos/a/0.png"],
+        "enroll --negative": ["enroll", "--negative", "photos/a/1.png"],
         "enroll --from": ["enroll", "--from", "photos"],
         "predict": ["predict", "photos/a/1.png"],
         "search": ["search", "photos/a/1.png"],
@@ -175,9 +177,10 @@ def test_json_keys_are_those_of_the_table(run: Json, tiny_card: Path) -> None:
         "demo": ["demo", "--shots", "2", "--stream", "2", "-o", "parts.png"],
     }
     assert len(calls) == len(table)
+    more = ("enroll --negative", "enroll --from")
     for name, words in calls.items():
         (cell,) = [cell for cell in table if cell.startswith(f"`{name}")]
-        top, inner = table[cell] if name != "enroll --from" else table["`enroll LABEL FILE...`"]
+        top, inner = table[cell] if name not in more else table["`enroll LABEL FILE...`"]
         for record in run(*words):
             assert set(record) == top, name
             for key, said in inner.items():

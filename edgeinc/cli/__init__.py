@@ -93,6 +93,9 @@ class LazyGroup(click.Group):
     help="How classes are told apart.",
 )
 @click.option(
+    "--base-classes", is_flag=True, help="Keep the backbone's own classes beside the enrolled."
+)
+@click.option(
     "--device",
     metavar="NAME",
     default="auto",
@@ -113,13 +116,14 @@ def cli(
     store: str,
     backbone: str | None,
     head: str,
+    base_classes: bool,
     device: str,
     strict: bool,
     threads: int | None,
     as_json: bool,
 ) -> None:
     """Learns new classes from a few pictures, on this device, and recognises them."""
-    ctx.obj = Settings(store, backbone, head, device, strict, threads, as_json)
+    ctx.obj = Settings(store, backbone, head, base_classes, device, strict, threads, as_json)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -23,9 +23,11 @@ if TYPE_CHECKING:
     from edgeinc.store import Identity, Store
 
 __all__ = [
+    "NEGATIVES",
     "Settings",
     "emit",
     "find_backbone",
+    "name_of",
     "note",
     "open_engine",
     "open_store",
@@ -36,12 +38,17 @@ __all__ = [
 ]
 
 
+NEGATIVES = "(not any of mine)"
+"""Where a class is named: that it is none."""
+
+
 class Settings(NamedTuple):
     """The global options, as the person gave them."""
 
     store: str
     backbone: str | None
     head: str
+    base_classes: bool
     device: str
     strict: bool
     threads: int | None
@@ -64,6 +71,11 @@ def printable(text: str) -> str:
     return "".join(c if c >= " " and c != "\x7f" else repr(c)[1:-1] for c in text)
 
 
+def name_of(label: str | None) -> str:
+    """A class as people read it in a list; negatives are of none."""
+    return NEGATIVES if label is None else label
+
+
 def note(message: str) -> None:
     """Prints one line for people."""
     click.echo(message, err=True)
@@ -84,6 +96,7 @@ def open_engine(settings: Settings, *, create: bool = False) -> Iterator[Engine]
             path,
             backbone=settings.backbone,
             head=settings.head,
+            base_classes=settings.base_classes,
             device=settings.device,
             strict=settings.strict,
             threads=settings.threads,

@@ -78,7 +78,8 @@ def _record(p: Prediction) -> dict[str, object]:
 
 def _line(p: Prediction) -> str:
     if p.label is not None:
-        answer = f"{p.label}  {p.score:.2f}"
+        whose = "  (the backbone's own)" if p.candidates[0].base else ""
+        answer = f"{p.label}  {p.score:.2f}{whose}"
     elif p.candidates:
         answer = f"unknown  (nearest: {p.candidates[0].label})"
     else:
