@@ -65,7 +65,7 @@ class Learner:
             raise InputError(f"There is no head {head!r}; choose one of {', '.join(NAMES)}.")
         self.dim = dim
         self._head = head
-        self._background = background
+        self.background = background
         self._lock = threading.Lock()
         # Held for a fit. Two at once would be work done twice, and the one that ends last
         # may be of the older examples.
@@ -187,7 +187,7 @@ class Learner:
         for label in labels:
             count = self._examples.count(label)
             self._moved[label] = Moved.to(
-                self.version, count, self._examples.sum_of(label), self._background
+                self.version, count, self._examples.sum_of(label), self.background
             )
 
     def _changed(self) -> None:
@@ -236,8 +236,8 @@ class Learner:
                     return fitted
                 snapshot = self._examples.snapshot()
                 self._moved = self._moved or {}
-            scorer = fit(self._head, snapshot, self._background)
-            similarity = ClassSimilarity(snapshot, self._background)
+            scorer = fit(self._head, snapshot, self.background)
+            similarity = ClassSimilarity(snapshot, self.background)
             # All are worked out when first asked for: here rather than at a prediction.
             _ = scorer.temperature, similarity.thresholds, similarity.proto.usual
             scorer.release()

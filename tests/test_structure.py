@@ -15,7 +15,7 @@ LEVELS = {
     0: ["errors", "types", "unclosed", "version"],
     1: ["cache", "cards", "features", "metrics", "worker"],
     2: ["images", "runtimes", "heads", "store", "weights"],
-    3: ["backbone", "between", "classifier", "decision", "learner"],
+    3: ["backbone", "between", "classifier", "decision", "learner", "review"],
     4: ["engine"],
     5: [
         "bench",

@@ -24,6 +24,7 @@ from edgeinc.errors import (
     StoreVersionError,
     StoreWriteError,
 )
+from edgeinc.features import Background, Snapshot
 from edgeinc.learner import Fitted, Learner
 from edgeinc.store import Change, Store
 from edgeinc.types import Match
@@ -146,6 +147,11 @@ class Memory:
         """The head fitted to everything committed."""
         self._refresh()
         return self._surely(self._learner.fitted)
+
+    def present(self) -> tuple[Snapshot, Background | None]:
+        """Everything committed, and the background that heads are fitted with."""
+        self._refresh()
+        return self._learner.snapshot(), self._learner.background
 
     def counts(self) -> dict[str, int]:
         """Examples of each enrolled class."""

@@ -1,0 +1,127 @@
+"""What was found, in sentences for people."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from edgeinc.features import Snapshot
+from edgeinc.review.finds import Confusion
+from edgeinc.review.records import Review
+
+__all__ = ["advice", "enough", "sentences"]
+
+SHOWN = 10
+"""Lines of each kind at most."""
+
+FEW = 5
+"""Examples below which a class is told to need more."""
+
+UNEVEN = 3
+"""How many times more examples the one of a pair must have, so that the other needs more."""
+
+LITTLE = 0.01
+"""Gain below which more examples are not worth the showing."""
+
+GOOD = 0.9
+"""Accuracy from which on that is called enough."""
+
+
+def advice(snapshot: Snapshot, pair: Confusion) -> str:
+    """What would tell two classes apart."""
+    (few, lesser), (many, _) = sorted(
+        (int(snapshot.counts[c]), snapshot.labels[c]) for c in (pair.first, pair.second)
+    )
+    if few < FEW or few * UNEVEN <= many:
+        return f"show more of {lesser!r}, which has only {few}"
+    return (
+        "show both from the same sides, in the same light and before the same background, and "
+        "near to what tells them apart"
+    )
+
+
+def enough(
+    counts: Sequence[int], accuracy: float | None, gain: float | None, weakest: str | None
+) -> str:
+    """The answer to "have I shown enough?", one sentence.
+
+    Args:
+        counts: Examples of each class.
+        accuracy: Of leave-one-out.
+        gain: Awaited of twice as many examples.
+        weakest: The class that gets the least of its own back.
+    """
+    if not counts:
+        return "Nothing is enrolled yet: show each thing from three sides or more."
+    if len(counts) == 1:
+        return "There is one class only, and nothing to mistake it for: enrol what it could be."
+    if accuracy is None or gain is None:
+        return "It is too early to tell: show each class at least three times."
+    awaited = f"twice as many would get about {accuracy + gain:.3f} right instead of"
+    if gain < LITTLE and accuracy >= GOOD:
+        return f"Yes, enough: {awaited} {accuracy:.3f}."
+    if gain < LITTLE:
+        return (
+            f"More of the same would help little: {awaited} {accuracy:.3f}; see to suspected "
+            "labels and conflicts, or show other sides."
+        )
+    begin = "" if weakest is None else f", beginning with {weakest!r}"
+    return f"No, more would help: {awaited} {accuracy:.3f}; show more{begin}."
+
+
+def sentences(review: Review) -> list[str]:
+    """Every finding, one line each, no more than ten of a kind."""
+    lines = [*review.warnings]
+    lines += _some(
+        "wrong labels",
+        review,
+        "suspects",
+        [
+            f"wrong label? {_name(s.source, s.id)} in {s.label!r} is {s.odds:.0f} times more "
+            f"probably {_rival(s.rival)} ({s.id})"
+            for s in review.suspects
+        ],
+    )
+    lines += _some(
+        "outliers",
+        review,
+        "outliers",
+        [
+            f"unlike the others of {o.label!r}: {_name(o.source, o.id)}, {o.similarity:.2f} where "
+            f"{o.usual:.2f} is usual ({o.id})"
+            for o in review.outliers
+        ],
+    )
+    lines += _some(
+        "examples that add nothing",
+        review,
+        "twins",
+        [
+            f"adds nothing: {_name(t.source, t.id)} in {t.label!r} is {t.similarity:.3f} like "
+            f"{_name(t.other_source, t.other)} ({t.id})"
+            for t in review.twins
+        ],
+    )
+    lines += _some(
+        "pairs",
+        review,
+        "pairs",
+        [
+            f"conflict: {p.first!r} is {p.likeness:.2f} like {p.second!r}; {p.advice}"
+            for p in review.pairs
+        ],
+    )
+    return lines
+
+
+def _some(what: str, review: Review, kind: str, lines: list[str]) -> list[str]:
+    whole = (review.found or {}).get(kind, len(lines))
+    more = whole - min(len(lines), SHOWN)
+    return lines[:SHOWN] + ([f"... and {more} more {what}"] if more else [])
+
+
+def _name(source: str | None, id: str) -> str:
+    return f"example {id[:8]}" if source is None else source
+
+
+def _rival(label: str) -> str:
+    return repr(label) if label else "none of yours"
