@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from edgeinc.types import Candidate
+from edgeinc.types import NEGATIVE, Candidate
 
 __all__ = ["Decision", "Ranking", "decide", "softmax"]
 
@@ -61,8 +61,14 @@ def softmax(scores: NDArray[np.float32], temperature: float) -> NDArray[np.float
 
 
 def decide(ranking: Ranking) -> Decision:
-    """Turns a ranking into an answer with up to five candidates."""
+    """Turns a ranking into an answer with up to five candidates; negatives are none of them."""
     labels, probabilities = ranking.labels, ranking.probabilities
+    among_mine = True
+    if NEGATIVE in labels:
+        at = labels.index(NEGATIVE)
+        among_mine = int(probabilities.argmax()) != at
+        labels, probabilities = labels[:at] + labels[at + 1 :], np.delete(probabilities, at)
+        probabilities = probabilities / max(probabilities.sum(), np.finfo(np.float32).tiny)
     if not labels:
         return Decision(None, 0.0, False, ())
     if len(labels) > FEW:
@@ -76,6 +82,6 @@ def decide(ranking: Ranking) -> Decision:
     # Sorting keeps equals in their order, and so does sorting in reverse.
     order = sorted(some, key=values.__getitem__, reverse=True)[:CANDIDATES]
     candidates = tuple(Candidate(labels[i], values[i]) for i in order)
-    known = ranking.similarity >= ranking.threshold
+    known = among_mine and ranking.similarity >= ranking.threshold
     top = candidates[0]
     return Decision(top.label if known else None, top.score, known, candidates)

@@ -25,6 +25,7 @@ from edgeinc.features import UNIT
 from edgeinc.images import LabelledPictures, labelled_images
 from edgeinc.store import clean_label
 from edgeinc.store.disk.files import refuse_database
+from edgeinc.types import NEGATIVE
 
 __all__ = ["Written", "embed_folder", "export_hdf5"]
 
@@ -98,6 +99,8 @@ def embed_folder(
 def export_hdf5(engine: Engine, path: str | Path) -> tuple[int, int]:
     """Writes the enrolled features: what the heads are fitted to, L2-normalised.
 
+    Negatives are left out: they have no label, and who reads the file asks for classes.
+
     Args:
         engine: Its committed examples are written, in canonical order.
         path: The HDF5 file to write; one that exists is replaced, unless it is a database.
@@ -110,14 +113,19 @@ def export_hdf5(engine: Engine, path: str | Path) -> tuple[int, int]:
         RuntimeUnavailableError: h5py is not installed.
     """
     snapshot = engine.fitted().snapshot
-    shape = snapshot.total, snapshot.dim
-    with _hdf5(Path(path), _room(4 * shape[0] * shape[1], shape[0], len(snapshot.labels))) as file:
+    # In canonical order negatives come first.
+    names = [label for label in snapshot.labels if label != NEGATIVE]
+    away = len(snapshot.labels) - len(names)
+    first = int(snapshot.counts[:away].sum())
+    shape = snapshot.total - first, snapshot.dim
+    with _hdf5(Path(path), _room(4 * shape[0] * shape[1], shape[0], len(names))) as file:
         features = file.create_dataset("features", shape, "float32")
         for start in range(0, shape[0], MOST_ROWS):
             index = np.arange(start, min(start + MOST_ROWS, shape[0]))
-            features[start : start + len(index)] = snapshot.some(index).astype(np.float32) / UNIT
-        file.create_dataset("labels", data=snapshot.y.astype(np.int64))
-        _write_names(file, snapshot.labels)
+            rows = snapshot.some(first + index)
+            features[start : start + len(index)] = rows.astype(np.float32) / UNIT
+        file.create_dataset("labels", data=snapshot.y[first:].astype(np.int64) - away)
+        _write_names(file, names)
     return shape
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 __all__ = [
+    "NEGATIVE",
     "Candidate",
     "ClassInfo",
     "EnrollReport",
@@ -19,6 +20,10 @@ __all__ = [
     "SampleInfo",
     "StrangerEvaluation",
 ]
+
+NEGATIVE = ""
+"""In store, examples and snapshots: the class of examples that are none of the enrolled classes.
+No class can have this label. Callers say None instead, and are told None."""
 
 
 class Candidate(NamedTuple):
@@ -114,6 +119,7 @@ class EnrollReport:
         classes: Every enrolled class with the number of its examples, after the operation.
         warnings: One sentence for each thing that a person should look at.
         ids: Ids of the examples that were added, in the order given.
+        negatives: How many negatives there are, after the operation; they are in no class.
     """
 
     added: int
@@ -122,6 +128,7 @@ class EnrollReport:
     unreadable: int = 0
     warnings: tuple[str, ...] = ()
     ids: tuple[str, ...] = ()
+    negatives: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -174,6 +174,7 @@ def test_enrol_and_predict(shell: Shell, photos: Path) -> None:
         "added": 5,
         "skipped": 0,
         "classes": {"kind 0": 5, "kind 1": 5},
+        "negatives": 0,
         "warnings": [],
     }
     picture = photos / "kind 1" / "3.png"
@@ -255,7 +256,7 @@ def test_exit_status_when_nothing_can_be_enrolled(shell: Shell, tmp_path: Path) 
     status, _, err = shell("enroll", "a", tmp_path / "a.png", tmp_path / "b.png")
     assert status == 1
     assert "nothing was enrolled" in err
-    assert result(shell, "classes") == {"classes": []}
+    assert result(shell, "classes") == {"classes": [], "negatives": 0}
 
 
 def test_manage_what_is_enrolled(shell: Shell, photos: Path) -> None:
@@ -279,6 +280,36 @@ def test_manage_what_is_enrolled(shell: Shell, photos: Path) -> None:
     log = result(shell, "log")["log"]
     assert [entry["number"] for entry in log] == list(range(len(log), 0, -1))
     assert len(result(shell, "log", "-n", "2")["log"]) == 2
+
+
+def test_what_is_not_any_of_mine(shell: Shell, photos: Path) -> None:
+    shell("enroll", "kind 0", *sorted((photos / "kind 0").iterdir()))
+    status, out, err = shell("enroll", "--negative", *sorted((photos / "kind 1").iterdir()))
+    assert (status, err) == (0, "")
+    assert out == "5 added, 0 skipped; now kind 0 5, (not any of mine) 5\n"
+    assert shell("classes")[1] == "     5  kind 0\n     5  (not any of mine)\n"
+    assert result(shell, "classes")["negatives"] == 5
+    samples = result(shell, "samples", "--negative")["samples"]
+    assert {s["source"] for s in samples} == {str(p) for p in (photos / "kind 1").iterdir()}
+    matches = result(shell, "search", photos / "kind 1" / "2.png", "-k", "1")["matches"]
+    assert matches[0]["label"] is None
+    assert "(not any of mine)" in shell("search", photos / "kind 1" / "2.png")[1]
+    answer = result(shell, "predict", photos / "kind 1" / "2.png")
+    assert (answer["label"], answer["known"]) == (None, False)
+    assert [c["label"] for c in answer["candidates"]] == ["kind 0"]
+    assert result(shell, "predict", photos / "kind 0" / "2.png")["label"] == "kind 0"
+    assert result(shell, "forget", "--sample", samples[0]["id"]) == {"removed": 1}
+    assert result(shell, "forget", "--negative") == {"removed": 4}
+    status, out, err = shell("forget", "--negative")
+    assert (status, out) == (1, "")
+    assert "No negative is enrolled" in err
+    assert [e["detail"] for e in result(shell, "log", "-n", "2")["log"]] == [
+        "forgot 4 negatives",
+        "forgot 1 negative",
+    ]
+    assert result(shell, "undo", "-n", "2")["undone"]
+    assert result(shell, "forget", "--negative", "--purge") == {"removed": 5}
+    assert result(shell, "classes")["negatives"] == 0
 
 
 def test_evaluation_against_a_folder_and_leave_one_out(shell: Shell, photos: Path) -> None:
@@ -350,6 +381,11 @@ def test_doctor_and_bench(shell: Shell) -> None:
         ["eval", "folder", "--loo"],
         ["forget"],
         ["forget", "a", "--sample", "b"],
+        ["forget", "a", "--negative"],
+        ["samples"],
+        ["samples", "a", "--negative"],
+        ["enroll", "--negative"],
+        ["enroll", "--negative", "--from", "folder"],
         ["search", "a.png", "-k", "0"],
         ["nosuch"],
         ["--head", "svm", "classes"],

@@ -106,6 +106,32 @@ def test_the_same_picture_counts_once_but_in_each_class(engine: Engine) -> None:
     assert engine.enroll("b", frame).added == 1
 
 
+def test_negatives_are_no_class_and_no_answer(engine: Engine) -> None:
+    report = engine.enroll(None, frames(9, 3))
+    assert (report.added, report.negatives, dict(report.classes)) == (3, 3, {})
+    assert engine.classes() == []
+    # Nothing but negatives: whatever comes is unknown.
+    alone = engine.predict(photo(9, 0))
+    assert (alone.label, alone.score, alone.known, alone.candidates) == (None, 0.0, False, ())
+    for kind in range(2):
+        report = engine.enroll(f"kind {kind}", frames(kind, 3))
+    assert (report.negatives, dict(report.classes)) == (3, {"kind 0": 3, "kind 1": 3})
+    for _ in range(2):
+        answer = engine.predict(photo(9, 0))
+        assert not answer.known
+        assert [c.label for c in answer.candidates if not c.label] == []
+        assert [best(engine, k) for k in range(2)] == ["kind 0", "kind 1"]
+        assert engine.predict(photo(0, 0)).known
+        engine.flush()
+    assert [m.label for m in engine.search(photo(9, 0), k=1)] == [None]
+    assert [s.label for s in engine.samples(None)] == [None] * 3
+    assert (engine.forget(None), engine.negatives()) == (3, 0)
+    engine.undo()
+    assert engine.negatives() == 3
+    with pytest.raises(InputError, match="what to forget"):
+        engine.forget()
+
+
 def test_sources_are_kept_for_files(engine: Engine, tmp_path: Path) -> None:
     path = tmp_path / "one.png"
     cv2.imwrite(str(path), photo(0, 0))

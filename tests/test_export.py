@@ -246,6 +246,19 @@ def test_export_is_in_canonical_order(tiny_card: Path, tmp_path: Path) -> None:
     assert np.linalg.norm(features, axis=1) == pytest.approx(1, abs=1e-3)
 
 
+def test_negatives_stay_out(tiny_card: Path, tmp_path: Path) -> None:
+    with enrolled(tmp_path / "s.db", tiny_card, {"b": 2, "a": 3}) as engine:
+        export_hdf5(engine, tmp_path / "without.h5")
+        engine.enroll(None, [photo(7, i) for i in range(4)])
+        assert export_hdf5(engine, tmp_path / "x.h5") == (5, 64)
+        found, wanted = read(tmp_path / "x.h5"), read(tmp_path / "without.h5")
+        assert np.array_equal(found[0], wanted[0])
+        assert found[1:] == wanted[1:]
+        for label in ("a", "b"):
+            engine.forget(label)
+        assert export_hdf5(engine, tmp_path / "x.h5") == (0, 64)
+
+
 def test_export_of_nothing(tiny_card: Path, tmp_path: Path) -> None:
     with enrolled(tmp_path / "s.db", tiny_card, {}) as engine:
         assert export_hdf5(engine, tmp_path / "x.h5") == (0, 64)

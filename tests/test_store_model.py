@@ -13,9 +13,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edgeinc.errors import LabelError, LabelNotFoundError, SampleNotFoundError
-from edgeinc.store import NEGATIVE, Change, Store
+from edgeinc.store import Change, Store
 from edgeinc.store.reading import CANONICAL, CLASSES
 from edgeinc.store.state import DERIVE, REPRESENTATIVE
+from edgeinc.types import NEGATIVE
 from tests.stores import contents, enroll, integers, labels_of, open_store
 
 LABELS = ["a", "b", "c"]

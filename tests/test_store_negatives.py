@@ -11,10 +11,11 @@ import numpy as np
 import pytest
 
 from edgeinc.errors import InputError, LabelError, LabelNotFoundError, SampleNotFoundError
-from edgeinc.store import NEGATIVE, Store
+from edgeinc.store import Store
 from edgeinc.store.content import digest
 from edgeinc.store.repair.examination import examine_store
 from edgeinc.store.repair.salvage import salvage
+from edgeinc.types import NEGATIVE
 from tests.fleets import shared
 from tests.stores import WEIGHTS, contents, enroll, integers, labels_of, open_store, shot
 

@@ -17,8 +17,7 @@ from edgeinc.errors import LabelError, NotFoundError
 from edgeinc.features import Examples, Snapshot
 from edgeinc.features import gram as gram_room
 from edgeinc.learner import Learner
-from edgeinc.store import Change, Store, state
-from edgeinc.store import statistics as statistics_room
+from edgeinc.store import Change, Store, keeping, state
 from edgeinc.store.content import digest
 from tests.stores import DIM, WEIGHTS, contents, enroll, integers, labels_of, open_store, shot
 
@@ -266,7 +265,7 @@ def test_others_write_while_statistics_are_packed(
     path = tmp_path / "s.db"
     with memory_of(path) as memory:
         memory.change(learn("a", 1, 2))
-    pack, write = statistics_room.pack, [lambda s: enroll(s, "b", 5)]
+    pack, write = keeping.pack, [lambda s: enroll(s, "b", 5)]
     with open_store(path) as store, open_store(path, timeout=0.05) as other:
         statistics = store.statistics("features 1, nonnegative")
         assert statistics is not None
@@ -275,7 +274,7 @@ def test_others_write_while_statistics_are_packed(
             write[0](other)
             return pack(*args)
 
-        monkeypatch.setattr(statistics_room, "pack", pack_as_others_write)
+        monkeypatch.setattr(keeping, "pack", pack_as_others_write)
         assert store.keep(statistics, "other form")
         assert store.statistics("other form") is not None
         write[0] = lambda s: s.forget("a", purge=True)

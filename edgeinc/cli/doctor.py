@@ -8,7 +8,16 @@ from typing import TYPE_CHECKING
 
 import click
 
-from edgeinc.cli.common import Settings, emit, find_backbone, note, pass_settings, printable
+from edgeinc.cli.common import (
+    NEGATIVES,
+    Settings,
+    emit,
+    find_backbone,
+    note,
+    pass_settings,
+    printable,
+)
+from edgeinc.types import NEGATIVE
 
 if TYPE_CHECKING:
     from edgeinc.store.repair.examination import Condition
@@ -72,7 +81,7 @@ def _repair(settings: Settings, new: str) -> int:
     given = None if settings.backbone is None else find_backbone(settings)
     saved = repair(settings.store, new, given)
     for label, n in saved.lost.items():
-        note(f"lost: {n} of {label!r}")
+        note(f"lost: {n} of {label!r}" if label else f"lost: {n} negatives")
     for table, n in saved.unreadable.items():
         note(f"unreadable: {n} rows of {table}")
     emit(
@@ -100,4 +109,5 @@ def _store(store: Condition) -> Iterator[str]:
     if store.journal is not None:
         yield f"  a journal lies beside it: {store.journal}"
     for example in store.damaged[:MOST]:
-        yield f"  damaged example {example.id} {printable(example.label or '-')}"
+        label = NEGATIVES if example.label == NEGATIVE else printable(example.label or "-")
+        yield f"  damaged example {example.id} {label}"

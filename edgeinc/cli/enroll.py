@@ -4,7 +4,15 @@ from __future__ import annotations
 
 import click
 
-from edgeinc.cli.common import Settings, emit, note, open_engine, pass_settings, progress
+from edgeinc.cli.common import (
+    NEGATIVES,
+    Settings,
+    emit,
+    note,
+    open_engine,
+    pass_settings,
+    progress,
+)
 
 __all__ = ["enroll_command"]
 
@@ -19,6 +27,7 @@ __all__ = ["enroll_command"]
     type=click.Path(),
     help="A folder that holds one folder a label; can be run again to go on.",
 )
+@click.option("--negative", is_flag=True, help="The pictures are of none of the classes.")
 @click.option("--thumbnails", is_flag=True, help="Keep a small picture with each example.")
 @pass_settings
 def enroll_command(
@@ -26,18 +35,23 @@ def enroll_command(
     label: str | None,
     files: tuple[str, ...],
     folder: str | None,
+    negative: bool,
     thumbnails: bool,
 ) -> int:
     """Learn a class from pictures.
 
-    `enroll LABEL FILE...` commits one class in one transaction; `enroll --from DIR` takes
-    a folder of label folders. Unreadable files are reported and skipped.
+    `enroll LABEL FILE...` commits one class in one transaction; `enroll --negative FILE...`
+    pictures that are not any of yours; `enroll --from DIR` takes a folder of label folders.
+    Unreadable files are reported and skipped.
     """
     from edgeinc.store import clean_label
 
-    if (folder is None) == (label is None):
-        raise click.UsageError("Give either LABEL FILE... or --from DIR.")
-    if label is not None and not files:
+    if (folder is None) == (label is None) or (negative and folder is not None):
+        raise click.UsageError("Give either LABEL FILE..., --negative FILE..., or --from DIR.")
+    if negative:
+        # There is no label: what stands in its place is a picture too.
+        label, files = None, (str(label), *files)
+    elif label is not None and not files:
         raise click.UsageError("Give at least one picture after the label.")
     if label is not None:
         # Before a store is made for it.
@@ -49,19 +63,21 @@ def enroll_command(
                     folder, progress=report_progress, thumbnails=thumbnails
                 )
         else:
-            report = engine.enroll(str(label), files, skip_unreadable=True, thumbnails=thumbnails)
+            report = engine.enroll(label, files, skip_unreadable=True, thumbnails=thumbnails)
     for warning in report.warnings:
         note(f"warning: {warning}")
     if report.skipped:
         twice = report.skipped - report.unreadable
         note(f"skipped: {twice} enrolled already, {report.unreadable} unreadable")
-    counts = ", ".join(f"{name} {count}" for name, count in report.classes.items())
+    listed = [*report.classes.items(), (NEGATIVES, report.negatives)]
+    counts = ", ".join(f"{name} {count}" for name, count in listed if count)
     emit(
         settings,
         {
             "added": report.added,
             "skipped": report.skipped,
             "classes": dict(report.classes),
+            "negatives": report.negatives,
             "warnings": list(report.warnings),
         },
         f"{report.added} added, {report.skipped} skipped; now {counts or 'nothing'}",

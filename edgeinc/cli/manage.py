@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import click
 
 from edgeinc.cli.common import (
+    NEGATIVES,
     Settings,
     emit,
     note,
@@ -42,22 +43,30 @@ __all__ = [
 def classes_command(settings: Settings) -> None:
     """List what is enrolled."""
     with open_engine(settings) as engine:
-        classes = engine.classes()
+        classes, negatives = engine.classes(), engine.negatives()
+    lines = [f"{c.examples:6d}  {c.label}" for c in classes]
+    if negatives:
+        lines.append(f"{negatives:6d}  {NEGATIVES}")
     emit(
         settings,
-        {"classes": [asdict(c) for c in classes]},
-        "\n".join(f"{c.examples:6d}  {c.label}" for c in classes) or "nothing is enrolled",
+        {"classes": [asdict(c) for c in classes], "negatives": negatives},
+        "\n".join(lines) or "nothing is enrolled",
     )
 
 
 @click.command("samples")
-@click.argument("label")
+@click.argument("label", required=False)
+@click.option("--negative", is_flag=True, help="Those that are of none of the classes.")
 @click.option(
     "--thumbnails", "folder", metavar="DIR", type=click.Path(), help="Write them there, as ID.jpg."
 )
 @pass_settings
-def samples_command(settings: Settings, label: str, folder: str | None) -> None:
+def samples_command(
+    settings: Settings, label: str | None, negative: bool, folder: str | None
+) -> None:
     """List the examples of a class."""
+    if (label is None) != negative:
+        raise click.UsageError("Give either LABEL or --negative.")
     with open_store(settings) as store:
         samples = store.samples(label)
         if folder is not None:
@@ -75,18 +84,25 @@ def samples_command(settings: Settings, label: str, folder: str | None) -> None:
 
 @click.command("forget")
 @click.argument("label", required=False)
+@click.option("--negative", is_flag=True, help="All that is of none of the classes.")
 @click.option("--sample", metavar="ID", help="One example instead of a class.")
 @click.option("--purge", is_flag=True, help="Destroy it too, beyond undo.")
 @pass_settings
-def forget_command(settings: Settings, label: str | None, sample: str | None, purge: bool) -> None:
+def forget_command(
+    settings: Settings, label: str | None, negative: bool, sample: str | None, purge: bool
+) -> None:
     """Take a class or one example out.
 
     `undo` brings it back, unless it was purged.
     """
-    if (label is None) == (sample is None):
-        raise click.UsageError("Give either LABEL or --sample ID.")
+    if (label is not None) + negative + (sample is not None) != 1:
+        raise click.UsageError("Give either LABEL, --negative or --sample ID.")
     with open_store(settings) as store:
-        removed = len(store.forget(label or "", sample, purge=purge).ids)
+        if sample is not None:
+            change = store.forget(sample=sample, purge=purge)
+        else:
+            change = store.forget(label, purge=purge)
+    removed = len(change.ids)
     emit(settings, {"removed": removed}, f"{removed} removed")
 
 

@@ -6,7 +6,7 @@ from dataclasses import asdict
 
 import click
 
-from edgeinc.cli.common import Settings, emit, open_engine, pass_settings, printable
+from edgeinc.cli.common import Settings, emit, name_of, open_engine, pass_settings, printable
 
 __all__ = ["search_command"]
 
@@ -23,7 +23,8 @@ def search_command(settings: Settings, file: str, k: int) -> None:
     with open_engine(settings) as engine:
         matches = engine.search(file, k=k)
     lines = [
-        f"{m.similarity:.3f}  {m.label}  {printable(m.source or '-')}  {m.id}" for m in matches
+        f"{m.similarity:.3f}  {name_of(m.label)}  {printable(m.source or '-')}  {m.id}"
+        for m in matches
     ]
     emit(
         settings,

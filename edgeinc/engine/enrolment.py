@@ -12,8 +12,8 @@ from edgeinc.backbone import Backbone
 from edgeinc.engine.memory import Memory
 from edgeinc.errors import ImageError
 from edgeinc.images import Picture, labelled_images, make_thumbnail
-from edgeinc.store import NewExample, clean_label
-from edgeinc.types import EnrollReport
+from edgeinc.store import NewExample, class_of, clean_label
+from edgeinc.types import NEGATIVE, EnrollReport
 
 __all__ = ["enroll_folder", "enroll_pictures", "several", "source_of"]
 
@@ -24,7 +24,7 @@ IMPORT_BATCH = 256
 def enroll_pictures(
     backbone: Backbone,
     memory: Memory,
-    labelled: Sequence[tuple[str, Picture]],
+    labelled: Sequence[tuple[str | None, Picture]],
     *,
     skip_unreadable: bool,
     thumbnails: bool,
@@ -32,7 +32,7 @@ def enroll_pictures(
     """Embeds and commits (label, picture) pairs in one transaction; see `Engine.enroll`."""
     memory.refuse_use()
     for label in dict.fromkeys(label for label, _ in labelled):
-        clean_label(label)
+        class_of(label)
     rows, warnings = backbone.embed_many(
         [picture for _, picture in labelled], skip_unreadable=skip_unreadable
     )
@@ -54,11 +54,14 @@ def enroll_pictures(
             examples, file=backbone.file_name, file_sha256=backbone.file_sha256
         )
     )
+    counts = memory.counts()
+    negatives = counts.pop(NEGATIVE, 0)
     return EnrollReport(
         added=len(change.ids),
         skipped=len(labelled) - len(change.ids),
         unreadable=len(warnings),
-        classes=memory.counts(),
+        classes=counts,
+        negatives=negatives,
         warnings=tuple(warnings),
         ids=tuple(change.ids),
     )
@@ -90,6 +93,7 @@ def enroll_folder(
         skipped=sum(r.skipped for r in reports) + len(passed_over),
         unreadable=sum(r.unreadable for r in reports) + len(passed_over),
         classes=reports[-1].classes,
+        negatives=reports[-1].negatives,
         warnings=(*passed_over, *(w for r in reports for w in r.warnings)),
         ids=tuple(i for r in reports for i in r.ids),
     )

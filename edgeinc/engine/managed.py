@@ -73,8 +73,16 @@ class Managed:
         """
         return self._memory.store.export(path, thumbnails=thumbnails)
 
-    def samples(self, label: str) -> list[SampleInfo]:
-        """Lists the examples of a class, oldest first."""
+    def negatives(self) -> int:
+        """Counts the negatives: examples that are none of the classes."""
+        return self._memory.store.negatives()
+
+    def samples(self, label: str | None) -> list[SampleInfo]:
+        """Lists the examples of a class, for None the negatives, oldest first.
+
+        Raises:
+            LabelNotFoundError: There is no such class, or no negative.
+        """
         return self._memory.store.samples(label)
 
     def thumbnail(self, id: str) -> bytes | None:

@@ -19,7 +19,7 @@
 from __future__ import annotations
 
 from edgeinc.store.content import mark_of
-from edgeinc.store.labels import MAX_LABEL, NEGATIVE, clean_label
+from edgeinc.store.labels import MAX_LABEL, class_of, clean_label
 from edgeinc.store.opening import peek
 from edgeinc.store.records import (
     Change,
@@ -35,7 +35,6 @@ from edgeinc.store.store import Store
 
 __all__ = [
     "MAX_LABEL",
-    "NEGATIVE",
     "Change",
     "Delta",
     "Identity",
@@ -45,6 +44,7 @@ __all__ = [
     "Rows",
     "Statistics",
     "Store",
+    "class_of",
     "clean_label",
     "mark_of",
     "peek",

@@ -8,8 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from edgeinc.store.disk.trust import one_row
-from edgeinc.store.labels import NEGATIVE
-from edgeinc.types import LogEntry
+from edgeinc.types import NEGATIVE, LogEntry
 from edgeinc.version import __version__
 
 __all__ = [

@@ -5,15 +5,12 @@ from __future__ import annotations
 import unicodedata
 
 from edgeinc.errors import LabelError
+from edgeinc.types import NEGATIVE
 
-__all__ = ["MAX_LABEL", "NEGATIVE", "class_of", "clean_label", "is_stored"]
+__all__ = ["MAX_LABEL", "class_of", "clean_label", "is_stored"]
 
 MAX_LABEL = 200
 """The most characters that a label may have."""
-
-NEGATIVE = ""
-"""The class of examples that are none of the enrolled classes. No person can give a class this
-label; those who hand one in or ask for them say None instead."""
 
 JOINERS = "\u200c\u200d"
 """Invisible, but within a word some scripts and emoji need them."""

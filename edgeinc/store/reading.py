@@ -10,10 +10,10 @@ from edgeinc.store.checks import match
 from edgeinc.store.content import refuse_negative, unpack
 from edgeinc.store.disk.connection import Database
 from edgeinc.store.disk.trust import expect, one_row
-from edgeinc.store.labels import NEGATIVE, class_of
+from edgeinc.store.labels import class_of
 from edgeinc.store.records import Identity, Rows
 from edgeinc.store.state import last_change
-from edgeinc.types import ClassInfo, SampleInfo
+from edgeinc.types import NEGATIVE, ClassInfo, SampleInfo
 
 __all__ = [
     "classes",

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edgeinc.store.checks import is_nonnegative, match
+from edgeinc.store.checks import is_nonnegative
 from edgeinc.store.opening import open_store
 from edgeinc.store.reader import Reader
 from edgeinc.store.records import Change, Identity, NewExample, Statistics
@@ -235,17 +235,8 @@ class Store(Reader):
         Returns:
             False where the store has later ones, or a purge came since.
         """
-        from edgeinc.store.statistics import pack, plan, save
+        from edgeinc.store import keeping
 
-        with self._db.reading(wait=wait) as conn:
-            match(conn, self._db.path, self._identity)
-            due = plan(conn, statistics, form, whole=whole)
-        if due is None:
-            return False
-        packed = pack(statistics, form, due)
-        with self._db.writing(wait=wait) as conn:
-            match(conn, self._db.path, self._identity)
-            if plan(conn, statistics, form, whole=whole) != due:
-                return False
-            save(conn, statistics.seq, form, due, packed)
-        return True
+        return keeping.keep(
+            self._db, statistics, form, bound=self._identity, whole=whole, wait=wait
+        )

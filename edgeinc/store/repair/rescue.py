@@ -13,9 +13,10 @@ from edgeinc.errors import LabelError
 from edgeinc.store.content import is_sound_embedding
 from edgeinc.store.disk.trust import one_row
 from edgeinc.store.journal import record
-from edgeinc.store.labels import NEGATIVE, clean_label
+from edgeinc.store.labels import clean_label
 from edgeinc.store.repair.wreck import Wreck
 from edgeinc.store.state import DERIVE, settle
+from edgeinc.types import NEGATIVE
 
 __all__ = ["Rescue"]
 
