@@ -12,7 +12,7 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from benchmarks import accuracy, embedded, scale, speed, waits, whole
+from benchmarks import accuracy, calibration, embedded, scale, speed, strangers, waits, whole
 from benchmarks.common import Figure, machine, shared
 
 GROUPS: dict[str, Callable[[], Iterator[Figure]]] = {
@@ -20,6 +20,8 @@ GROUPS: dict[str, Callable[[], Iterator[Figure]]] = {
     "shots": accuracy.few_shots,
     "linear": accuracy.linear_models,
     "imprinting": accuracy.imprinting,
+    "strangers": strangers.strangers,
+    "calibration": calibration.calibration,
     "pebble": embedded.embedded,
     "pebble-time": embedded.embedded_time,
     "predict": speed.predict_overhead,

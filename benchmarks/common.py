@@ -10,7 +10,7 @@ import subprocess
 import tarfile
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
@@ -23,10 +23,21 @@ from numpy.typing import NDArray
 from edgeinc.backbone import Backbone
 from edgeinc.errors import InputError, RuntimeUnavailableError
 from edgeinc.features import Background, to_features
-from edgeinc.images import labelled_images, read_image
+from edgeinc.images import Picture, labelled_images
 from edgeinc.weights import find_card, load_background
 
-__all__ = ["Figure", "Pictures", "flowers", "machine", "paired", "shared", "unpacked"]
+__all__ = [
+    "V1",
+    "V2",
+    "Figure",
+    "Pictures",
+    "embed",
+    "flowers",
+    "machine",
+    "paired",
+    "shared",
+    "unpacked",
+]
 
 V1 = "mobilenet_v1_1.0_224_quant_embedding_extractor"
 V2 = "tf2_mobilenet_v2_1.0_224_ptq"
@@ -125,16 +136,21 @@ class Pictures:
         return chosen
 
 
+def embed(
+    backbone: str, pictures: Iterable[Picture], runtime: str | None = None
+) -> tuple[NDArray[Any], NDArray[np.int16]]:
+    """Embeddings and features of pictures, (n, d) each, in a runtime or in the card's first."""
+    with Backbone.open(find_card(backbone), runtime=runtime) as body:
+        rows = np.concatenate([body.embed([picture]) for picture in pictures])
+        return rows, to_features(rows, nonnegative=body.card.nonnegative)
+
+
 @cache
 def flowers(backbone: str, runtime: str | None = None) -> Pictures:
     """Embeds Flowers-17 once a process, in a runtime or in the card's first."""
     files = labelled_images(unpacked("flowers17.tar")).pictures
     names = tuple(sorted({label for label, _ in files}))
-    with Backbone.open(find_card(backbone), runtime=runtime) as body:
-        embeddings = np.concatenate(
-            [body.embed([read_image(path, least=body.least)]) for _, path in files]
-        )
-        features = to_features(embeddings, nonnegative=body.card.nonnegative)
+    embeddings, features = embed(backbone, (path for _, path in files), runtime)
     labels = np.array([names.index(label) for label, _ in files])
     first = np.zeros(len(files), dtype=bool)
     for c in range(len(names)):
