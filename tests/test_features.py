@@ -9,6 +9,7 @@ import math
 import pickle
 import zipfile
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -390,7 +391,9 @@ def test_background_survives_its_file() -> None:
 def test_leading_directions_survive_file_and_cache() -> None:
     turn = np.linalg.qr(np.random.default_rng(0).normal(size=(DIM, DIM)))[0][:3]
     given = Background(np.full(DIM, 0.1), 7, np.array([0.3, 0.2, 0.1]), turn.astype(np.float32))
-    for again in (Background.from_bytes(given.to_bytes()), Background.unpack(given.pack())):
+    across = replace(given, vectors=np.asfortranarray(given.vectors))
+    files = [Background.from_bytes(one.to_bytes()) for one in (given, across)]
+    for again in (*files, Background.unpack(given.pack())):
         assert again.count == 7
         assert np.allclose(again.mean, 0.1)
         assert np.allclose(again.values, [0.3, 0.2, 0.1])

@@ -26,7 +26,7 @@ LARGEST_VECTORS = 1 << 20
 # Version 1.0 of the format NPY: one array of plain numbers, of two axes, one or none.
 _HEADER = re.compile(
     rb"\x93NUMPY\x01\x00.."
-    rb"\{'descr': '([<>|][fiu][1248])', 'fortran_order': False, "
+    rb"\{'descr': '([<>|][fiu][1248])', 'fortran_order': (False|True), "
     rb"'shape': \((?:(\d{1,6}),(?: (\d{1,6}))?)?\), \} *\n",
     re.DOTALL,
 )
@@ -167,4 +167,5 @@ def _entry(archive: ZipFile, name: str) -> NDArray[Any]:
     if header is None or len(content) > largest:
         raise ValueError(f"{name} is no array of at most {largest} bytes")
     array = np.frombuffer(content, header[1].decode(), offset=header.end())
-    return array.reshape(tuple(int(size) for size in header.groups()[1:] if size is not None))
+    shape = tuple(int(size) for size in header.groups()[2:] if size is not None)
+    return array.reshape(shape, order="F" if header[2] == b"True" else "C")
