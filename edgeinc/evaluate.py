@@ -16,7 +16,7 @@ from edgeinc.images import labelled_images
 from edgeinc.learner import Fitted
 from edgeinc.metrics import expected_calibration_error, reliability
 from edgeinc.store import clean_label
-from edgeinc.types import Evaluation
+from edgeinc.types import NEGATIVE, Evaluation
 
 __all__ = ["evaluate_folder", "evaluate_loo"]
 
@@ -90,16 +90,18 @@ def evaluate_loo(engine: Engine) -> Evaluation:
     """
     fitted = engine.fitted()
     labels, counts, truth = fitted.snapshot.labels, fitted.snapshot.counts, fitted.snapshot.y
-    held = np.flatnonzero(counts[truth] > 1)
+    # Negatives are no class: nothing is taken for one, and they are not asked about.
+    classes = np.array([i for i, label in enumerate(labels) if label != NEGATIVE], np.intp)
+    held = np.flatnonzero((counts[truth] > 1) & np.isin(truth, classes))
     if not len(held):
         raise InputError("No class has two examples; enrol more before leave-one-out.")
     # Some at a time: all scores of a large store take more memory than a small computer has.
     step = max(1, CELLS // max(len(labels), len(truth)))
     parts, probabilities = [], []
     for start in range(0, len(held), step):
-        scores = fitted.scorer.held_out(held[start : start + step])
+        scores = fitted.scorer.held_out(held[start : start + step])[:, classes]
         # Stable, so that equal scores keep the order of the labels, as predictions do.
-        parts.append(np.argsort(-scores, axis=1, kind="stable")[:, :TOP])
+        parts.append(classes[np.argsort(-scores, axis=1, kind="stable")[:, :TOP]])
         probabilities += [float(softmax(row, fitted.scorer.temperature).max()) for row in scores]
     fitted.scorer.release()
     order = np.concatenate(parts)

@@ -190,6 +190,19 @@ def test_leave_one_out_tells_strangers_too(knower: Engine) -> None:
     assert found.unknown_rate == pytest.approx(2 / 38)
 
 
+def test_leave_one_out_asks_about_no_negative(knower: Engine) -> None:
+    knower.enroll(None, [lit(GREEN, dim) for dim in range(20, 30)])
+    found = evaluate_loo(knower)
+    assert found.n == 36
+    assert set(found.per_class) == {"blue", "green", "red"}
+    assert all("" not in row for row in found.confusion.values())
+    knower.forget("red")
+    knower.forget("green")
+    knower.forget("blue")
+    with pytest.raises(InputError, match="two examples"):
+        evaluate_loo(knower)
+
+
 def test_leave_one_out_needs_two_of_a_class(knower: Engine, tmp_path: Path) -> None:
     with Engine.open(tmp_path / "t.db", backbone=rows()) as engine:
         with pytest.raises(InputError, match="two examples"):
