@@ -11,6 +11,7 @@ from typing import Any
 from edgeinc.cache import digest, is_here, part_of, sync_file, sync_folder, user_models_dir
 from edgeinc.cards import (
     Asset,
+    Classifier,
     ModelCard,
     ModelFile,
     RuntimeName,
@@ -19,7 +20,14 @@ from edgeinc.cards import (
 )
 from edgeinc.catalogue.reading import Preprocessing, ends, read_embedding, read_input
 from edgeinc.catalogue.trial import attempt
-from edgeinc.errors import CardError, ModelFormatError, ModelNotFoundError
+from edgeinc.classifier import read_rows
+from edgeinc.errors import (
+    CardError,
+    ModelFormatError,
+    ModelNotFoundError,
+    RuntimeUnavailableError,
+    TensorNotFoundError,
+)
 from edgeinc.runtimes import Inspection, TensorInfo, TensorSpec
 
 __all__ = ["add", "candidates", "make_card"]
@@ -69,7 +77,8 @@ def add(
 
     This process never loads the file: it is read and tried in one of its own, under limits
     of time and memory. Input and quantisation are read from the file. The card's name is the
-    file's stem; it takes the place of a shipped card of that name.
+    file's stem; it takes the place of a shipped card of that name. Where a classifier of
+    quantised rows lies behind the embedding, the card says so (`ModelCard.classifier`).
 
     Args:
         path: A `.tflite` or `.onnx` file.
@@ -90,8 +99,8 @@ def add(
         ModelFormatError: It is no network with one picture for its input, or it crashes, or
             takes too long or too much memory.
         TensorNotFoundError: There is no such tensor, or none that is pooled to propose.
-        CardError: The name was added before, a float input has no normalisation, or the card
-            cannot be written.
+        CardError: The name was added before, a float input has no normalisation, the labels are
+            not as many as the network's own classes, or the card cannot be written.
         RuntimeUnavailableError: A package is not installed; the message names the extra.
     """
     path = Path(path)
@@ -119,6 +128,13 @@ def add(
     }
     text = attempt("make", path.name, content, request)["card"]
     card = parse_card(text, origin=f"A card for {path.name}")
+    if labels is not None and card.classifier is not None:
+        named = len(files[Path(labels).name].decode().splitlines())
+        if named != card.classifier.classes:
+            raise CardError(
+                f"{labels} names {named} classes and the network has {card.classifier.classes}; "
+                "give one line for each."
+            )
     files[f"{card.name}.yaml"] = text.encode()
     return _settle(card, files, target)
 
@@ -157,6 +173,7 @@ def make_card(
     least = {"uint8": 0, "int8": -128}.get(meaning.dtype)
     never = meaning.quantization is not None and meaning.quantization.zero_point == least
     stem, sha256 = Path(name).stem, digest(content)
+    file = ModelFile(name, len(content), sha256, None, runtime, tensor, meaning)
     card = ModelCard(
         name=stem,
         title=title or f"{name}, added from a file",
@@ -167,11 +184,24 @@ def make_card(
         layer=end.name,
         dim=math.prod(end.shape),
         nonnegative=nonnegative or never,
-        files=(ModelFile(name, len(content), sha256, None, runtime, tensor, meaning),),
+        files=(file,),
         labels=labels,
+        classifier=_classifier(content, file, math.prod(end.shape)),
     )
     # Reading it back holds it to every rule of the schema.
     return parse_card(dump_card(card), origin=f"A card for {name}")
+
+
+def _classifier(content: bytes, file: ModelFile, dim: int) -> Classifier | None:
+    """The network's own classes, None where no rows for them can be taken from it."""
+    if file.embedding.quantization is None:
+        return None
+    try:
+        layer = read_rows(content, file)
+    except (ModelFormatError, TensorNotFoundError, RuntimeUnavailableError):
+        return None
+    fits = layer.rows.shape[1] == dim
+    return Classifier(len(layer.rows), digest(layer.pack())) if fits else None
 
 
 def _read(path: Path) -> tuple[bytes, RuntimeName]:

@@ -14,7 +14,14 @@ from pathlib import Path
 
 from edgeinc.cache import part_of, settle
 from edgeinc.cards import Asset, ModelCard
-from edgeinc.errors import ChecksumError, DownloadError, ModelNotFoundError, WeightsError
+from edgeinc.classifier import make_rows
+from edgeinc.errors import (
+    ChecksumError,
+    DownloadError,
+    EdgeincError,
+    ModelNotFoundError,
+    WeightsError,
+)
 from edgeinc.version import __version__
 from edgeinc.weights import find_card, load_file, weights_dir
 
@@ -33,18 +40,22 @@ class Pulled:
         fetched: What was fetched.
         present: What was here and sound.
         missing: What has no public source and is not in `$EDGEINC_MODELS`.
+        classes: The network's own classes whose rows are here now.
+        without: Why they are not, in words, where the card has a classifier.
     """
 
     card: ModelCard
     fetched: tuple[str, ...]
     present: tuple[str, ...]
     missing: tuple[str, ...]
+    classes: int = 0
+    without: str | None = None
 
 
 def pull(
     card: ModelCard | str | Path, *, progress: Callable[[int, int], None] | None = None
 ) -> Pulled:
-    """Fetches what a card names and is not here, or is damaged.
+    """Fetches what a card names and is not here, or is damaged; reads its classifier's rows.
 
     It is taken from `$EDGEINC_MODELS` (a folder or a base address) first, then from the
     card's own source. A file appears under its name only when its sha256 is right.
@@ -86,7 +97,14 @@ def pull(
             "that has it."
         )
     present = tuple(asset.name for asset in card.assets if asset not in wanted)
-    return Pulled(card, tuple(fetched), present, missing)
+    classes, without = 0, None
+    if card.classifier is not None:
+        try:
+            classes = len(make_rows(card).rows)
+        except EdgeincError as exc:
+            # The backbone is as good without its own classes.
+            without = str(exc)
+    return Pulled(card, tuple(fetched), present, missing, classes, without)
 
 
 def _is_sound(card: ModelCard, asset: Asset) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from numpy.typing import NDArray
 from edgeinc.backbone import Backbone
 from edgeinc.cards import ModelCard, ModelFile, dump_card
 from edgeinc.catalogue.trial import attempt
+from edgeinc.classifier import make_rows
 from edgeinc.errors import EdgeincError, RuntimeUnavailableError
 from edgeinc.weights import (
     find_card,
@@ -113,6 +115,8 @@ def _check(card: ModelCard, file: ModelFile) -> Check:
 def run_card(card: ModelCard) -> dict[str, Any]:
     """Opens a card and runs one picture twice. This loads it: only in a trial.
 
+    A classifier's rows, where the card has one, are held to its sha256.
+
     Returns:
         `device`; `values`, how many are not zero; `same`, whether both runs gave them; and
         `ms` of the second run.
@@ -120,6 +124,10 @@ def run_card(card: ModelCard) -> dict[str, Any]:
     Raises:
         EdgeincError: As `Backbone.open` and `Backbone.embed`.
     """
+    if card.classifier is not None:
+        # Without the package that reads them the backbone runs all the same.
+        with suppress(RuntimeUnavailableError):
+            make_rows(card)
     with Backbone.open(card) as backbone:
         first = backbone.embed([sample_picture()])
         start = time.perf_counter()

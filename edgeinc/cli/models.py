@@ -96,12 +96,15 @@ def pull_command(settings: Settings, names: tuple[str, ...]) -> None:
             pulled = pull(card, progress=report_progress)
         for file in pulled.missing:
             note(f"{file} has no public source; EDGEINC_MODELS can name one that has it.")
+        if pulled.without is not None:
+            note(f"{card.name} has no classes of its own here: {pulled.without}")
         done.append(
             {
                 "name": card.name,
                 "fetched": list(pulled.fetched),
                 "present": list(pulled.present),
                 "missing": list(pulled.missing),
+                "base_classes": pulled.classes,
             }
         )
         what = ", ".join(pulled.fetched) + " fetched" if pulled.fetched else "was here already"
@@ -158,6 +161,10 @@ def add_command(
         nonnegative=nonnegative,
         overwrite=overwrite,
     )
+    if card.classifier is None:
+        note("no classifier of quantised rows lies behind the embedding: no --base-classes")
+    elif card.labels is None:
+        note(f"its {card.classifier.classes} own classes have no names: --labels gives them")
     text = f"{card.name} added, {card.dim} dimensions of {card.layer!r}, in {card.folder}"
     emit(settings, {"name": card.name, "folder": str(card.folder), **_plain(card)}, text)
 
