@@ -44,13 +44,21 @@ def classes_command(settings: Settings) -> None:
     """List what is enrolled."""
     with open_engine(settings) as engine:
         classes, negatives = engine.classes(), engine.negatives()
+        own = len(engine.base_classes)
     lines = [f"{c.examples:6d}  {c.label}" for c in classes]
     if negatives:
         lines.append(f"{negatives:6d}  {NEGATIVES}")
+    lines = lines or ["nothing is enrolled"]
+    if own:
+        lines.append(f"and {own} classes of the backbone's own")
     emit(
         settings,
-        {"classes": [asdict(c) for c in classes], "negatives": negatives},
-        "\n".join(lines) or "nothing is enrolled",
+        {
+            "classes": [asdict(c) for c in classes],
+            "negatives": negatives,
+            "base_classes": own,
+        },
+        "\n".join(lines),
     )
 
 

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from edgeinc.classifier import OwnClasses, join, likelihood, typical
 from edgeinc.decision import Decision, Ranking, decide
 from edgeinc.engine.memory import Memory
+from edgeinc.types import NEGATIVE
 
 __all__ = ["Beside"]
 
@@ -37,7 +38,9 @@ class Beside:
         enrolled = decide(ranking)
         logits, hidden = self.own.logits(embedding), self._shadowed()
         odds = -np.inf
-        if enrolled.candidates and not hidden.all():
+        # What is most like a negative is none of the enrolled.
+        mine = ranking.labels and ranking.labels[int(ranking.probabilities.argmax())] != NEGATIVE
+        if enrolled.candidates and mine and not hidden.all():
             total = self._memory.sum_of(enrolled.candidates[0].label)
             if total.any() and embedding.any():
                 best = int(np.where(hidden, -np.inf, logits).argmax())
