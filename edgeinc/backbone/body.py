@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,6 +30,7 @@ __all__ = ["Backbone"]
 MANY = 16
 # Only there: an accelerator is one, and would be given as many networks as there are cores.
 CPUS = ("CPU", "CPUExecutionProvider")
+Look: TypeAlias = Callable[[Picture, NDArray[np.uint8]], None] | None
 
 
 class Backbone:
@@ -120,8 +122,7 @@ class Backbone:
             ModelFormatError, TensorNotFoundError: They cannot be read, or cut there.
             DeviceError: `strict`, and the device is not here.
         """
-        if not isinstance(card, ModelCard):
-            card = find_card(card)
+        card = card if isinstance(card, ModelCard) else find_card(card)
         file, another, session = open_card(
             card, runtime=runtime, tensor=tensor, device=device, strict=strict, threads=threads
         )
@@ -184,23 +185,22 @@ class Backbone:
         return np.array(rows, self.dtype).reshape(len(rows), self.dim)
 
     def embed_many(
-        self, pictures: Sequence[Picture], *, skip_unreadable: bool = False
+        self, pictures: Sequence[Picture], *, skip_unreadable: bool = False, look: Look = None
     ) -> tuple[list[Integers | None], list[str]]:
         """Embeddings of many pictures, on all cores: a picture to a core.
 
         Args:
             pictures: As for `embed`.
             skip_unreadable: Leave out pictures that cannot be used, instead of raising.
+            look: Gets each picture as it was given and as it was read, in some thread.
 
         Returns:
-            A `(dim,)` row for each picture, None for one that was left out; and a sentence
-            for each of those.
+            A `(dim,)` row a picture, None for one left out, and a sentence for each of those.
 
         Raises:
-            ImageError: A picture cannot be used, and `skip_unreadable` is false.
-            InferenceError: The network failed.
+            ImageError, InferenceError: As for `embed`, the first unless `skip_unreadable`.
         """
-        one = self._try_one if skip_unreadable else self._embed_one
+        one = partial(self._try_one if skip_unreadable else self._embed_one, look=look)
         if len(pictures) < MANY or self._workers == 1 or self._another is None:
             results: list[Any] = [one(self._session, picture) for picture in pictures]
         else:
@@ -222,13 +222,16 @@ class Backbone:
         """Embeddings for a caller: `(n, dim)` float32, each row of L2 norm 1."""
         return unit_length(integers)
 
-    def _embed_one(self, session: Session, picture: Picture) -> Integers:
-        prepared = self._prepare(read_image(picture, least=self.least))
-        return to_integers(session.run(prepared), self._quantization, self.card.nonnegative)
+    def _embed_one(self, session: Session, picture: Picture, look: Look = None) -> Integers:
+        image = read_image(picture, least=self.least)
+        if look is not None:
+            look(picture, image)
+        output = session.run(self._prepare(image))
+        return to_integers(output, self._quantization, self.card.nonnegative)
 
-    def _try_one(self, session: Session, picture: Picture) -> Integers | ImageError:
+    def _try_one(self, session: Session, picture: Picture, look: Look) -> Integers | ImageError:
         try:
-            return self._embed_one(session, picture)
+            return self._embed_one(session, picture, look)
         except ImageError as exc:
             return exc
 

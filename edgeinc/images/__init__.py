@@ -2,7 +2,9 @@
 
 read_image        anything -> upright (H, W, 3) uint8 BGR
 Preparation       that -> the network's input, cropped, resized, normalised
+VIEWS, take       several looks at one picture
 make_thumbnail    a small JPEG of a picture, for people
+faults            what is wrong with a picture: dark, bright, blurred, small
 list_images, labelled_images   the picture files of a folder, and what was passed over
 """
 
@@ -17,25 +19,32 @@ from edgeinc.images.folders import (
 )
 from edgeinc.images.headers import LEAST_SIDE, MAX_BYTES, MAX_PIXELS
 from edgeinc.images.prepare import Preparation, crop, shrink
+from edgeinc.images.quality import faults
 from edgeinc.images.quiet import quiet
 from edgeinc.images.read import Box, Picture, read_image
 from edgeinc.images.thumbnails import make_thumbnail
+from edgeinc.images.views import VIEWS, View, needed, take
 
 __all__ = [
     "LEAST_SIDE",
     "MAX_BYTES",
     "MAX_PIXELS",
+    "VIEWS",
     "Box",
     "LabelledPictures",
     "Picture",
     "Pictures",
     "Preparation",
+    "View",
     "crop",
+    "faults",
     "is_image_path",
     "labelled_images",
     "list_images",
     "make_thumbnail",
+    "needed",
     "quiet",
     "read_image",
     "shrink",
+    "take",
 ]

@@ -1,0 +1,73 @@
+"""What is wrong with a picture, as far as its pixels tell: dark, bright, blurred, small."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgeinc.images.prepare import crop, shrink
+
+__all__ = ["faults"]
+
+# The bounds, and what they catch, are in docs/check.md.
+
+DARK = 64
+"""Grey value, of 255, that the brightest twentieth of a picture must reach."""
+
+BRIGHT = 200
+"""Grey value above which no more than nine tenths of a picture may lie."""
+
+SHARP = 0.02
+"""Variance of the Laplacian over the variance of the grey values, at the network's input size,
+below which a picture is blurred. The quotient does not go by contrast, nor by light."""
+
+FLAT = 4.0
+"""Variance of the grey values below which there is nothing to be sharp."""
+
+SMALL = 3
+"""How many times shorter than the network's input the shorter side of a picture may be."""
+
+
+def faults(image: NDArray[np.uint8], height: int, width: int) -> list[str]:
+    """Says what is wrong with a picture that a network of this input is to learn from.
+
+    Args:
+        image: `(H, W, 3)` uint8 BGR, as `read_image` gives it for that network.
+        height: Of the network's input, pixels.
+        width: The same.
+
+    Returns:
+        A few words for each fault; none for a good picture. Of a small picture nothing is said
+        about blur, because enlarging blurs it.
+
+    >>> faults(np.zeros((480, 640, 3), np.uint8), 224, 224)
+    ['too dark: 95 % of it is below 64 of 255', 'empty: it is of one colour']
+    """
+    import cv2
+
+    part = crop(image, height, width)
+    grey = cv2.cvtColor(shrink(part, height, width), cv2.COLOR_BGR2GRAY)
+    steps = np.cumsum(np.bincount(grey.ravel(), minlength=256))
+    found = []
+    if steps[DARK - 1] >= 0.95 * grey.size:
+        found.append(f"too dark: 95 % of it is below {DARK} of 255")
+    if steps[BRIGHT] <= 0.1 * grey.size:
+        found.append(f"too bright: 90 % of it is above {BRIGHT} of 255")
+    least = -(-min(height, width) // SMALL)
+    small = min(part.shape[:2]) < least
+    if small:
+        side = min(image.shape[:2])
+        found.append(f"too small: {side} pixels, where {least} or more are needed")
+    variance = _variance(grey)
+    if variance < FLAT:
+        found.append("empty: it is of one colour")
+    elif not small and _variance(cv2.Laplacian(grey, cv2.CV_16S)) < SHARP * variance:
+        found.append("blurred: hold the camera still, or focus it")
+    return found
+
+
+def _variance(values: NDArray[np.generic]) -> float:
+    import cv2
+
+    _, deviation = cv2.meanStdDev(values)
+    return float(deviation[0, 0]) ** 2
