@@ -13,13 +13,15 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from edgeinc.errors import InputError, LabelNotFoundError, SampleNotFoundError
-from edgeinc.features import Background, Examples, Snapshot, to_features
+from edgeinc.features import UNIT, Background, Examples, Snapshot, to_features
 from edgeinc.heads import ClassSimilarity, Head, Knn, Lda, Proto, Ridge, Scorer, fit, temperature
 from edgeinc.heads import base as base_room
 from edgeinc.heads import choice as choice_room
 from edgeinc.heads.base import Base, evidence_rows
+from edgeinc.heads.dual import Dual
+from edgeinc.heads.primal import Primal
+from edgeinc.heads.prior import Prior
 from edgeinc.heads.ridge import Cubic
-from edgeinc.heads.scatter import Dual, Primal
 from edgeinc.heads.space import Space, inverse
 from tests.marks import key, marks
 
@@ -50,13 +52,23 @@ def snapshot_of(groups: Sequence[Features], dim: int) -> Snapshot:
 
 
 def background(dim: int) -> Background:
-    return Background.of(np.concatenate(pictures(99, [10] * 12, dim)))
+    """Mean, and the leading six directions of the covariance."""
+    rows = np.concatenate(pictures(99, [10] * 12, dim))
+    plain = Background.of(rows)
+    values, vectors = np.linalg.eigh(np.cov(rows.T / UNIT, bias=True))
+    leading = vectors.T[::-1][:6].astype(np.float32)
+    return Background(plain.mean, plain.count, values[::-1][:6].copy(), leading)
+
+
+def prior(snapshot: Snapshot) -> Prior | None:
+    return Prior.of(background(snapshot.dim), snapshot)
 
 
 HEADS: dict[str, Callable[[Snapshot], Scorer]] = {
     "proto": Proto,
     "centred": lambda snapshot: Proto(snapshot, background(snapshot.dim)),
     "ridge": Ridge,
+    "ridge with a prior": lambda snapshot: Ridge(snapshot, prior(snapshot)),
     "cubic": Cubic,
     "lda": Lda,
     "knn": Knn,
@@ -153,11 +165,14 @@ def test_content_alone_decides(head: Callable[[Snapshot], Scorer], dim: int) -> 
 
 
 def refitted(scorer: Base, rest: Snapshot) -> Base:
-    """The same head fitted to other examples, with the same strength where it has one."""
+    """The same head fitted to other examples, with the same strength and prior where it has one."""
+    if isinstance(scorer, Cubic):
+        space = Space(rest)
+        return Cubic(rest, space=space, strength=scorer.strength / space.variance(3))
     if isinstance(scorer, Ridge):
         space = Space(rest)
-        strength = scorer.strength / space.variance(scorer.degree)
-        return type(scorer)(rest, space=space, strength=strength)
+        strength = scorer.strength / space.variance()
+        return Ridge(rest, scorer.prior, space=space, strength=strength)
     if isinstance(scorer, Lda):
         space = Space(rest)
         return Lda(rest, space=space, strength=scorer.strength / space.variance())
@@ -191,12 +206,15 @@ def test_leave_one_out_equals_refitting(
 
 
 @pytest.mark.parametrize("groups", ["all", "classes"])
-def test_both_routes_lead_to_the_same_metric(groups: str) -> None:
+@pytest.mark.parametrize("with_prior", [False, True], ids=["plain", "prior"])
+def test_both_routes_lead_to_the_same_metric(groups: str, with_prior: bool) -> None:
     """By pairs of examples, or by pairs of dimensions."""
     counts = (4, 1, 3)
     space = Space(snapshot_of(pictures(0, counts, 12), 12))
     sizes = np.array([sum(counts)] if groups == "all" else counts)
-    one, other = Dual(space, sizes, 0.3), Primal(space, sizes, 0.3)
+    beforehand = prior(space.snapshot) if with_prior else None
+    one = Dual(space, sizes, 0.3, prior=beforehand)
+    other = Primal(space, sizes, 0.3, beforehand)
     rows, classes = np.arange(8), np.arange(3)
     assert np.allclose(one.crossed(rows), other.crossed(rows))
     assert np.allclose(one.paired(classes), other.paired(classes))

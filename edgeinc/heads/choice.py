@@ -9,6 +9,7 @@ from edgeinc.features import Background, Snapshot
 from edgeinc.heads.base import Base, Scorer, evidence_rows
 from edgeinc.heads.knn import Knn
 from edgeinc.heads.lda import Lda
+from edgeinc.heads.prior import Prior
 from edgeinc.heads.proto import Proto
 from edgeinc.heads.ridge import Cubic, Ridge
 from edgeinc.heads.space import Space
@@ -41,7 +42,7 @@ def fit(name: str, snapshot: Snapshot, background: Background | None = None) -> 
     if name == "proto":
         return Proto(snapshot, background)
     if name == "ridge":
-        return Ridge(snapshot)
+        return Ridge(snapshot, Prior.of(background, snapshot))
     if name == "lda":
         return Lda(snapshot)
     if name == "knn":
@@ -62,7 +63,7 @@ def choose(snapshot: Snapshot, background: Background | None = None) -> Scorer:
     there is a background; `lda` never won where these had not.
     """
     space = Space(snapshot)
-    first = Ridge(snapshot, space=space)
+    first = Ridge(snapshot, Prior.of(background, snapshot), space=space)
     rows = evidence_rows(snapshot)
     if not len(rows) or snapshot.total > LARGE:
         return first

@@ -9,11 +9,16 @@ from numpy.typing import NDArray
 
 from edgeinc.features import UNIT, Snapshot
 from edgeinc.heads.base import Base, product
-from edgeinc.heads.scatter import Dual, Scatter, scatter
+from edgeinc.heads.dual import Dual
+from edgeinc.heads.prior import Prior
+from edgeinc.heads.scatter import Scatter, scatter
 from edgeinc.heads.space import Matrix, Space
 
-STRENGTH = 1.0
+STRENGTH = 2.0
 """The ridge, as a multiple of the mean squared distance of an example to the mean."""
+
+CUBIC = 1.0
+"""The same for products of features."""
 
 TINY = 1e-12
 """Squared length, over the ridge, below which a class's direction is rounding."""
@@ -32,6 +37,9 @@ class Ridge(Base):
         score_c(x) = ((x - z)' P (m_c - z) + b_c) / sqrt((m_c - z)' P (m_c - z))
         b_c = t / C * (1 / n_c - mean over classes of 1 / n)
 
+    A prior (see `Prior`) counts the background's mean for w more class means in z, where C
+    becomes C + w in b_c, and adds its covariance to S in P.
+
     One pooled scatter serves however many the classes. Leave-one-out is exact for the strength
     at hand: without row i, S loses `n/(n-1) v v'`, `v = x_i - mean`, which changes P by a matrix
     of rank one (Sherman-Morrison), and the class's mean and the centre move along `x_i` and the
@@ -39,15 +47,22 @@ class Ridge(Base):
     """
 
     name = "ridge"
-    default = 0.06
-    decay = 0.42
+    default = 0.04
+    decay = 0.28
     degree = 1
 
     def __init__(
-        self, snapshot: Snapshot, *, space: Space | None = None, strength: float = STRENGTH
+        self,
+        snapshot: Snapshot,
+        prior: Prior | None = None,
+        *,
+        space: Space | None = None,
+        strength: float = STRENGTH,
     ) -> None:
         """Fit to a snapshot; `space`, where given, is the snapshot's."""
         super().__init__(snapshot)
+        self.prior = prior
+        self._beside = 0.0 if prior is None else prior.weight
         self._space = Space(snapshot) if space is None else space
         self.strength = strength * self._space.variance(self.degree)
         # The mean of all examples, off the centre, as a sum of class means off the centre.
@@ -69,7 +84,7 @@ class Ridge(Base):
     @cached_property
     def _scatter(self) -> Scatter:
         """The metric of P."""
-        return scatter(self._space, np.array([self.snapshot.total]), self.strength)
+        return scatter(self._space, np.array([self.snapshot.total]), self.strength, self.prior)
 
     def _take(self, scale: Matrix) -> None:
         """Keep what `scores` needs."""
@@ -83,7 +98,7 @@ class Ridge(Base):
         counts, n, classes = self.snapshot.counts, self.snapshot.total, len(self.labels)
         spread = counts @ self._scatter.lengths - n * self._mean @ self._scatter.mixed(self._mean)
         noise = max(self._scatter.filled - float(spread), 0.0) / max(n - classes, 1)
-        level: Matrix = noise / max(classes, 1) / counts
+        level: Matrix = noise / (max(classes, 1) + self._beside) / counts
         level -= level.sum() / max(classes, 1)
         return level
 
@@ -116,8 +131,9 @@ class Ridge(Base):
         ao, oo = ag[each, y], gg[each, y]
         # The own class mean moves by k (a - o), the centre by p a + q o, the mean by -v / (n - 1).
         k = -1.0 / rest
-        p = np.where(only, 0.0, k / left)
-        q = np.where(only, k / np.maximum(left, 1), -k / left)
+        members = np.maximum(left, 1) + self._beside
+        p = np.where(only, 0.0, k / members)
+        q = np.where(only, k, -k) / members
         own = k**2 * aa + 2 * k * (1 - k) * ao + (1 - k) ** 2 * oo
         mean = ss - (2 * vs - vv / (n - 1)) / (n - 1)
         spread = gg @ all_counts - counts * oo + (counts - 1) * own - (n - 1) * mean
@@ -126,7 +142,7 @@ class Ridge(Base):
         level = np.broadcast_to(1.0 / all_counts, gg.shape).copy()
         level[each, y] = np.where(only, 0.0, 1.0 / rest)
         level -= (level.sum(axis=1) / left)[:, np.newaxis]
-        level *= (noise / left)[:, np.newaxis]
+        level *= (noise / members)[:, np.newaxis]
         moved = p * p * aa + 2 * p * q * ao + q * q * oo
         along = p[:, np.newaxis] * ag + q[:, np.newaxis] * og
         scores: Matrix = ag - along + (moved - p * aa - q * ao)[:, np.newaxis]
@@ -147,7 +163,15 @@ class Cubic(Ridge):
     """
 
     name = "cubic"
+    default = 0.06
+    decay = 0.42
     degree = 3
+
+    def __init__(
+        self, snapshot: Snapshot, *, space: Space | None = None, strength: float = CUBIC
+    ) -> None:
+        """Fit to a snapshot; `space`, where given, is the snapshot's."""
+        super().__init__(snapshot, space=space, strength=strength)
 
     def scores(self, features: NDArray[np.int16]) -> NDArray[np.float32]:
         """Scores `(n, C)` float32 of `(n, d)` int16 features."""
