@@ -18,9 +18,9 @@ LEAST_SIDE = 8
 """Pixels: a picture whose shorter side is less shows nothing that could be learned."""
 
 MAX_PIXELS = 120_000_000
-"""Pixels: a 108 megapixel telephone's picture passes. Decoding needs 6 bytes a pixel, because OpenCV
-copies what it has decoded; a JPEG of which less suffices needs 64 times less, unless it is
-progressive."""
+"""Pixels: a 108 megapixel telephone's picture passes. Decoding needs 6 bytes a pixel, because
+OpenCV copies what it has decoded; a JPEG of which less suffices needs up to 64 times less, unless
+it is progressive."""
 
 MAX_BYTES = 256 * 1024**2
 """Bytes: the largest picture file that is read."""
