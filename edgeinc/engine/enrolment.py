@@ -7,11 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from edgeinc.backbone import Backbone
 from edgeinc.engine.memory import Memory
 from edgeinc.errors import ImageError
-from edgeinc.images import Picture, labelled_images, make_thumbnail
+from edgeinc.images import Picture, faults, labelled_images, make_thumbnail
 from edgeinc.store import NewExample, class_of, clean_label
 from edgeinc.types import NEGATIVE, EnrollReport
 
@@ -33,8 +34,13 @@ def enroll_pictures(
     memory.refuse_use()
     for label in dict.fromkeys(label for label, _ in labelled):
         class_of(label)
+    size, seen = backbone.card.input, dict[int, list[str]]()
+
+    def look(picture: Picture, image: NDArray[np.uint8]) -> None:
+        seen[id(picture)] = faults(image, size.height, size.width)
+
     rows, warnings = backbone.embed_many(
-        [picture for _, picture in labelled], skip_unreadable=skip_unreadable
+        [picture for _, picture in labelled], skip_unreadable=skip_unreadable, look=look
     )
     examples = []
     for (label, picture), row in zip(labelled, rows, strict=True):
@@ -54,6 +60,11 @@ def enroll_pictures(
             examples, file=backbone.file_name, file_sha256=backbone.file_sha256
         )
     )
+    poor = [
+        f"{source_of(picture) or f'picture {n}'} is enrolled, but {fault}"
+        for n, (_, picture) in enumerate(labelled, 1)
+        for fault in seen.get(id(picture), [])
+    ]
     counts = memory.counts()
     negatives = counts.pop(NEGATIVE, 0)
     return EnrollReport(
@@ -62,7 +73,7 @@ def enroll_pictures(
         unreadable=len(warnings),
         classes=counts,
         negatives=negatives,
-        warnings=tuple(warnings),
+        warnings=(*warnings, *poor),
         ids=tuple(change.ids),
     )
 

@@ -6,6 +6,7 @@ from collections.abc import Collection
 
 import numpy as np
 
+from edgeinc.errors import InputError
 from edgeinc.features import CONTENT, MARK, Background, Snapshot
 from edgeinc.heads import Scorer
 from edgeinc.review.curve import gain
@@ -89,8 +90,15 @@ def review_all(
 
 
 def rows_of(snapshot: Snapshot, ids: Collection[str]) -> Index:
-    """Rows of the examples with these ids, negatives not among them, ascending."""
-    wanted = {bytes.fromhex(id) for id in ids}
+    """Rows of the examples with these ids, negatives not among them, ascending.
+
+    Raises:
+        InputError: One is no id.
+    """
+    try:
+        wanted = {bytes.fromhex(id) for id in ids}
+    except (TypeError, ValueError) as exc:
+        raise InputError("An id has 32 hexadecimal digits; take them from samples().") from exc
     found: list[int] = []
     start = 0
     for label, marks, _ in snapshot.statistics() if wanted else ():
