@@ -9,9 +9,13 @@ BIN := $(VENV)/bin
 OTHERS := $(foreach v,3.10 3.13,$(firstword $(foreach p,python$(v) \
           $(wildcard $(HOME)/.pyenv/versions/$(v).*/bin/python$(v)),\
           $(if $(shell $(p) -c 'print(1)' 2>/dev/null),$(p)))))
+ARM64 ?= .arm64
+# Tests of what a processor might compute otherwise.
+NUMBERS := tests/test_pebble.py tests/test_store_exactness.py tests/test_features.py \
+           tests/test_heads.py tests/test_runtimes.py tests/test_litert_legacy.py
 PIP_OPTIONS := --quiet --disable-pip-version-check
 
-.PHONY: demo test check test-others benchmarks clean
+.PHONY: demo test check test-others test-arm64 benchmarks clean
 .DELETE_ON_ERROR:
 
 $(VENV)/installed: pyproject.toml
@@ -44,6 +48,14 @@ test-others:
 	    $$name/bin/pip install $(PIP_OPTIONS) -e '.[dev]' && touch $$name/installed-dev; }; } && \
 	  $$name/bin/pytest -q || exit 1; \
 	done
+
+# Under emulation, as on a Raspberry Pi: Debian bookworm's own Python and numpy. As root, with the
+# Debian packages debootstrap and qemu-user-static; an hour or more.
+test-arm64:
+	[ -e $(ARM64)/built ] || PYTHON=$(PYTHON) tests/arm64/build $(ARM64)
+	QEMU_CPU=cortex-a72 tests/arm64/run $(ARM64) python3 -m pytest -q
+	QEMU_CPU=cortex-a76 tests/arm64/run $(ARM64) python3 -m pytest -q $(NUMBERS)
+	SITE=legacy tests/arm64/run $(ARM64) python3 -m pytest -q $(NUMBERS)
 
 benchmarks: $(VENV)/installed-dev
 	$(BIN)/python -m benchmarks
