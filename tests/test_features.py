@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from edgeinc.errors import CardError, InputError, LabelNotFoundError, SampleNotFoundError
 from edgeinc.features import UNIT, Background, Examples, Snapshot, pending, to_features
 from edgeinc.features import gram as gram_room
+from tests.learning import counted
 from tests.marks import key, marks
 
 DIM = 6
@@ -192,14 +193,7 @@ def test_snapshot_does_not_move() -> None:
 
 def test_gram_follows_by_what_changed(monkeypatch: pytest.MonkeyPatch) -> None:
     """A Gram computed late, from an old snapshot, still saves going through all rows."""
-    worked: list[int] = []
-    real = gram_room.accumulate
-
-    def counting(total: NDArray[np.float64], rows: NDArray[np.int16], sign: int) -> None:
-        worked.append(len(rows))
-        real(total, rows, sign)
-
-    monkeypatch.setattr(gram_room, "accumulate", counting)
+    worked = counted(monkeypatch, gram_room)
     examples = Examples(DIM)
     examples.add("a", np.repeat(ROWS, 5, axis=0))
     early = examples.snapshot()
@@ -216,19 +210,6 @@ def test_gram_follows_by_what_changed(monkeypatch: pytest.MonkeyPatch) -> None:
     assert np.array_equal(middle.gram, wide.T @ wide)
 
 
-def counted(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """Rows of each product that a Gram is made from."""
-    worked: list[int] = []
-    real = gram_room.accumulate
-
-    def counting(total: NDArray[np.float64], rows: NDArray[np.int16], sign: int) -> None:
-        worked.append(len(rows))
-        real(total, rows, sign)
-
-    monkeypatch.setattr(gram_room, "accumulate", counting)
-    return worked
-
-
 def exact(snapshot: Snapshot) -> bool:
     wide = snapshot.rows.astype(np.int64)
     return np.array_equal(snapshot.gram, wide.T @ wide)
@@ -241,7 +222,7 @@ def test_examples_that_came_and_went_one_by_one_are_multiplied_together(
     examples = Examples(DIM)
     examples.add("a", ROWS)
     assert exact(examples.snapshot())
-    worked = counted(monkeypatch)
+    worked = counted(monkeypatch, gram_room)
     for i in range(300):
         examples.add("b", ROWS[i % 8 : i % 8 + 1])
     for i in range(100):
@@ -266,7 +247,7 @@ def test_many_small_classes_are_read_and_multiplied_together(
     examples = Examples(DIM, None if held else fetch)
     for i in range(600):
         examples.add(str(i), rows[i : i + 1], names[i : i + 1])
-    worked = counted(monkeypatch)
+    worked = counted(monkeypatch, gram_room)
     gram = examples.snapshot().gram
     assert worked == [600]
     assert asked == ([] if held else [600])
@@ -282,7 +263,7 @@ def test_noting_a_change_multiplies_nothing_and_holds_few_rows(
     examples = Examples(DIM)
     examples.add("a", ROWS)
     assert exact(examples.snapshot())
-    worked = counted(monkeypatch)
+    worked = counted(monkeypatch, gram_room)
     for i in range(50):
         examples.add("b", ROWS[i % 8 : i % 8 + 1])
         assert examples._pending._many <= 21
@@ -300,7 +281,7 @@ def test_settling_keeps_the_gram_known(monkeypatch: pytest.MonkeyPatch) -> None:
     examples = Examples(DIM)
     examples.add("a", ROWS)
     assert exact(examples.snapshot())
-    worked = counted(monkeypatch)
+    worked = counted(monkeypatch, gram_room)
     for i in range(50):
         examples.add("b", ROWS[i % 8 : i % 8 + 1])
         if i % 2:

@@ -14,16 +14,15 @@ from typing import Any
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 
 from edgeinc import learner as learner_room
 from edgeinc.engine import source
 from edgeinc.engine.memory import ASK_EVERY, Memory
 from edgeinc.errors import NotFoundError, StoreBusyError, StoreError
-from edgeinc.features import Snapshot
 from edgeinc.learner import Learner
 from edgeinc.store import Change, Delta, Position, Store
 from edgeinc.types import SampleInfo
+from tests.learning import any_deed, counted, facts, learn, memory_of
 from tests.stores import DIM, WEIGHTS, contents, enroll, integers, open_store, shot
 
 Step = Callable[[], object]
@@ -51,15 +50,6 @@ def raced(path: Path) -> Raced:
 
 
 @contextmanager
-def memory_of(store: Store, head: str = "ridge") -> Iterator[Memory]:
-    memory = Memory(store, Learner(DIM, head=head), nonnegative=True)
-    try:
-        yield memory
-    finally:
-        memory.close()
-
-
-@contextmanager
 def alone(path: Path) -> Iterator[sqlite3.Connection]:
     """Keeps the file from everybody else, as the last moment of a commit does."""
     connection = sqlite3.connect(path, isolation_level=None)
@@ -70,41 +60,13 @@ def alone(path: Path) -> Iterator[sqlite3.Connection]:
         connection.close()
 
 
-def learn(label: str, *seeds: int) -> Callable[[Store], Change]:
-    return lambda store: store.enroll([shot(label, seed) for seed in seeds], **WEIGHTS)
-
-
 def query(seed: int) -> Any:
     return integers(seed)[np.newaxis]
-
-
-def facts(snapshot: Snapshot) -> tuple[object, ...]:
-    arrays = snapshot.counts, snapshot.sums, snapshot.rows, snapshot.gram
-    return snapshot.labels, snapshot.keys, *(array.tobytes() for array in arrays)
 
 
 def afresh(path: Path) -> tuple[object, ...]:
     with memory_of(open_store(path)) as memory:
         return facts(memory.fitted().snapshot)
-
-
-def operation(rng: random.Random, store: Store) -> Callable[[Store], Change]:
-    """Anything that may be done to a store; few contents, so that many are alike."""
-    label, other = rng.sample(["a", "b", "c", "d"], 2)
-    seeds = [rng.randrange(6) for _ in range(rng.randrange(1, 4))]
-    samples = list(contents(store)) or ["0" * 32]
-    return rng.choice(
-        [
-            learn(label, *seeds),
-            learn(label, *seeds),
-            lambda s: s.forget(label),
-            lambda s: s.forget(label, purge=True),
-            lambda s: s.forget(sample=rng.choice(samples)),
-            lambda s: s.rename(label, other),
-            lambda s: s.undo(rng.randrange(1, 3)),
-            lambda s: s.purge(),
-        ]
-    )
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -116,7 +78,7 @@ def test_two_that_take_turns_both_know_what_is_committed(seed: int, tmp_path: Pa
         for _ in range(60):
             memory = rng.choice([one, two])
             try:
-                memory.change(operation(rng, memory.store))
+                memory.change(any_deed(rng, memory.store))
             except (NotFoundError, ValueError):
                 continue  # no such class or example, or a label that is taken
             done += 1
@@ -344,14 +306,7 @@ def test_many_small_classes_of_a_large_store_are_multiplied_together(
     with open_store(path) as store:
         store.enroll([shot(f"class {i}", i) for i in range(300)], **WEIGHTS)
     held = afresh(path)
-    worked: list[int] = []
-    real = source.accumulate
-
-    def counting(total: NDArray[np.float64], rows: NDArray[np.int16], sign: int) -> None:
-        worked.append(len(rows))
-        real(total, rows, sign)
-
-    monkeypatch.setattr(source, "accumulate", counting)
+    worked = counted(monkeypatch, source)
     monkeypatch.setattr(source, "HELD", 10)
     assert afresh(path) == held
     assert worked == [256, 44]

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import random
 import sqlite3
-from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -14,12 +13,13 @@ import pytest
 from edgeinc.engine import memory as memory_room
 from edgeinc.engine.memory import Memory
 from edgeinc.errors import LabelError, NotFoundError
-from edgeinc.features import Examples, Snapshot
+from edgeinc.features import Examples
 from edgeinc.features import gram as gram_room
 from edgeinc.learner import Learner
-from edgeinc.store import Change, Store, keeping, state
+from edgeinc.store import Store, keeping, state
 from edgeinc.store.content import digest
-from tests.stores import DIM, WEIGHTS, contents, enroll, integers, labels_of, open_store, shot
+from tests.learning import any_deed, counted, facts, learn, memory_of
+from tests.stores import DIM, enroll, integers, labels_of, open_store
 
 
 @pytest.fixture(autouse=True)
@@ -27,20 +27,6 @@ def _kept_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """Statistics are kept after every change, of stores of any size."""
     monkeypatch.setattr(memory_room, "KEEP_EVERY", 1)
     monkeypatch.setattr(memory_room, "KEEP_AT_CLOSE", 1)
-
-
-@contextmanager
-def memory_of(path: Path) -> Iterator[Memory]:
-    memory = Memory(open_store(path), Learner(DIM, head="ridge"), nonnegative=True)
-    try:
-        yield memory
-    finally:
-        memory.close()
-
-
-def facts(snapshot: Snapshot) -> tuple[object, ...]:
-    arrays = snapshot.counts, snapshot.sums, snapshot.gram
-    return snapshot.labels, snapshot.keys, *(array.tobytes() for array in arrays)
 
 
 def by_hand(path: Path) -> tuple[object, ...]:
@@ -63,27 +49,6 @@ def kept(path: Path) -> bool:
         return store.statistics("features 1, nonnegative") is not None
 
 
-def learn(label: str, *seeds: int) -> Callable[[Store], Change]:
-    return lambda store: store.enroll([shot(label, seed) for seed in seeds], **WEIGHTS)
-
-
-def step(rng: random.Random, store: Store) -> Callable[[Store], Change]:
-    label, other = rng.sample(["a", "b", "c", "d"], 2)
-    samples = list(contents(store)) or ["0" * 32]
-    return rng.choice(
-        [
-            learn(label, *(rng.randrange(9) for _ in range(rng.randrange(1, 5)))),
-            learn(other, *(rng.randrange(9) for _ in range(rng.randrange(1, 5)))),
-            lambda s: s.forget(label),
-            lambda s: s.forget(label, purge=True),
-            lambda s: s.forget(sample=rng.choice(samples)),
-            lambda s: s.rename(label, other),
-            lambda s: s.undo(rng.randrange(1, 3)),
-            lambda s: s.purge(),
-        ]
-    )
-
-
 @pytest.mark.parametrize("seed", range(6))
 def test_statistics_and_the_rows_since_are_as_a_fresh_read(seed: int, tmp_path: Path) -> None:
     """Some operations through an engine, which keeps statistics; some on the store alone."""
@@ -94,10 +59,10 @@ def test_statistics_and_the_rows_since_are_as_a_fresh_read(seed: int, tmp_path: 
         try:
             if rng.random() < 0.5:
                 with memory_of(path) as memory:
-                    memory.change(step(rng, memory.store))
+                    memory.change(any_deed(rng, memory.store))
             else:
                 with open_store(path) as store:
-                    step(rng, store)(store)
+                    any_deed(rng, store)(store)
         except (NotFoundError, LabelError):
             continue  # no such class or example, or a label that is taken
         served += kept(path)
@@ -119,13 +84,7 @@ def test_opening_reads_no_example_that_statistics_hold(
         enroll(store, "c", 90, 91, 92)
     asked: list[str] = []
     monkeypatch.setattr(Store, "rows", lambda *_: asked.append("rows"))
-    worked: list[int] = []
-    real = gram_room.accumulate
-    monkeypatch.setattr(
-        gram_room,
-        "accumulate",
-        lambda t, rows, sign: (worked.append(len(rows)), real(t, rows, sign)),
-    )
+    worked = counted(monkeypatch, gram_room)
     with memory_of(path) as memory:
         assert memory.counts() == {"a": 40, "b": 40, "c": 3}
         assert memory.fitted().snapshot.gram.any()
