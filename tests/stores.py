@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import signal
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -47,3 +50,35 @@ def contents(store: Store) -> dict[str, tuple[str, bytes]]:
 def labels_of(store: Store) -> dict[str, int]:
     """Each class with the number of its examples."""
     return {info.label: info.examples for info in store.classes()}
+
+
+_HALF = """
+import os, signal, sqlite3, sys
+conn = sqlite3.connect(sys.argv[1], isolation_level=None)
+conn.execute("PRAGMA cache_size = 2")
+conn.execute("BEGIN IMMEDIATE")
+conn.execute("UPDATE samples SET source = hex(randomblob(2000)), live = 0")
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+_WRITE = """
+import sqlite3, sys
+conn = sqlite3.connect(sys.argv[1], timeout=0, isolation_level=None)
+try:
+    conn.execute("BEGIN IMMEDIATE")
+except sqlite3.OperationalError:
+    sys.exit(3)
+"""
+
+
+def leave_half_written(path: Path) -> None:
+    """Kill a process in the middle of a write: new pages in the file, old ones in the journal."""
+    done = subprocess.run([sys.executable, "-c", _HALF, str(path)], check=False)
+    assert done.returncode == -signal.SIGKILL
+    assert Path(f"{path}-journal").stat().st_size > 4096
+
+
+def another_can_write(path: Path) -> bool:
+    """Whether a process of its own gets the writer's lock at once."""
+    done = subprocess.run([sys.executable, "-c", _WRITE, str(path)], check=False)
+    assert done.returncode in (0, 3)
+    return done.returncode == 0

@@ -17,21 +17,13 @@ import pytest
 from edgeinc.cache import claim, part_of
 from edgeinc.cli import main
 from edgeinc.store.disk.leftovers import PrivateFolder, sweep
-from tests.stores import enroll, open_store
+from tests.stores import enroll, leave_half_written, open_store
 
 ROOT = Path(__file__).parents[1]
 SECRET = b"what an embedding is made of"
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="signals and locks are others there")
 
-HALF = """
-import os, signal, sys; from pathlib import Path; from tests.stores import *
-store = open_store(Path(sys.argv[1]))
-with store._db.writing() as conn:
-    conn.execute("PRAGMA cache_size = 5")
-    conn.execute("UPDATE samples SET source = hex(randomblob(1000)), live = 0")
-    os.kill(os.getpid(), signal.SIGKILL)
-"""
 LEAVE = f"""
 import os, signal, sys; from pathlib import Path
 from edgeinc.cache import claim, part_of
@@ -82,8 +74,7 @@ def test_a_command_that_is_ended_cleans_up(
 ) -> None:
     with open_store(tmp_path / "half.db") as store:
         enroll(store, "nut", *range(50))
-    with run(HALF, tmp_path / "half.db") as writer:
-        assert writer.wait() == -signal.SIGKILL
+    leave_half_written(tmp_path / "half.db")
     for name in ("new.db", "busy.db"):
         open_store(tmp_path / name).close()
     with closing(sqlite3.connect(tmp_path / "busy.db", isolation_level=None)) as holder:

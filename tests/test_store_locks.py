@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 import sqlite3
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -16,16 +14,7 @@ from edgeinc.store import Store
 from edgeinc.store.disk.files import copy_store, is_database
 from edgeinc.store.merging.sources import open_source
 from edgeinc.store.repair.wreck import open_wreck
-from tests.stores import contents, enroll, labels_of, open_store
-
-WRITE = """
-import sqlite3, sys
-conn = sqlite3.connect(sys.argv[1], timeout=0, isolation_level=None)
-try:
-    conn.execute("BEGIN IMMEDIATE")
-except sqlite3.OperationalError:
-    sys.exit(3)
-"""
+from tests.stores import another_can_write, contents, enroll, labels_of, open_store
 
 
 def locks(path: Path) -> list[str]:
@@ -79,8 +68,7 @@ def test_locks_stay_while_a_store_is_written(
             assert before
             deed(path, tmp_path / "folder")
             assert locks(path) == before
-            second = subprocess.run([sys.executable, "-c", WRITE, str(path)], check=False)
-            assert second.returncode == 3
+            assert not another_can_write(path)
         assert labels_of(store) == {"nut": 1}
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import signal
 import subprocess
 import sys
 import tempfile
@@ -19,7 +18,7 @@ from edgeinc.errors import StoreError, StoreReadOnlyError
 from edgeinc.store import binding, checks, opening, peek, schema
 from edgeinc.store.disk.connection import Database
 from edgeinc.store.records import Identity
-from tests.stores import DIM, contents, enroll, labels_of, open_store
+from tests.stores import DIM, contents, enroll, labels_of, leave_half_written, open_store
 
 ROOT = Path(__file__).parents[1]
 
@@ -43,24 +42,13 @@ with open_store(Path(sys.argv[1])) as store:
 """
 
 
-HALF = """
-store = open_store(Path(sys.argv[1]))
-with store._db.writing() as conn:
-    conn.execute('PRAGMA cache_size = 5')
-    conn.execute("UPDATE samples SET source = hex(randomblob(1000)), live = 0")
-    os.kill(os.getpid(), signal.SIGKILL)
-"""
-
-
 @pytest.fixture
 def half_written(tmp_path: Path) -> Path:
     """A store that a crash left with new pages in the file and old ones in the journal."""
     path = tmp_path / "half.db"
     with open_store(path) as store:
         enroll(store, "nut", *range(50))
-    with start(HALF, path) as writer:
-        assert writer.wait() == -signal.SIGKILL
-    assert Path(f"{path}-journal").stat().st_size > 4096
+    leave_half_written(path)
     return path
 
 

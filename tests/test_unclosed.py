@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import sqlite3
 import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
@@ -16,16 +15,7 @@ from edgeinc.cards import read_card
 from edgeinc.errors import CardError, ImageError
 from edgeinc.images import read_image
 from edgeinc.unclosed import keep_open, open_no_database
-from tests.stores import enroll, open_store
-
-WRITE = """
-import sqlite3, sys
-conn = sqlite3.connect(sys.argv[1], timeout=0, isolation_level=None)
-try:
-    conn.execute("BEGIN IMMEDIATE")
-except sqlite3.OperationalError:
-    sys.exit(3)
-"""
+from tests.stores import another_can_write, enroll, open_store
 
 
 @pytest.fixture
@@ -38,10 +28,6 @@ def path(tmp_path: Path) -> Iterator[Path]:
         conn.execute("BEGIN IMMEDIATE")
         assert not another_can_write(path)
         yield path
-
-
-def another_can_write(path: Path) -> bool:
-    return subprocess.run([sys.executable, "-c", WRITE, str(path)], check=False).returncode == 0
 
 
 @pytest.mark.parametrize(
