@@ -47,21 +47,24 @@ def layer_behind(model: bytes, tensor: str) -> Layer:
 
 def _way(graph: Graph, start: str) -> list[Any]:
     """The dense node and the sum with its bias, if any, on the only way to the output."""
-    at = start
-    nodes: list[Any] = []
-    while at not in [value.name for value in graph.outputs]:
-        users = graph.users.get(at, [])
-        if len(users) != 1:
+    passed: list[Any] = []
+    at = graph.outputs[0].name if len(graph.outputs) == 1 else ""
+    while at != start:
+        node = graph.makers.get(at)
+        before = [] if node is None else [name for name in node.input if name in graph.computed]
+        if len(before) != 1:
             raise no_classifier("it does not lead from the embedding to the only output")
-        node = users[0]
+        passed.append(node)
+        at = before[0]
+    nodes: list[Any] = []
+    for node in reversed(passed):
         fresh = node.op_type in _DENSE and not nodes
         if fresh or (node.op_type == "Add" and [n.op_type for n in nodes] == ["MatMul"]):
             nodes.append(node)
         elif node.op_type not in (_LAST if nodes else MOVING):
             raise no_classifier(f"{node.op_type} lies there")
-        at = node.output[0]
-    if not nodes or len(graph.outputs) != 1:
-        raise no_classifier("it does not lead from the embedding to the only output")
+    if not nodes:
+        raise no_classifier("nothing but the embedding itself is the output")
     return nodes
 
 
