@@ -230,9 +230,9 @@ def test_a_predictor_follows_another_process_and_never_sees_half_an_operation(
                 if len(labels) > 2:
                     writer.stdin.close()
             assert writer.returncode == 0
-        memory._asked = 0.0
-        memory.rank(query(1))
-        memory.flush()
+        end = time.monotonic() + 60
+        while len(memory.rank(query(1)).labels) < 2 * steps + 2 and time.monotonic() < end:
+            time.sleep(ASK_EVERY)
         assert len(memory.rank(query(1)).labels) == 2 * steps + 2
         assert facts(memory.fitted().snapshot) == afresh(path)
     assert any(2 < n < 2 * steps + 2 for n in seen)

@@ -115,10 +115,10 @@ def test_every_death_is_one_sentence(how: str, says: str) -> None:
 @pytest.mark.usefixtures("broken")
 def test_whoever_stays_is_ended_with_all_that_it_started(tmp_path: Path) -> None:
     note = tmp_path / "note"
-    limits = trial.Limits(seconds=3)
-    with pytest.raises(ModelFormatError, match="took more than 3 seconds"):
+    limits = trial.Limits(seconds=6)
+    with pytest.raises(ModelFormatError, match="took more than 6 seconds"):
         trial.attempt("stay", "net.onnx", b"weights", {"note": str(note)}, limits)
-    end = time.monotonic() + 10
+    end = time.monotonic() + 60
     while time.monotonic() < end and is_running(int(note.read_text(encoding="utf-8"))):
         time.sleep(0.01)
     assert not is_running(int(note.read_text(encoding="utf-8")))
