@@ -15,6 +15,7 @@ __all__ = [
     "LogEntry",
     "Match",
     "MergeReport",
+    "Placement",
     "Prediction",
     "ReliabilityBin",
     "SampleInfo",
@@ -40,6 +41,26 @@ class Candidate(NamedTuple):
     label: str
     score: float
     base: bool = False
+
+
+class Placement(NamedTuple):
+    """Which device was asked for, which one runs the network, and how much of it.
+
+    Attributes:
+        asked: The device asked for, as the caller wrote it.
+        device: What really runs it, in the runtime's own words; with a `+` where the CPU has
+            a part.
+        nodes: Share of the network's operators that the device runs, 0 to 1, the rest being
+            the CPU's; 1 where all runs on the CPU; None where the runtime does not tell.
+        macs: The same of its multiplications; None where it cannot be told.
+        left: The operators that were left to the CPU, each with its name.
+    """
+
+    asked: str
+    device: str
+    nodes: float | None = 1.0
+    macs: float | None = 1.0
+    left: tuple[str, ...] = ()
 
 
 class Prediction(NamedTuple):
@@ -152,7 +173,8 @@ class LogEntry:
     Attributes:
         number: Its number, from 1.
         time: Unix time in seconds.
-        operation: `enroll`, `forget`, `purge`, `rename`, `undo`, `merge` or `repair`.
+        operation: `enroll`, `forget`, `purge`, `rename`, `threshold`, `undo`, `merge` or
+            `repair`.
         detail: What it did, in words.
         tool: The edgeinc version that did it.
         undone: True when it has been undone.

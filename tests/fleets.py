@@ -27,6 +27,7 @@ _step = st.one_of(
     st.tuples(st.just("forget"), _any, st.booleans()),
     st.tuples(st.just("forget one"), st.integers(0, 30), st.booleans()),
     st.tuples(st.just("rename"), _label, _label),
+    st.tuples(st.just("threshold"), _label, st.sampled_from([0.2, 0.8, None])),
     st.tuples(st.just("undo"), st.integers(1, 3)),
     st.tuples(st.just("purge")),
     st.tuples(st.just("merge"), _device),
@@ -101,6 +102,8 @@ def do(store: Store, kind: str, *what: Any) -> Change:
         return store.forget(sample=ids[what[0] % len(ids)], purge=what[1])
     if kind == "rename":
         return store.rename(*what)
+    if kind == "threshold":
+        return store.set_threshold(*what)
     if kind == "undo":
         return store.undo(what[0])
     return store.purge()
@@ -111,8 +114,49 @@ def shared(store: Store) -> bytes:
     return b"".join(write_record(record) for record in StoreSource(store._db).records())
 
 
+def expected_thresholds(paths: Iterable[Path]) -> dict[str, float]:
+    """The thresholds in the union of some stores, worked out from their tables alone."""
+    told: dict[bytes, set[bytes]] = {}
+    operations: dict[bytes, tuple[int, bytes, bool, float | None]] = {}
+    paths = list(paths)
+    for path in paths:
+        with closing(sqlite3.connect(path)) as conn:
+            for uid, counter, device, undone, value in conn.execute(
+                "SELECT o.uid, counter, d.uid, undone, threshold FROM operations o"
+                " JOIN devices d ON d.id = o.device"
+            ):
+                former = operations.get(uid, (0, b"", False, None))[2]
+                operations[uid] = (counter, device, bool(undone) or former, value)
+            for uid, operation in conn.execute(
+                "SELECT s.uid, o.uid FROM thresholds t JOIN samples s ON s.id = t.sample"
+                " JOIN operations o ON o.id = t.operation"
+            ):
+                told.setdefault(uid, set()).add(operation)
+    latest: dict[str, tuple[int, bytes, bytes]] = {}
+    for uid, (label, _) in _live(paths).items():
+        for operation in told.get(uid, ()):
+            counter, device, undone, _ = operations[operation]
+            if not undone:
+                latest[label] = max(latest.get(label, (0, b"", b"")), (counter, device, operation))
+    values = {label: operations[key[2]][3] for label, key in latest.items()}
+    return {label: value for label, value in values.items() if value is not None}
+
+
 def expected(paths: Iterable[Path]) -> dict[str, tuple[str, bytes]]:
     """What counts in the union of some stores, worked out from their tables alone."""
+    least: dict[tuple[str, bytes], bytes] = {}
+    found = _live(paths)
+    for uid, (label, blob) in found.items():
+        key = (label, digest(blob))
+        least[key] = min(uid, least.get(key, uid))
+    return {
+        uid.hex(): (label, b"".join(bytes([value, 0]) for value in found[uid][1]))
+        for (label, _), uid in least.items()
+    }
+
+
+def _live(paths: Iterable[Path]) -> dict[bytes, tuple[str, bytes]]:
+    """Label and content of every example that is live, by its id."""
     operations: dict[bytes, tuple[int, bytes, bool]] = {}
     examples: dict[bytes, tuple[bytes, str, bytes]] = {}
     purged: set[bytes] = set()
@@ -144,8 +188,7 @@ def expected(paths: Iterable[Path]) -> dict[str, tuple[str, bytes]]:
                 " JOIN operations o ON o.id = r.operation JOIN classes c ON c.id = r.class"
             ):
                 relabels.setdefault(uid, {})[operation] = label
-    least: dict[tuple[str, bytes], bytes] = {}
-    blobs: dict[bytes, bytes] = {}
+    live: dict[bytes, tuple[str, bytes]] = {}
     for uid, (enrolment, label, blob) in examples.items():
         takers = [enrolment, *()] if operations[enrolment][2] else []
         takers += [o for o in removals.get(uid, ()) if not operations[o][2]]
@@ -154,10 +197,5 @@ def expected(paths: Iterable[Path]) -> dict[str, tuple[str, bytes]]:
         given = [(*operations[o][:2], o) for o in relabels.get(uid, ()) if not operations[o][2]]
         if given:
             label = relabels[uid][max(given)[2]]
-        key = (label, digest(blob))
-        least[key] = min(uid, least.get(key, uid))
-        blobs[uid] = blob
-    return {
-        uid.hex(): (label, b"".join(bytes([value, 0]) for value in blobs[uid]))
-        for (label, _), uid in least.items()
-    }
+        live[uid] = (label, blob)
+    return live

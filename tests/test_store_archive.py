@@ -43,6 +43,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
         wide = shot("nut", 4)._replace(embedding=integers(4).astype("<i2") - 200)
         store.enroll([wide], **WEIGHTS)
         store.rename("nut", "hex nut")
+        store.set_threshold("hex nut", 0.25)
         store.forget(sample=store.samples("hex nut")[0].id)
         enroll(store, "washer", 5)
         store.undo()
@@ -123,7 +124,7 @@ def test_an_archive_is_plain_text(store: Store, file: Path) -> None:
     header, *records = map(json.loads, lines)
     assert header == {
         "format": "edgeinc archive",
-        "version": 1,
+        "version": 2,
         "backbone": "tiny",
         "fingerprint": "f" * 64,
         "dim": 8,
@@ -240,6 +241,14 @@ FIELDS: dict[str, tuple[str, dict[str, object]]] = {
     "undone, or who knows": ("counter", {"undone": None}),
     "no tool": ("counter", {"tool": None}),
     "a device that is none": ("counter", {"device": "zz"}),
+    "a threshold that is a word": ("threshold", {"threshold": "0.5"}),
+    "a threshold that is no fraction": ("threshold", {"threshold": 1}),
+    "a threshold below all": ("threshold", {"threshold": -0.25}),
+    "a threshold above all": ("threshold", {"threshold": 1.25}),
+    "a threshold of less than nothing": ("threshold", {"threshold": -0.0}),
+    "a threshold that an enrolment sets": ("threshold", {"kind": "enroll"}),
+    "a threshold set by nobody": ("example", {"thresholds": [ID]}),
+    "thresholds that are none": ("example", {"thresholds": None}),
     "a purged id that is none": ("purged", {"purged": "0"}),
 }
 
@@ -285,8 +294,28 @@ def test_a_header_that_cannot_be_is_refused(what: str, file: Path, tmp_path: Pat
     refused(changed(file, 0, **HEADERS[what]), tmp_path)
 
 
+def test_an_archive_of_version_1_is_read(store: Store, file: Path, tmp_path: Path) -> None:
+    store.undo(2)
+    store.set_threshold("hex nut", None)
+    store.export(file, thumbnails=True)
+    lines = [json.loads(line) for line in file.read_bytes().splitlines()[:-1]]
+    for line in lines:
+        for key in ("threshold", "thresholds"):
+            line.pop(key, None)
+    old = [line for line in lines if line.get("kind") != "threshold"]
+    old[0] |= {"version": 1, "operations": old[0]["operations"] - len(lines) + len(old)}
+    (tmp_path / "old.edgeinc").write_bytes(seal([dumps(line) for line in old]))
+    with open_store(tmp_path / "b.db") as other:
+        other.merge([tmp_path / "old.edgeinc"])
+        assert contents(other) == contents(store)
+    # Neither has lines of the other.
+    for version, records in ((1, lines), (2, old)):
+        mixed = [{**records[0], "version": version}, *records[1:]]
+        refused(seal([dumps(line) for line in mixed]), tmp_path)
+
+
 def test_a_newer_format_is_named_as_such(file: Path, tmp_path: Path) -> None:
-    error = refused(changed(file, 0, version=2), tmp_path)
+    error = refused(changed(file, 0, version=3), tmp_path)
     assert isinstance(error, StoreVersionError)
     assert "Upgrade edgeinc" in str(error)
 

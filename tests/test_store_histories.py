@@ -14,7 +14,7 @@ import numpy as np
 from hypothesis import given, settings
 
 from edgeinc.store import NewExample, Row, Store
-from tests.fleets import MEMORY, Fleet, expected, histories, hurry, shared
+from tests.fleets import MEMORY, Fleet, expected, expected_thresholds, histories, hurry, shared
 from tests.stores import WEIGHTS, contents, open_store
 
 Pair = tuple[str, bytes]
@@ -45,12 +45,14 @@ def test_every_merge_gives_the_union(history: list[tuple[int, tuple]]) -> None:
         for device, step in history:
             others = {device, step[1]} if "merge" in step[0] else set()
             wanted = expected(fleet.stores[i].path for i in others)
+            thresholds = expected_thresholds(fleet.stores[i].path for i in others)
             change = fleet.act(device, step)
             found = contents(fleet.stores[device])
             if step[0] == "copy":
                 known[device] = found
             if others:
                 assert found == wanted
+                assert fleet.stores[device].thresholds() == thresholds
                 before, after = set(known[device].values()), set(found.values())
                 assert (change.came, change.went) == (len(after - before), len(before - after))
             for row in change.removed if change else ():
@@ -66,7 +68,9 @@ def test_every_merge_gives_the_union(history: list[tuple[int, tuple]]) -> None:
 def test_devices_converge_to_the_same_bytes(history: list[tuple[int, tuple]]) -> None:
     with fleet_of(history) as fleet:
         wanted = expected(store.path for store in fleet.stores)
+        thresholds = expected_thresholds(store.path for store in fleet.stores)
         fleet.agree()
+        assert [store.thresholds() for store in fleet.stores] == [thresholds] * 3
         assert [contents(store) for store in fleet.stores] == [wanted] * 3
         first, *others = [shared(store) for store in fleet.stores]
         assert others == [first, first]

@@ -20,7 +20,9 @@ from edgeinc.store.repair.examination import examine_store
 from edgeinc.store.repair.salvage import salvage
 from tests.stores import DIM, enroll, integers, labels_of, open_store
 
-FIRST = Path(__file__).parent / "golden" / "store_format_1.sql"
+GOLDEN = Path(__file__).parent / "golden"
+FIRST = GOLDEN / "store_format_1.sql"
+SECOND = GOLDEN / "store_format_2.sql"  # what it did to a store of the first
 
 
 def make_first(path: Path) -> None:
@@ -59,8 +61,18 @@ def first(tmp_path: Path) -> Path:
     return path
 
 
-def test_the_first_migration_is_as_it_was() -> None:
-    assert FIRST.read_text() == ";\n".join(schema.MIGRATIONS[0]) + ";\n"
+@pytest.fixture
+def second(first: Path) -> Path:
+    """The same store in the second format."""
+    with closing(sqlite3.connect(first)) as conn:
+        conn.executescript(SECOND.read_text())
+        conn.execute("PRAGMA user_version = 2")
+    return first
+
+
+@pytest.mark.parametrize(("file", "number"), [(FIRST, 1), (SECOND, 2)])
+def test_earlier_migrations_are_as_they_were(file: Path, number: int) -> None:
+    assert file.read_text() == ";\n".join(schema.MIGRATIONS[number - 1]) + ";\n"
 
 
 def test_a_store_of_the_first_format_is_upgraded(first: Path) -> None:
@@ -80,10 +92,36 @@ def test_a_store_of_the_first_format_is_upgraded(first: Path) -> None:
         assert [entry.operation for entry in store.undo().undone] == ["forget"]
         assert labels_of(store) == {"nut": 2, "bolt": 1}
     condition = examine_store(first)
-    assert (condition.sound, condition.version) == (True, 2)
+    assert (condition.sound, condition.version) == (True, 3)
     memory = Memory(open_store(first), Learner(DIM), nonnegative=True)
     assert memory.rank(integers(3)[np.newaxis]).labels[0] == "bolt"
     memory.close()
+
+
+def test_a_store_of_the_second_format_is_upgraded(second: Path, tmp_path: Path) -> None:
+    raw = second.read_bytes()
+    condition = examine_store(second)
+    assert (condition.sound, condition.version, condition.statistics) == (True, 2, "none")
+    saved = salvage(second, tmp_path / "saved.db", now=2.0)
+    assert saved.examples == 4
+    with open_store(tmp_path / "new.db") as store:
+        assert store.merge([second]).came == 2
+        assert store.thresholds() == {}
+    assert second.read_bytes() == raw
+    with open_store(second) as store:
+        position = store.last_change()
+        assert (labels_of(store), store.negatives(), store.thresholds()) == ({"nut": 2}, 0, {})
+        store.set_threshold("nut", 0.5)
+        enroll(store, None, 9)
+        delta = store.since(position, most=10)
+        assert delta is not None
+        assert (delta.added.labels, delta.thresholds) == (("",), {"nut": 0.5})
+        assert [entry.operation for entry in store.undo(3).undone] == [
+            *("enroll", "threshold", "forget")
+        ]
+        assert labels_of(store) == {"nut": 2, "bolt": 1}
+    condition = examine_store(second)
+    assert (condition.sound, condition.version) == (True, 3)
 
 
 def test_two_upgraded_copies_are_told_apart(first: Path, tmp_path: Path) -> None:
@@ -146,6 +184,7 @@ def test_a_store_whose_schema_is_lost_is_repaired(
         conn.commit()
     if upgraded:
         with open_store(first) as store:
+            store.set_threshold("nut", 0.5)
             enroll(store, "nut", 4)
     raw = bytearray(first.read_bytes())
     raw[100:4096] = bytes(3996)

@@ -32,7 +32,7 @@ QUICK_CHECK_BYTES = 32 << 20
 store slowly; there, the tables that say what an example is are checked, which take little space,
 and each example is checked against its digest when it is read. `doctor` checks everything."""
 
-SMALL_TABLES = ("store", "devices", "files", "classes", "removals", "relabels")
+SMALL_TABLES = ("store", "devices", "files", "classes", "removals", "relabels", "thresholds")
 PARTIAL_CHECK = (3, 33)
 """The first SQLite that can check one table."""
 

@@ -19,6 +19,12 @@ from edgeinc.store.state import find_representative, last_change, note
 
 __all__ = ["enroll", "row_of_class", "row_of_file"]
 
+_TAKE_OVER = """
+INSERT INTO thresholds (sample, operation)
+SELECT ?, override FROM classes WHERE id = ? AND override IS NOT NULL
+"""
+"""What holds for a class holds for an example that comes to it."""
+
 
 @dataclass(frozen=True, slots=True)
 class _Checked:
@@ -127,6 +133,7 @@ def _insert(
         (uid, row, row, operation, example.digest, example.source, example.blob),
     )
     sample = last_row(conn)
+    conn.execute(_TAKE_OVER, (sample, row))
     if example.thumbnail is not None:
         conn.execute(
             "INSERT INTO thumbnails (sample, image) VALUES (?, ?)", (sample, example.thumbnail)

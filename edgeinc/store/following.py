@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from edgeinc.errors import SampleNotFoundError
 from edgeinc.store.content import refuse_negative, unpack
 from edgeinc.store.disk.trust import expect
+from edgeinc.store.overrides import overrides
 from edgeinc.store.records import Delta, Identity, Integers, Position, Rows
 from edgeinc.store.state import is_listed, last_change
 
@@ -47,7 +48,7 @@ def since(conn: sqlite3.Connection, seq: Position, bound: Identity, *, most: int
         refuse_negative(parts[0].ids, parts[0].embeddings)
     if sum(len(part.ids) for part in parts) != len(found):
         return None
-    return Delta(parts[0], parts[1], last)
+    return Delta(parts[0], parts[1], last, overrides(conn))
 
 
 def embeddings(conn: sqlite3.Connection, ids: Sequence[bytes], dim: int) -> Integers:

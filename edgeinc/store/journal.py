@@ -37,6 +37,7 @@ TOUCHED = """
 SELECT id FROM samples WHERE operation = :o
 UNION SELECT sample FROM removals WHERE operation = :o
 UNION SELECT sample FROM relabels WHERE operation = :o
+UNION SELECT sample FROM thresholds WHERE operation = :o
 """
 """The rows of the examples that an operation speaks of."""
 
@@ -48,7 +49,7 @@ def record(
 
     Args:
         conn: A connection in a write transaction.
-        kind: `enroll`, `forget`, `purge`, `rename`, `undo`, `merge` or `repair`.
+        kind: `enroll`, `forget`, `purge`, `rename`, `threshold`, `undo`, `merge` or `repair`.
         detail: What it does, in words. No sources: a purge would have to find them.
         now: Unix time, seconds. Nothing is ordered by it; the logical counter does that.
         file: Row of the weight file that made the examples.

@@ -11,6 +11,7 @@ from edgeinc.store import following, journal, reading, state, statistics
 from edgeinc.store.checks import match
 from edgeinc.store.disk.connection import Database
 from edgeinc.store.disk.trust import expect, one_row
+from edgeinc.store.overrides import overrides
 from edgeinc.store.records import Delta, Identity, Integers, Position, Rows, Statistics
 from edgeinc.types import ClassInfo, LogEntry, SampleInfo
 
@@ -64,6 +65,11 @@ class Reader:
         """How many examples count that are none of the classes."""
         with self._db.reading() as conn:
             return reading.negatives(conn)
+
+    def thresholds(self) -> dict[str, float]:
+        """The thresholds that a person set, by label; those of other classes are worked out."""
+        with self._db.reading() as conn:
+            return overrides(conn)
 
     def samples(self, label: str | None) -> list[SampleInfo]:
         """The examples of a class that count, in the order they came; for None the negatives.

@@ -5,7 +5,7 @@ Named tuples, because they are made in a fifth of a dataclass's time at every st
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
@@ -88,11 +88,15 @@ class Rows(NamedTuple):
 
 
 class Delta(NamedTuple):
-    """What came and went between two states of a store; `seq` is the later one."""
+    """What came and went between two states of a store; `seq` is the later one.
+
+    `thresholds` are all that a person had set then, by label, whenever that was.
+    """
 
     added: Rows
     removed: Rows
     seq: Position
+    thresholds: Mapping[str, float]
 
 
 class Statistics(NamedTuple):
@@ -132,6 +136,7 @@ class Change(NamedTuple):
         went: For a merge, how many examples do not count that did.
         span: The states before and after it; None where it does not say, and its changes are
             to be read from the store.
+        thresholds: All that a person had set after it, by label; None where it changed none.
     """
 
     added: tuple[Row, ...] = ()
@@ -143,3 +148,4 @@ class Change(NamedTuple):
     came: int = 0
     went: int = 0
     span: tuple[Position, Position] | None = None
+    thresholds: Mapping[str, float] | None = None

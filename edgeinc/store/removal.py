@@ -16,6 +16,7 @@ from edgeinc.store.disk.connection import Database
 from edgeinc.store.journal import count_examples, record
 from edgeinc.store.labels import class_of
 from edgeinc.store.opening import scrub
+from edgeinc.store.overrides import overrides
 from edgeinc.store.reading import not_enrolled, sample_key, uids
 from edgeinc.store.records import Change, Identity, Row
 from edgeinc.store.state import last_change, settle
@@ -102,12 +103,12 @@ def forget(
             db.mark_changed()
             told = False
         span = (first, last_change(conn)) if told else None
-        ids = uids(conn, targets)
+        ids, left = uids(conn, targets), overrides(conn)
         if purge:
             wipe(conn, targets)
     if purge:
         finish_purge(db)
-    return Change(added, removed, 0, ids, number, span=span)
+    return Change(added, removed, 0, ids, number, span=span, thresholds=left)
 
 
 def purge(db: Database, *, now: float) -> Change:
@@ -143,7 +144,7 @@ def wipe(conn: sqlite3.Connection, samples: Sequence[int]) -> None:
     """
     drop_traces(conn, samples)
     rows = [(sample,) for sample in samples]
-    for table in ("thumbnails", "removals", "relabels"):
+    for table in ("thumbnails", "removals", "relabels", "thresholds"):
         conn.executemany(f"DELETE FROM {table} WHERE sample = ?", rows)
     conn.executemany(
         "UPDATE samples SET live = 0, class = NULL, origin = NULL, operation = NULL,"

@@ -8,16 +8,22 @@ order does not matter:
 - `operations`: each has a random id, its device and that device's logical (Lamport) counter.
   `undone` is set once, by its own device, and never cleared.
 - `removals`, `relabels`: which operation took an example out, or gave it another class.
+- `thresholds`: which operation set the threshold of an example's class; the value is
+  `operations.threshold`, NULL for one that is to be worked out. It is kept with the examples, and
+  goes with them, so that merging is a union here too; an example that is enrolled later takes
+  over what holds for its class.
 
 What follows from these is kept in `samples.live` and `samples.class`, for speed (`state.py`):
 an example is live unless the operation that enrolled it is undone or a removal of it is not;
 its class is the one of its latest relabelling that is not undone, by logical counter and then
 device id, never by a clock, and else the one it was enrolled in.
 
-Three more things are derived, and kept for speed alone: `classes.examples`, how many examples of
-a class count; `changes`, which of them came and went, in the order of the commits, so that whoever
-follows a store reads only that (`following.py`); and `gram` with `sums`, statistics of all that
-counted after one of those changes (`statistics.py`), so that opening a store need not read it all.
+Four more things are derived, and kept for speed alone: `classes.examples`, how many examples of
+a class count; `classes.override`, the operation whose threshold holds for it, which is the latest
+of those of its live examples, in the order of relabellings (`overrides.py`); `changes`, which
+examples came and went, in the order of the commits, so that whoever follows a store reads only
+that (`following.py`); and `gram` with `sums`, statistics of all that counted after one of those
+changes (`statistics.py`), so that opening a store need not read it all.
 `store.changed` is the number of the last change, `store.floor` the last that is no longer listed.
 `store.tip` is a random number that each commit draws anew, `changes.before` the one before it, so
 that a number that another copy of the store counts too is not taken for the same change.
@@ -160,7 +166,24 @@ _FILLED = (
         floor = (SELECT coalesce(sum(examples), 0) FROM classes)""",
 )
 
-MIGRATIONS: tuple[tuple[str, ...], ...] = ((*_TABLES, *_INDEXES), (*_DERIVED, *_FILLED))
+_THRESHOLDS = (
+    "ALTER TABLE operations ADD COLUMN threshold REAL CHECK (threshold IS NULL"
+    " OR (typeof(threshold) = 'real' AND threshold BETWEEN 0 AND 1))",
+    """CREATE TABLE thresholds (
+        sample INTEGER NOT NULL REFERENCES samples,
+        operation INTEGER NOT NULL REFERENCES operations,
+        PRIMARY KEY (sample, operation)
+    ) WITHOUT ROWID""",
+    """CREATE INDEX thresholds_operation ON thresholds (operation)""",
+    "ALTER TABLE classes ADD COLUMN override INTEGER REFERENCES operations",
+    """CREATE INDEX classes_override ON classes (override) WHERE override IS NOT NULL""",
+)
+
+MIGRATIONS: tuple[tuple[str, ...], ...] = (
+    (*_TABLES, *_INDEXES),
+    (*_DERIVED, *_FILLED),
+    _THRESHOLDS,
+)
 """Migration k, counted from 1, brings a store of version k-1 to version k. Never edit one."""
 
 

@@ -11,6 +11,7 @@ import numpy as np
 
 from edgeinc.store.content import refuse_negative, unpack
 from edgeinc.store.disk.trust import expect, one_row
+from edgeinc.store.overrides import settle_overrides
 from edgeinc.store.records import Position, Row
 
 __all__ = ["find_representative", "is_listed", "last_change", "note", "settle"]
@@ -66,6 +67,8 @@ def settle(
 ) -> tuple[tuple[Row, ...], tuple[Row, ...]]:
     """Bring `live` and `class` of these rows up to date with the operations on them.
 
+    So are the thresholds of the classes that they are in or were.
+
     It runs inside the caller's transaction, after the operations' effects were written and
     before anything is wiped. Rows that were purged are left alone.
 
@@ -78,11 +81,13 @@ def settle(
     """
     moves: list[tuple[int, int, int]] = []
     keys: dict[_Key, None] = {}
+    classes: dict[int, None] = {}
     for sample in samples:
         found = conn.execute(DERIVE, (sample,)).fetchone()
         if found is None:
             continue
         old_class, was_live, content, new_class, is_live = found
+        classes.update({old_class: None, new_class: None})
         if (old_class, was_live) == (new_class, is_live):
             continue
         moves.append((new_class, is_live, sample))
@@ -93,6 +98,7 @@ def settle(
     before = {key: find_representative(conn, key) for key in keys}
     conn.executemany("UPDATE samples SET class = ?, live = ? WHERE id = ?", moves)
     after = {key: find_representative(conn, key) for key in keys}
+    settle_overrides(conn, classes)
     changed = [key for key in keys if before[key] != after[key]]
     note(conn, _counted(changed, after), _counted(changed, before))
     added, removed = _rows(conn, changed, after, dim), _rows(conn, changed, before, dim)

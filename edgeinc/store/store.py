@@ -138,10 +138,7 @@ class Store(Reader):
         return change
 
     def purge(self) -> Change:
-        """Destroy everything that was forgotten, and every enrolment that was undone.
-
-        What killed processes left of private copies goes too; see `leftovers.sweep`.
-        """
+        """Destroy everything that was forgotten, undone, or left of private copies by a crash."""
         from edgeinc.store import removal
         from edgeinc.store.disk import leftovers
 
@@ -160,12 +157,26 @@ class Store(Reader):
 
         return history.rename(self._db, old, new, bound=self._identity, now=self._clock())
 
-    def undo(self, n: int = 1) -> Change:
-        """Take back the last `n` enrolments, removals and renamings, or as many as there are.
+    def set_threshold(self, label: str, value: float | None) -> Change:
+        """Set the threshold of a class, or with None have it worked out again.
 
-        Undoing, purging and merging cannot be undone and are passed over, and so are
-        operations whose every example has been purged. `Change.operation` is None where
-        there was nothing to undo.
+        Examples that come later have it too, a new name keeps it, it goes with the last example.
+
+        Raises:
+            InputError: `value` is no number from 0 to 1.
+            LabelNotFoundError: No such class is enrolled.
+        """
+        from edgeinc.store import history
+
+        return history.set_threshold(
+            self._db, label, value, bound=self._identity, now=self._clock()
+        )
+
+    def undo(self, n: int = 1) -> Change:
+        """Take back the last `n` enrolments, removals, renamings and settings of thresholds.
+
+        Undos, purges and merges are passed over, and operations whose every example has been
+        purged. `Change.operation` is None where there was nothing to undo.
 
         Raises:
             InputError: `n` is less than 1.
@@ -208,8 +219,7 @@ class Store(Reader):
             path: The file; it appears when it is whole and on the disk, in place of another.
             thumbnails: Take thumbnails along, where examples have them.
 
-        Returns:
-            How many examples it holds.
+        Returns how many examples it holds.
 
         Raises:
             InputError: The file cannot be written.
@@ -232,11 +242,9 @@ class Store(Reader):
             whole: Write all, also what is there already: it was found damaged.
             wait: Longest wait for another's lock, seconds; else the store's own limit.
 
-        Returns:
-            False where the store has later ones, or a purge came since.
+        Returns False where the store has later ones, or a purge came since.
         """
         from edgeinc.store import keeping
 
-        return keeping.keep(
-            self._db, statistics, form, bound=self._identity, whole=whole, wait=wait
-        )
+        bound = self._identity
+        return keeping.keep(self._db, statistics, form, bound=bound, whole=whole, wait=wait)

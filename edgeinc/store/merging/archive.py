@@ -1,6 +1,6 @@
 """A portable form of a store: a text file of JSON lines with a checksum.
 
-    {"format":"edgeinc archive","version":1,"backbone":...,"operations":2,"examples":9,...}
+    {"format":"edgeinc archive","version":2,"backbone":...,"operations":2,"examples":9,...}
     {"operation":...}   so many lines as the first one says
     {"example":...}
     {"purged":...}
@@ -47,8 +47,8 @@ __all__ = [
     "write_archive",
 ]
 
-VERSION = 1
-"""Of the format; a reader refuses a newer one."""
+VERSION = 2
+"""Of the format; a reader refuses a newer one. Version 1 had no thresholds."""
 
 _BEGIN = b'{"format":"edgeinc archive",'
 _KINDS: tuple[type[Record], ...] = (Operation, Example, Purged)
@@ -165,8 +165,9 @@ class ArchiveSource:
             raise unsound(name, "its first line is none of an archive")
         self.identity = Identity(str(backbone), str(fingerprint), int(dim))
         self.counts = Counts(*(int(n or 0) for n in numbers))
-        if header != _header(self.identity, self.counts):
+        if version not in (1, VERSION) or header != _header(self.identity, self.counts, version):
             raise unsound(name, "its first line is none of an archive")
+        self._version = int(version)
 
     def records(self) -> Iterator[Record]:
         """What the archive holds; see `Source.records`. It may be read again.
@@ -186,7 +187,7 @@ class ArchiveSource:
                 checksum.update(line)
                 place += 1
                 try:
-                    record = read_record(kind, line)
+                    record = read_record(kind, line, self._version)
                 except ValueError as exc:
                     raise unsound(self.name, f"line {place} is damaged ({exc})") from exc
                 wrong = fault(record, self.identity.dim)
@@ -213,10 +214,10 @@ class ArchiveSource:
         return line
 
 
-def _header(bound: Identity, counts: Counts) -> dict[str, object]:
+def _header(bound: Identity, counts: Counts, version: int = VERSION) -> dict[str, object]:
     return {
         "format": "edgeinc archive",
-        "version": VERSION,
+        "version": version,
         "backbone": bound.backbone,
         "fingerprint": bound.fingerprint,
         "dim": bound.dim,

@@ -13,6 +13,9 @@ __all__ = ["from_line", "read_record", "to_line", "write_record"]
 
 MOST_DIGITS = 20
 
+_ABSENT: dict[str, Any] = {"threshold": None, "thresholds": ()}
+"""What the lines of version 1 had not, as it is read."""
+
 
 def to_line(fields: Mapping[str, object]) -> bytes:
     r"""One line of ASCII.
@@ -38,12 +41,15 @@ def from_line(line: bytes) -> dict[str, Any]:
     return fields
 
 
-def write_record(record: Record) -> bytes:
-    """A record as a line."""
-    return to_line(_fields(record))
+def write_record(record: Record, version: int = 2) -> bytes:
+    """A record as a line of an archive of this version."""
+    fields = _fields(record)
+    if version == 1:
+        fields = {name: value for name, value in fields.items() if name not in _ABSENT}
+    return to_line(fields)
 
 
-def read_record(kind: type[Record], line: bytes) -> Record:
+def read_record(kind: type[Record], line: bytes, version: int = 2) -> Record:
     """The record of a line. Its fields may still be of any type: see `shared.fault`.
 
     Raises:
@@ -51,9 +57,9 @@ def read_record(kind: type[Record], line: bytes) -> Record:
     """
     fields = from_line(line)
     try:
-        record = _READERS[kind](fields)
+        record = _READERS[kind]((_ABSENT if version == 1 else {}) | fields)
         # Nothing more than a record's fields, and those in order.
-        same = write_record(record) == line
+        same = write_record(record, version) == line
     except (KeyError, TypeError, AttributeError) as exc:
         raise ValueError("a field is missing, or of another type") from exc
     if not same:
@@ -72,6 +78,7 @@ def _fields(record: Record) -> dict[str, object]:
             "tool": record.tool,
             "file": record.file,
             "undone": record.undone,
+            "threshold": record.threshold,
         }
     if isinstance(record, Example):
         return {
@@ -83,6 +90,7 @@ def _fields(record: Record) -> dict[str, object]:
             "thumbnail": None if record.thumbnail is None else _text(record.thumbnail),
             "removals": [operation.hex() for operation in record.removals],
             "relabels": [[operation.hex(), label] for operation, label in record.relabels],
+            "thresholds": [operation.hex() for operation in record.thresholds],
         }
     return {"purged": record.uid.hex()}
 
@@ -101,6 +109,7 @@ def _operation(fields: dict[str, Any]) -> Operation:
         fields["tool"],
         file,
         fields["undone"],
+        fields["threshold"],
     )
 
 
@@ -115,6 +124,7 @@ def _example(fields: dict[str, Any]) -> Example:
         None if thumbnail is None else base64.b64decode(thumbnail, validate=True),
         tuple(bytes.fromhex(operation) for operation in fields["removals"]),
         tuple((bytes.fromhex(operation), label) for operation, label in fields["relabels"]),
+        tuple(bytes.fromhex(operation) for operation in fields["thresholds"]),
     )
 
 

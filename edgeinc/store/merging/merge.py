@@ -16,6 +16,7 @@ from edgeinc.store.journal import record
 from edgeinc.store.merging.shared import Source
 from edgeinc.store.merging.sources import match_source, open_source
 from edgeinc.store.merging.union import Union
+from edgeinc.store.overrides import overrides
 from edgeinc.store.records import Change, Identity, Row
 from edgeinc.store.removal import finish_purge, wipe
 from edgeinc.store.state import last_change, settle
@@ -116,10 +117,10 @@ def _settle(
         "UPDATE operations SET detail = ? WHERE id = ?",
         (f"merged {_list(names)}: {came} added, {went} removed", operation),
     )
+    change = Change(operation=number, came=came, went=went, thresholds=overrides(conn))
     if len(touched) > AT_ONCE:
-        return Change(operation=number, came=came, went=went)
-    span = first, last_change(conn)
-    return Change(added, removed, operation=number, came=came, went=went, span=span)
+        return change
+    return change._replace(added=added, removed=removed, span=(first, last_change(conn)))
 
 
 def _key(row: Row) -> tuple[str, bytes]:

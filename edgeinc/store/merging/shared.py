@@ -16,6 +16,7 @@ from edgeinc.errors import StoreFormatError
 from edgeinc.store.content import is_negative
 from edgeinc.store.journal import MOST_COUNTER
 from edgeinc.store.labels import is_stored
+from edgeinc.store.overrides import is_threshold
 from edgeinc.store.records import Identity
 
 __all__ = [
@@ -36,7 +37,7 @@ MOST_SOURCE = 100_000
 MOST_THUMBNAIL = 1 << 18
 """Bounds: characters of a name, characters of a source, bytes of a thumbnail."""
 
-KINDS = ("enroll", "forget", "rename", "repair")
+KINDS = ("enroll", "forget", "rename", "threshold", "repair")
 """Operations that examples refer to; a repair stands in for what was lost of the others. Undos
 show in what they took back, purges in the ids that they left, and words for people stay in the log
 of their own store."""
@@ -49,11 +50,12 @@ class Operation(NamedTuple):
         uid: Its random id, 16 bytes.
         device: Random id of the device that did it, 16 bytes.
         counter: That device's logical counter.
-        kind: `enroll`, `forget`, `rename` or `repair`.
+        kind: `enroll`, `forget`, `rename`, `threshold` or `repair`.
         time: Unix time, seconds; for people.
         tool: Version of edgeinc.
         file: Name and sha256 of the weight file that made the examples.
         undone: Taken back.
+        threshold: The one that it set; None where it is to be worked out.
     """
 
     uid: bytes
@@ -64,6 +66,7 @@ class Operation(NamedTuple):
     tool: str
     file: tuple[str, str] | None
     undone: bool
+    threshold: float | None = None
 
 
 class Example(NamedTuple):
@@ -78,6 +81,7 @@ class Example(NamedTuple):
         thumbnail: An encoded picture of it.
         removals: The operations that took it out.
         relabels: The operations that gave it another class, each with the class.
+        thresholds: The operations that set the threshold of its class.
     """
 
     uid: bytes
@@ -88,6 +92,7 @@ class Example(NamedTuple):
     thumbnail: bytes | None
     removals: tuple[bytes, ...]
     relabels: tuple[tuple[bytes, str], ...]
+    thresholds: tuple[bytes, ...] = ()
 
 
 class Purged(NamedTuple):
@@ -145,6 +150,8 @@ def fault(record: Record, dim: int, nonnegative: bool = False) -> str | None:
             tool=is_text(record.tool, MOST_TEXT),
             file=all(is_text(text, MOST_TEXT) for text in record.file or ()),
             undone=isinstance(record.undone, bool),
+            threshold=record.threshold is None
+            or (record.kind == "threshold" and is_threshold(record.threshold)),
         )
         return None if wrong is None else f"operation {record.uid.hex()} has no possible {wrong}"
     if isinstance(record, Example):
@@ -156,6 +163,7 @@ def fault(record: Record, dim: int, nonnegative: bool = False) -> str | None:
             thumbnail=record.thumbnail is None or _is_jpeg(record.thumbnail),
             removals=all(_is_id(operation) for operation in record.removals),
             relabels=all(_is_id(uid) and _is_label(label) for uid, label in record.relabels),
+            thresholds=all(_is_id(operation) for operation in record.thresholds),
         )
         if wrong is not None:
             return f"example {record.uid.hex()} has no possible {wrong}"

@@ -27,11 +27,13 @@ BATCH = 256
 
 # Only operations that an example refers to; the others are of no use elsewhere.
 _OPERATIONS = """
-SELECT o.id, o.uid, d.uid, o.counter, o.kind, o.time, o.tool, f.name, f.sha256, o.undone
+SELECT o.id, o.uid, d.uid, o.counter, o.kind, o.time, o.tool, f.name, f.sha256, o.undone,
+    o.threshold
 FROM operations o LEFT JOIN devices d ON d.id = o.device LEFT JOIN files f ON f.id = o.file
 WHERE EXISTS (SELECT 1 FROM samples WHERE operation = o.id)
     OR EXISTS (SELECT 1 FROM removals WHERE operation = o.id)
     OR EXISTS (SELECT 1 FROM relabels WHERE operation = o.id)
+    OR EXISTS (SELECT 1 FROM thresholds WHERE operation = o.id)
 ORDER BY o.uid
 """
 _EXAMPLES = "SELECT id FROM samples WHERE class IS NOT NULL ORDER BY uid"
@@ -40,6 +42,7 @@ _REMOVALS = "SELECT sample, operation FROM removals"
 _RELABELS = """
 SELECT r.sample, r.operation, c.label FROM relabels r LEFT JOIN classes c ON c.id = r.class
 """
+_THRESHOLDS = "SELECT sample, operation FROM thresholds"
 _EXAMPLE = """
 SELECT s.uid, s.operation, c.label, s.embedding, s.digest, s.source, t.image
 FROM samples s LEFT JOIN classes c ON c.id = s.origin LEFT JOIN thumbnails t ON t.sample = s.id
@@ -67,8 +70,8 @@ class StoreSource:
             self.identity = identity(conn)
             found = conn.execute(_OPERATIONS).fetchall()
             self._operations = [
-                Operation(uid, device, counter, kind, time, tool, _file(*file), undone == 1)
-                for _, uid, device, counter, kind, time, tool, *file, undone in found
+                Operation(uid, device, counter, kind, time, tool, _file(*file), undone == 1, value)
+                for _, uid, device, counter, kind, time, tool, *file, undone, value in found
             ]
             self._uids: dict[int, bytes] = {row: uid for row, uid, *_ in found}
             self._examples: list[int] = [row for (row,) in conn.execute(_EXAMPLES)]
@@ -80,6 +83,9 @@ class StoreSource:
             for sample, operation, label in conn.execute(_RELABELS):
                 pair = (self._uid(operation), expect(str, label))
                 self._relabels.setdefault(sample, []).append(pair)
+            self._thresholds: dict[int, list[bytes]] = {}
+            for sample, operation in conn.execute(_THRESHOLDS):
+                self._thresholds.setdefault(sample, []).append(self._uid(operation))
 
     @property
     def counts(self) -> Counts:
@@ -112,9 +118,9 @@ class StoreSource:
             raise damaged("an example no longer matches its digest")
         removals = tuple(sorted(self._removals.get(row, ())))
         relabels = tuple(sorted(self._relabels.get(row, ())))
-        return Example(
-            uid, self._uid(operation), label, embedding, source, image, removals, relabels
-        )
+        thresholds = tuple(sorted(self._thresholds.get(row, ())))
+        by = self._uid(operation)
+        return Example(uid, by, label, embedding, source, image, removals, relabels, thresholds)
 
     def _uid(self, operation: int) -> bytes:
         if operation not in self._uids:

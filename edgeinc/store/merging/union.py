@@ -3,7 +3,7 @@
 - An example is known by its random id and never changes; what was purged anywhere is purged here.
 - An operation is known by its random id too, never by device and counter. So two copies of one
   file, which have one device id, may go separate ways and be merged like any others.
-- It is undone where any copy of it is; removals and relabellings are added.
+- It is undone where any copy of it is; removals, relabellings and thresholds are added.
 - The store's counter becomes the highest of any operation in it, so that what is done here
   afterwards comes after all that it has seen (L. Lamport, Time, clocks, and the ordering of events
   in a distributed system, 1978).
@@ -24,12 +24,13 @@ from edgeinc.store.content import digest
 from edgeinc.store.disk.trust import one_row
 from edgeinc.store.enrolment import row_of_class, row_of_file
 from edgeinc.store.journal import TOUCHED, last_row
+from edgeinc.store.merging.joining import join, loss, rank
 from edgeinc.store.merging.shared import Example, Operation, Source, fault, unsound
 
 __all__ = ["Union"]
 
 _OPERATION = """
-SELECT o.id, o.undone, d.uid, o.counter, o.kind, o.time, o.tool, f.name, f.sha256
+SELECT o.id, o.undone, d.uid, o.counter, o.kind, o.time, o.tool, o.threshold, f.name, f.sha256
 FROM operations o JOIN devices d ON d.id = o.device LEFT JOIN files f ON f.id = o.file
 WHERE o.uid = ?
 """
@@ -51,6 +52,7 @@ DELETE FROM operations WHERE id > ?
     AND NOT EXISTS (SELECT 1 FROM samples WHERE operation = operations.id)
     AND NOT EXISTS (SELECT 1 FROM removals WHERE operation = operations.id)
     AND NOT EXISTS (SELECT 1 FROM relabels WHERE operation = operations.id)
+    AND NOT EXISTS (SELECT 1 FROM thresholds WHERE operation = operations.id)
 """
 
 
@@ -105,21 +107,19 @@ class Union:
         if found is None:
             self._add_operation(record)
             return
-        row, undone, device, *fixed, name, sha256 = found
-        if fixed != [record.counter, record.kind, record.time, record.tool]:
-            raise self._contradiction(record.uid)
+        row, undone, device, counter, kind, time, tool, threshold, name, sha256 = found
         file = None if name is None else (name, sha256)
-        files = [known for known in (file, record.file) if known is not None]
-        here = record._replace(device=device, file=file, undone=undone == 1)
-        joined = here._replace(
-            device=min(device, record.device),
-            file=min(files, default=None),
-            undone=here.undone or record.undone,
+        here = Operation(
+            record.uid, device, counter, kind, time, tool, file, undone == 1, threshold
         )
+        joined = join(here, record)
+        if joined is None:
+            raise self._contradiction(record.uid)
         if joined != here:
             self._conn.execute(
-                "UPDATE operations SET device = ?, file = ?, undone = ? WHERE id = ?",
-                (*self._rows_of(joined), joined.undone, row),
+                "UPDATE operations SET device = ?, file = ?, undone = ?, threshold = ?"
+                " WHERE id = ?",
+                (*self._rows_of(joined), joined.undone, joined.threshold, row),
             )
             for (sample,) in self._conn.execute(TOUCHED, {"o": row}):
                 self._touch(sample)
@@ -129,11 +129,12 @@ class Union:
         device, file = self._rows_of(record)
         # Without a number: it has no line in this store's log, and is not undone from here.
         conn.execute(
-            "INSERT INTO operations (uid, device, counter, kind, detail, time, tool, file, undone)"
-            " VALUES (?, ?, ?, ?, '', ?, ?, ?, ?)",
+            "INSERT INTO operations"
+            " (uid, device, counter, kind, detail, time, tool, file, undone, threshold)"
+            " VALUES (?, ?, ?, ?, '', ?, ?, ?, ?, ?)",
             (
                 *(record.uid, device, record.counter, record.kind),
-                *(record.time, record.tool, file, record.undone),
+                *(record.time, record.tool, file, record.undone, record.threshold),
             ),
         )
         conn.execute("UPDATE store SET counter = max(counter, ?)", (record.counter,))
@@ -164,12 +165,15 @@ class Union:
         for operation in record.removals:
             pair = (row, self._row_of_operation(operation, "forget"))
             self._insert(row, "removals (sample, operation)", pair)
+        for operation in record.thresholds:
+            pair = (row, self._row_of_operation(operation, "threshold"))
+            self._insert(row, "thresholds (sample, operation)", pair)
         for operation, label in record.relabels:
             pair = (row, self._row_of_operation(operation, "rename"))
             target = row_of_class(self._conn, label)
             self._insert(row, "relabels (sample, operation, class)", (*pair, target))
             (found,) = one_row(self._conn.execute(_RELABEL, pair))
-            if _loss(label) < _loss(found):
+            if loss(label) < loss(found):
                 query = "UPDATE relabels SET class = ? WHERE sample = ? AND operation = ?"
                 self._conn.execute(query, (target, *pair))
                 self._touch(row)
@@ -185,7 +189,7 @@ class Union:
         if facts[1:] == [record.operation, record.label, record.source]:
             return
         operation, kind = self._find_operation(record.operation, "enroll")
-        if _rank(kind, record.operation, record.label, record.source) < _rank(*facts):
+        if rank(kind, record.operation, record.label, record.source) < rank(*facts):
             self._conn.execute(
                 "UPDATE samples SET operation = ?, origin = ?, source = ? WHERE id = ?",
                 (operation, row_of_class(self._conn, record.label), record.source, row),
@@ -238,13 +242,3 @@ class Union:
 
     def _contradiction(self, uid: bytes) -> StoreFormatError:
         return unsound(self._name, f"{uid.hex()} in it contradicts what is known of it already")
-
-
-def _rank(kind: str, operation: bytes, label: str, source: str | None) -> tuple[object, ...]:
-    """An order of what may be known of how an example came; the least holds."""
-    return kind == "repair", _loss(label), operation, source is None, source or ""
-
-
-def _loss(label: str) -> tuple[bool, str]:
-    """An order of labels; one that a repair made up comes last."""
-    return label.endswith("(name lost)"), label

@@ -14,6 +14,7 @@ from edgeinc.store.content import is_sound_embedding
 from edgeinc.store.disk.trust import one_row
 from edgeinc.store.journal import record
 from edgeinc.store.labels import clean_label
+from edgeinc.store.overrides import is_threshold
 from edgeinc.store.repair.wreck import Wreck
 from edgeinc.store.state import DERIVE, settle
 from edgeinc.types import NEGATIVE
@@ -121,10 +122,17 @@ class Rescue:
                 "operations", f"id, file, {columns}", (row, file, *values)
             ):
                 self._operations.add(row)
+                self._copy_threshold(row, values[4])
                 counter, lines = max(counter, values[2]), max(lines, values[3] or 0)
         self.operations = len(self._operations)
         self._conn.execute("UPDATE store SET counter = ?, lines = ?", (counter, lines))
         self._repair, _ = record(self._conn, "repair", "", now)
+
+    def _copy_threshold(self, row: object, kind: object) -> None:
+        """The threshold that an operation set; stores of earlier formats have none."""
+        found = self._wreck.first("SELECT threshold FROM operations WHERE id = ?", row)
+        if kind == "threshold" and found and is_threshold(found[0]):
+            self._conn.execute("UPDATE operations SET threshold = ? WHERE id = ?", (*found, row))
 
     def _copy_example(
         self,
@@ -156,6 +164,9 @@ class Rescue:
             if by in self._operations:
                 moved = (row, by, self._class(new))
                 self._insert("relabels", "sample, operation, class", moved)
+        for (by,) in self._wreck.all("SELECT operation FROM thresholds WHERE sample = ?", row):
+            if by in self._operations:
+                self._insert("thresholds", "sample, operation", (row, by))
         image = self._wreck.first("SELECT image FROM thumbnails WHERE sample = ?", row)
         if image is not None:
             self._insert("thumbnails", "sample, image", (row, *image))

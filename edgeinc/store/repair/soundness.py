@@ -11,6 +11,7 @@ from edgeinc.store.checks import MISCOUNTED, QUICK_CHECK_BYTES, shape_fault
 from edgeinc.store.content import is_negative, is_sound_embedding
 from edgeinc.store.disk.trust import expect, one_row
 from edgeinc.store.labels import is_stored
+from edgeinc.store.overrides import OVERRULED
 from edgeinc.store.state import DERIVE
 from edgeinc.store.statistics import load
 
@@ -33,8 +34,12 @@ SELECT count(*) FROM samples s WHERE class IS NULL AND (
     OR EXISTS (SELECT 1 FROM thumbnails WHERE sample = s.id)
     OR EXISTS (SELECT 1 FROM removals WHERE sample = s.id)
     OR EXISTS (SELECT 1 FROM relabels WHERE sample = s.id)
+    {}
 )
 """
+
+
+_OF_THRESHOLDS = "OR EXISTS (SELECT 1 FROM thresholds WHERE sample = s.id)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,9 +87,9 @@ def examine_rows(
     return damaged, miscounted
 
 
-def _is_first(conn: sqlite3.Connection) -> bool:
-    """True for a store of the first format, in which nothing derived was kept."""
-    return bool(one_row(conn.execute("PRAGMA user_version"))[0] == 1)
+def _format(conn: sqlite3.Connection) -> int:
+    """The format: in the first nothing derived was kept, before the third no threshold."""
+    return int(one_row(conn.execute("PRAGMA user_version"))[0])
 
 
 def describe_statistics(conn: sqlite3.Connection, dim: int) -> str:
@@ -92,7 +97,7 @@ def describe_statistics(conn: sqlite3.Connection, dim: int) -> str:
 
     Nothing is lost with them: they are made again from the examples.
     """
-    if _is_first(conn):
+    if _format(conn) < 2:
         return "none"
     found = conn.execute("SELECT form FROM gram").fetchone()
     if found is None:
@@ -132,16 +137,24 @@ def _labels(conn: sqlite3.Connection) -> Iterator[str]:
 
 def _counts(conn: sqlite3.Connection) -> Iterator[str]:
     """The number of examples that is kept with each class, against the examples."""
-    (wrong,) = (0,) if _is_first(conn) else one_row(conn.execute(MISCOUNTED))
+    (wrong,) = (0,) if _format(conn) < 2 else one_row(conn.execute(MISCOUNTED))
     if wrong:
         yield f"{wrong} classes have another number of examples than they say."
 
 
+def _thresholds(conn: sqlite3.Connection) -> Iterator[str]:
+    """The threshold that is kept with each class, against those of its examples."""
+    (wrong,) = (0,) if _format(conn) < 3 else one_row(conn.execute(OVERRULED))
+    if wrong:
+        yield f"{wrong} classes have another threshold than they say."
+
+
 def _purged(conn: sqlite3.Connection) -> Iterator[str]:
-    (traces,) = one_row(conn.execute(_TRACES))
+    query = _TRACES.format(_OF_THRESHOLDS if _format(conn) > 2 else "")
+    (traces,) = one_row(conn.execute(query))
     if traces:
         yield f"{traces} purged examples left more than their ids."
 
 
-CHECKS = (_structure, _labels, _counts, _purged)
+CHECKS = (_structure, _labels, _counts, _thresholds, _purged)
 """Every check but that of the rows, which is `examine_rows`."""
