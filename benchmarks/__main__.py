@@ -12,7 +12,7 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from benchmarks import accuracy, calibration, embedded, scale, speed, strangers, waits, whole
+from benchmarks import accuracy, base, calibration, embedded, scale, speed, strangers, waits, whole
 from benchmarks.common import Figure, machine, shared
 
 GROUPS: dict[str, Callable[[], Iterator[Figure]]] = {
@@ -22,6 +22,7 @@ GROUPS: dict[str, Callable[[], Iterator[Figure]]] = {
     "imprinting": accuracy.imprinting,
     "strangers": strangers.strangers,
     "calibration": calibration.calibration,
+    "base": base.base,
     "pebble": embedded.embedded,
     "pebble-time": embedded.embedded_time,
     "predict": speed.predict_overhead,
@@ -63,11 +64,12 @@ def main() -> int:
 
 def fetch_backbones() -> None:
     """Pulls the public backbones that the figures name, where they are not yet here."""
+    from benchmarks.base import BACKBONE
     from benchmarks.common import V1, V2
     from edgeinc.catalogue import pull
     from edgeinc.weights import find_card, is_installed
 
-    for name in (V1, V2):
+    for name in (V1, V2, BACKBONE):
         if not is_installed(find_card(name)):
             pull(name)
 

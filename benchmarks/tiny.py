@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from benchmarks.common import unpacked
 from edgeinc.images import crop, read_image
 
-__all__ = ["SIDE", "as_tiny", "classes", "held_out", "pictures_of"]
+__all__ = ["SIDE", "as_tiny", "classes", "held_out", "pictures_of", "words"]
 
 SIDE = 64
 """Its pictures' width and height."""
@@ -45,6 +45,13 @@ def drawn(names: tuple[str, ...]) -> tuple[str, ...]:
     """The classes of `names`, sorted, that are held out."""
     order = np.random.default_rng(20).permutation(len(names))
     return tuple(names[i] for i in np.sort(order[:HELD_OUT]))
+
+
+@cache
+def words() -> dict[str, str]:
+    """Each class's names, as ImageNet has them."""
+    lines = (_folder() / "words.txt").read_text(encoding="utf-8").splitlines()
+    return {id: names for id, _, names in (line.partition("\t") for line in lines)}
 
 
 def pictures_of(names: tuple[str, ...], part: str = "val") -> list[tuple[str, Path]]:

@@ -2,15 +2,31 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Protocol
+
 import numpy as np
 from numpy.typing import NDArray
 
 from edgeinc.classifier import OwnClasses, join, likelihood, typical
 from edgeinc.decision import Decision, Ranking, decide
-from edgeinc.engine.memory import Memory
 from edgeinc.types import NEGATIVE
 
 __all__ = ["Beside"]
+
+
+class Enrolled(Protocol):
+    """What is asked about the enrolled classes: a memory, or a learner."""
+
+    @property
+    def version(self) -> int:
+        """Another number after every change."""
+
+    def counts(self) -> Mapping[str, int]:
+        """Examples of each class, by label."""
+
+    def sum_of(self, label: str) -> NDArray[np.int64]:
+        """Exact sum (d,) of a class's features, zeros when it has none."""
 
 
 class Beside:
@@ -20,7 +36,7 @@ class Beside:
         own: The backbone's classes, with their rows.
     """
 
-    def __init__(self, own: OwnClasses, memory: Memory, *, nonnegative: bool) -> None:
+    def __init__(self, own: OwnClasses, memory: Enrolled, *, nonnegative: bool) -> None:
         """Join the backbone's classes with what is enrolled; `nonnegative` as in its card."""
         self.own = own
         self._nonnegative = nonnegative
