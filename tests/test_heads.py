@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from edgeinc.errors import InputError, LabelNotFoundError, SampleNotFoundError
-from edgeinc.features import UNIT, Background, Examples, Snapshot, to_features
+from edgeinc.features import Background, Examples, Snapshot, to_features
 from edgeinc.heads import ClassSimilarity, Head, Knn, Lda, Proto, Ridge, Scorer, fit, temperature
 from edgeinc.heads import base as base_room
 from edgeinc.heads import choice as choice_room
@@ -52,12 +52,7 @@ def snapshot_of(groups: Sequence[Features], dim: int) -> Snapshot:
 
 
 def background(dim: int) -> Background:
-    """Mean, and the leading six directions of the covariance."""
-    rows = np.concatenate(pictures(99, [10] * 12, dim))
-    plain = Background.of(rows)
-    values, vectors = np.linalg.eigh(np.cov(rows.T / UNIT, bias=True))
-    leading = vectors.T[::-1][:6].astype(np.float32)
-    return Background(plain.mean, plain.count, values[::-1][:6].copy(), leading)
+    return Background.of(np.concatenate(pictures(99, [10] * 12, dim)))
 
 
 def prior(snapshot: Snapshot) -> Prior | None:

@@ -28,7 +28,7 @@ class Dual:
         counts = space.snapshot.counts
         kernel = space.kernel(degree)
         if prior is not None:
-            kernel = prior.kernel(space.rows, kernel, strength)
+            kernel = prior.kernel(space.rows, kernel)
         inner = off_average(off_average(kernel, sizes).T, sizes)
         inner[np.diag_indices(len(inner))] += strength
         self._inverse = inverse(inner)
@@ -84,6 +84,6 @@ class Dual:
         weights, centre = self.coefficients()
         if self._prior is None:
             return weights @ self._space.rows, centre
-        prior = self._prior
-        solved = prior.shrunk(weights @ (self._space.rows - prior.origin), self.strength)
-        return solved, centre + solved @ prior.origin
+        origin = self._prior.origin
+        solved = weights @ (self._space.rows - origin)
+        return solved, centre + solved @ origin

@@ -29,7 +29,6 @@ class Primal:
         """Invert; costs the cube of d, and C times its square."""
         self.strength = strength
         self._space = space
-        self._prior = prior
         self._last: tuple[bytes, Matrix] = (b"", np.zeros((2, 0)))
         snapshot = space.snapshot
         classes, dim = len(snapshot.labels), snapshot.dim
@@ -48,14 +47,10 @@ class Primal:
         if prior is not None:
             self._centre += prior.weight * prior.origin
             members += prior.weight
-            inner += prior.scatter()
         self._centre /= members
         inner[np.diag_indices(dim)] += strength
         self._inverse = inverse(inner)
         self.filled = dim - strength * float(np.trace(self._inverse))
-        if prior is not None:
-            along = prior.vectors @ self._inverse
-            self.filled -= float(np.einsum("ij,ij->i", along, prior.vectors) @ prior.values)
         # Four bytes a value where there are very many classes: half the memory and half the time.
         kind = np.float64 if classes * dim <= WIDE else np.float32
         across = self._inverse.astype(kind)
@@ -122,8 +117,5 @@ class Primal:
                 solved = v @ self._inverse
                 both[0, start : start + PIECE] = np.einsum("ij,ij->i", solved, v)
                 both[1, start : start + PIECE] = np.einsum("ij,ij->i", solved, solved)
-                if self._prior is not None:
-                    along = np.square(solved @ self._prior.vectors.T)
-                    both[1, start : start + PIECE] += along @ self._prior.values / self.strength
             self._last = key, both
         return self._last[1][0], self._last[1][1]

@@ -14,11 +14,8 @@ from edgeinc.heads.prior import Prior
 from edgeinc.heads.scatter import Scatter, scatter
 from edgeinc.heads.space import Matrix, Space
 
-STRENGTH = 2.0
+STRENGTH = 1.0
 """The ridge, as a multiple of the mean squared distance of an example to the mean."""
-
-CUBIC = 1.0
-"""The same for products of features."""
 
 TINY = 1e-12
 """Squared length, over the ridge, below which a class's direction is rounding."""
@@ -37,18 +34,18 @@ class Ridge(Base):
         score_c(x) = ((x - z)' P (m_c - z) + b_c) / sqrt((m_c - z)' P (m_c - z))
         b_c = t / C * (1 / n_c - mean over classes of 1 / n)
 
-    A prior (see `Prior`) counts the background's mean for w more class means in z, where C
-    becomes C + w in b_c, and adds its covariance to S in P.
+    A prior (see `Prior`) counts the background's mean for w more class means in z; the C of b_c
+    is then C + w.
 
     One pooled scatter serves however many the classes. Leave-one-out is exact for the strength
-    at hand: without row i, S loses `n/(n-1) v v'`, `v = x_i - mean`, which changes P by a matrix
-    of rank one (Sherman-Morrison), and the class's mean and the centre move along `x_i` and the
-    class's mean.
+    and the w at hand: without row i, S loses `n/(n-1) v v'`, `v = x_i - mean`, which changes P by
+    a matrix of rank one (Sherman-Morrison), and the class's mean and the centre move along `x_i`
+    and the class's mean.
     """
 
     name = "ridge"
-    default = 0.04
-    decay = 0.28
+    default = 0.06
+    decay = 0.42
     degree = 1
 
     def __init__(
@@ -163,12 +160,10 @@ class Cubic(Ridge):
     """
 
     name = "cubic"
-    default = 0.06
-    decay = 0.42
     degree = 3
 
     def __init__(
-        self, snapshot: Snapshot, *, space: Space | None = None, strength: float = CUBIC
+        self, snapshot: Snapshot, *, space: Space | None = None, strength: float = STRENGTH
     ) -> None:
         """Fit to a snapshot; `space`, where given, is the snapshot's."""
         super().__init__(snapshot, space=space, strength=strength)

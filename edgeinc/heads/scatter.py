@@ -6,9 +6,8 @@ means. With fewer examples than dimensions, or with a kernel in place of the inn
 an n x n matrix is inverted: `P = (I - V'BV) / strength`, `B = (VV' + strength * I)^-1`
 (push-through identity). Otherwise it is d x d and no row is needed but those held out.
 
-A background adds `R = U' diag(values) U` to the scatter and some weight to the mean c. By pairs
-of examples that is the same with inner products `x'W y`, `W = strength * (strength * I + R)^-1`,
-of rows off the background's mean.
+A prior counts a background's mean for some more class means in c. By pairs of examples, rows are
+then taken off the background's mean, so that it is the origin and no row of its own is needed.
 """
 
 from __future__ import annotations
@@ -54,7 +53,7 @@ class Scatter(Protocol):
         ...
 
     def squared(self, index: NDArray[np.intp]) -> Matrix:
-        """`v'P (I + R / strength) Pv` `(m,)` of some rows."""
+        """`v'PPv` `(m,)` of some rows."""
         ...
 
     def axes(self) -> tuple[NDArray[Any], Matrix]:
