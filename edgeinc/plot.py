@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from edgeinc.errors import InputError, RuntimeUnavailableError
+from edgeinc.review import Layout, Review
 from edgeinc.types import Evaluation
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["plot_evaluation"]
+__all__ = ["plot_evaluation", "plot_review"]
+
+SHOWN = 40
+"""Classes that a plot of a whole store names at most."""
+
+MAP = 8.0
+"""Width of the map of classes, inches."""
 
 SIDE = 4.0
 """Width of a diagram beside the confusion matrix, inches."""
@@ -38,8 +46,35 @@ def plot_evaluation(evaluation: Evaluation, path: str | Path) -> None:
     side = 3 + 0.3 * len(labels)
     figure = _figure(side + 1 + SIDE, max(side, SIDE))
     left, right = figure.subplots(1, 2, width_ratios=(side + 1, SIDE))
-    _draw_confusion(left, evaluation, labels)
+    title = f"top-1 {evaluation.topk[0]:.1%} of {evaluation.n}"
+    _draw_confusion(left, evaluation.confusion, labels, title)
     _draw_reliability(right, evaluation)
+    _save(figure, path)
+
+
+def plot_review(review: Review, places: Layout, path: str | Path) -> None:
+    """Writes a map of the classes and the confusion matrix of leave-one-out as one picture.
+
+    Of more than `SHOWN` classes the matrix shows those that get the least of their own back, and
+    the map names none.
+
+    Args:
+        review: What `Engine.review` returned of a whole store.
+        places: What `layout` returned of the same.
+        path: File to write; its suffix chooses the format.
+
+    Raises:
+        RuntimeUnavailableError: matplotlib is not installed.
+        InputError: The file cannot be written there, or not in that format.
+    """
+    worst = [look.label for look in review.classes if look.label in review.confusion][:SHOWN]
+    labels = sorted(worst)
+    side = 3 + 0.3 * len(labels)
+    figure = _figure(side + 1 + MAP, max(side, MAP))
+    left, right = figure.subplots(1, 2, width_ratios=(MAP, side + 1))
+    _draw_map(left, places)
+    share = "" if review.accuracy is None else f": {review.accuracy:.1%} of {review.judged}"
+    _draw_confusion(right, review.confusion, labels, f"left out and found again{share}")
     _save(figure, path)
 
 
@@ -63,19 +98,35 @@ def _labels(evaluation: Evaluation) -> list[str]:
     return sorted({*evaluation.confusion, *answers})
 
 
-def _draw_confusion(axes: Axes, evaluation: Evaluation, labels: list[str]) -> None:
+def _draw_map(axes: Axes, places: Layout) -> None:
+    shades = [f"C{c % 10}" for c in places.y]
+    axes.scatter(places.points[:, 0], places.points[:, 1], s=8, c=shades, alpha=0.4)
+    if len(places.labels) <= SHOWN:
+        for c, (label, at) in enumerate(zip(places.labels, places.means, strict=True)):
+            name = axes.text(at[0], at[1], label, color=f"C{c % 10}", weight="bold", ha="center")
+            # A dollar sign in a label begins no formula.
+            name.set_parse_math(False)
+    axes.set(xlabel="along which class means differ most", ylabel="and second most")
+    axes.set_title(f"{len(places.labels)} classes, {len(places.y)} examples")
+
+
+def _draw_confusion(
+    axes: Axes, confusion: Mapping[str, Mapping[str, int]], labels: list[str], title: str
+) -> None:
     at = {label: i for i, label in enumerate(labels)}
     matrix = np.zeros((len(labels), len(labels)))
-    for truth, row in evaluation.confusion.items():
+    for truth, row in confusion.items():
         for answer, count in row.items():
-            matrix[at[truth], at[answer]] = count
-    matrix /= np.maximum(matrix.sum(axis=1, keepdims=True), 1)
+            if truth in at and answer in at:
+                matrix[at[truth], at[answer]] = count
+    sizes = [sum(confusion.get(label, {}).values()) for label in labels]
+    matrix /= np.maximum(np.reshape(sizes, (-1, 1)), 1)
     image = axes.imshow(matrix, vmin=0, vmax=1, cmap="Blues")
     names = [label or "(none)" for label in labels]
     axes.set_xticks(range(len(labels)), names, rotation=90)
     axes.set_yticks(range(len(labels)), names)
     axes.set(xlabel="answer", ylabel="truth")
-    axes.set_title(f"top-1 {evaluation.topk[0]:.1%} of {evaluation.n}")
+    axes.set_title(title)
     axes.figure.colorbar(image, ax=axes, shrink=0.8)
 
 

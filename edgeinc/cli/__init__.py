@@ -38,6 +38,7 @@ COMMANDS = {
     "undo": ("manage", "Take back the last operations."),
     "log": ("manage", "Show what was done to the store, newest first."),
     "eval": ("evaluate", "Measure accuracy."),
+    "check": ("check", "Take a second look at everything enrolled."),
     "embed": ("features", "Write the features of a folder to HDF5."),
     "export": ("features", "Write what is enrolled to HDF5, or to an archive."),
     "merge": ("merge", "Add what other stores, or archives of stores, hold."),

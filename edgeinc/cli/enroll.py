@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
+
 import click
 
 from edgeinc.cli.common import (
@@ -44,6 +46,7 @@ def enroll_command(
     pictures that are not any of yours; `enroll --from DIR` takes a folder of label folders.
     Unreadable files are reported and skipped.
     """
+    from edgeinc.review import found_again, sentences
     from edgeinc.store import clean_label
 
     if (folder is None) == (label is None) or (negative and folder is not None):
@@ -64,11 +67,17 @@ def enroll_command(
                 )
         else:
             report = engine.enroll(label, files, skip_unreadable=True, thumbnails=thumbnails)
+        review = engine.review(report.ids)
     for warning in report.warnings:
         note(f"warning: {warning}")
     if report.skipped:
         twice = report.skipped - report.unreadable
         note(f"skipped: {twice} enrolled already, {report.unreadable} unreadable")
+    if report.added and not negative:
+        for line in sentences(review):
+            note(line)
+        note(found_again(review))
+        note(review.enough)
     listed = [*report.classes.items(), (NEGATIVES, report.negatives)]
     counts = ", ".join(f"{name} {count}" for name, count in listed if count)
     emit(
@@ -79,6 +88,7 @@ def enroll_command(
             "classes": dict(report.classes),
             "negatives": report.negatives,
             "warnings": list(report.warnings),
+            "review": asdict(review),
         },
         f"{report.added} added, {report.skipped} skipped; now {counts or 'nothing'}",
     )

@@ -95,7 +95,7 @@ def judge(scorer: Scorer, snapshot: Snapshot, rows: Index) -> Judged:
     first = truth.copy()
     others = np.zeros((len(rows), max(wanted, 0)), np.intp)
     shares = np.zeros(others.shape)
-    step = max(1, CELLS // max(columns, len(snapshot.y)))
+    step = max(1, CELLS // max(columns, snapshot.total, 1))
     for start in range(0, len(rows) if wanted > 0 else 0, step):
         piece = slice(start, start + step)
         logits = scorer.held_out(rows[piece] - shift).astype(np.float64) / scorer.temperature

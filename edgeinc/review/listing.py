@@ -105,7 +105,9 @@ class Listing:
         back = np.bincount(judged.truth[right], minlength=width)
         telling = bool(judged.others.shape[1])
         looks = [
-            ClassLook(label, sizes[label], back[c] / held[c] if held[c] and telling else None)
+            ClassLook(
+                label, sizes[label], float(back[c] / held[c]) if held[c] and telling else None
+            )
             for c, label in enumerate(self._looked.labels)
             if c in self._touched and label
         ]
@@ -132,9 +134,18 @@ class Listing:
             outliers=tuple(self._outliers),
             pairs=tuple(self._pairs),
             classes=tuple(self._classes),
+            confusion=self._confusion(),
             found=self._found,
             warnings=tuple(self._warnings),
         )
+
+    def _confusion(self) -> dict[str, dict[str, int]]:
+        judged, labels = self._judged, self._looked.labels
+        result: dict[str, dict[str, int]] = {}
+        for truth, answer in zip(judged.truth[judged.held], judged.first[judged.held], strict=True):
+            row = result.setdefault(labels[truth], {})
+            row[labels[answer]] = row.get(labels[answer], 0) + 1
+        return result
 
     def _lost(self, doubted: NDArray[np.intp]) -> list[str]:
         """A sentence for each class of which every label is suspected."""

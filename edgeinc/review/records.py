@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 __all__ = ["ClassLook", "Outlier", "Pair", "Review", "Suspect", "Twin"]
 
@@ -116,6 +117,7 @@ class Review:
         outliers: Examples unlike their class.
         pairs: Classes that are taken for each other.
         classes: Classes, those first that get the least of their own back.
+        confusion: `confusion[truth][answer]`, counts, of the judged examples that can be left out.
         found: How many of each of these lists there are, by its name.
         warnings: What else a person should look at, in words.
     """
@@ -131,5 +133,6 @@ class Review:
     outliers: tuple[Outlier, ...] = ()
     pairs: tuple[Pair, ...] = ()
     classes: tuple[ClassLook, ...] = ()
-    found: dict[str, int] | None = None
+    confusion: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    found: Mapping[str, int] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()

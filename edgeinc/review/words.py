@@ -8,7 +8,7 @@ from edgeinc.features import Snapshot
 from edgeinc.review.finds import Confusion
 from edgeinc.review.records import Review
 
-__all__ = ["advice", "enough", "sentences"]
+__all__ = ["advice", "enough", "found_again", "sentences"]
 
 SHOWN = 10
 """Lines of each kind at most."""
@@ -56,6 +56,8 @@ def enough(
         return "There is one class only, and nothing to mistake it for: enrol what it could be."
     if accuracy is None or gain is None:
         return "It is too early to tell: show each class at least three times."
+    if accuracy == 1.0:
+        return "Yes, enough: every example is found again when it is left out."
     awaited = f"twice as many would get about {accuracy + gain:.3f} right instead of"
     if gain < LITTLE and accuracy >= GOOD:
         return f"Yes, enough: {awaited} {accuracy:.3f}."
@@ -66,6 +68,17 @@ def enough(
         )
     begin = "" if weakest is None else f", beginning with {weakest!r}"
     return f"No, more would help: {awaited} {accuracy:.3f}; show more{begin}."
+
+
+def found_again(review: Review) -> str:
+    """How many examples are found again when they are left out, and how many were before."""
+    if review.accuracy is None:
+        return f"{review.judged} of {review.examples} examples judged"
+    before = "" if review.before is None else f", {review.before:.3f} before"
+    return (
+        f"{review.judged} of {review.examples} examples judged; left out in turn, "
+        f"{review.accuracy:.3f} are found again{before}"
+    )
 
 
 def sentences(review: Review) -> list[str]:
@@ -114,7 +127,7 @@ def sentences(review: Review) -> list[str]:
 
 
 def _some(what: str, review: Review, kind: str, lines: list[str]) -> list[str]:
-    whole = (review.found or {}).get(kind, len(lines))
+    whole = review.found.get(kind, len(lines))
     more = whole - min(len(lines), SHOWN)
     return lines[:SHOWN] + ([f"... and {more} more {what}"] if more else [])
 
