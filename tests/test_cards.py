@@ -50,6 +50,9 @@ labels:
   name: names.txt
   bytes: 14
   sha256: 0123456789012345678901234567890123456789012345678901234567890125
+classifier:
+  classes: 965
+  sha256: 0123456789012345678901234567890123456789012345678901234567890126
 notes: |
   Two lines,
   written out.
@@ -67,6 +70,8 @@ def test_card_is_read_into_records() -> None:
     assert card.files[1].input.quantization is None
     assert card.files[1].source is None
     assert [asset.name for asset in card.assets] == ["thing_8.tflite", "thing_8.onnx", "names.txt"]
+    assert card.classifier is not None
+    assert card.classifier.classes == 965
     assert card.background is None
     assert card.notes == "Two lines,\nwritten out.\n"
 
@@ -158,6 +163,12 @@ def test_fingerprint_follows_what_shapes_an_embedding() -> None:
         ("890123\n", "89012\n", "64 hexadecimal digits"),
         ("https://example.org/thing_8.tflite", "file:///etc/passwd", "http or https"),
         ("zero_point: 128", "zero_point: 256", "zero_point must be a whole number from 0 to 255"),
+        ("classes: 965", "classes: 1", "classes must be a whole number from 2 to 65536"),
+        ("classes: 965", "classes: 4e9", "classes must be a whole number"),
+        ("classes: 965", "rows: 965", "classes is missing"),
+        ("classes: 965", "classes: 965\n  name: a.npz", "'name' is not a key"),
+        ("890126", "8901", "64 hexadecimal digits"),
+        ("classifier:\n  classes: 965\n", "classifier: yes\nx:\n", "must be keys with values"),
         ("scale: 1e-2", "scale: 0", "scale must be a number above zero"),
         (
             "layout: NCHW, dtype: float32",
