@@ -7,6 +7,7 @@ that won answers the second.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import numpy as np
@@ -14,7 +15,7 @@ from numpy.typing import NDArray
 
 from edgeinc.types import NEGATIVE, Candidate
 
-__all__ = ["Decision", "Ranking", "decide", "softmax"]
+__all__ = ["Decision", "Ranking", "decide", "overruled", "softmax"]
 
 CANDIDATES = 5
 FEW = 64
@@ -58,6 +59,14 @@ def softmax(scores: NDArray[np.float32], temperature: float) -> NDArray[np.float
     shifted = np.exp((scores - scores.max()) / np.float32(temperature))
     result: NDArray[np.float32] = shifted / shifted.sum()
     return result
+
+
+def overruled(ranking: Ranking, thresholds: Mapping[str, float]) -> Ranking:
+    """The ranking with the threshold that a person set for its most probable class, if one did."""
+    if not thresholds or not ranking.labels:
+        return ranking
+    best = ranking.labels[int(ranking.probabilities.argmax())]
+    return ranking._replace(threshold=thresholds.get(best, ranking.threshold))
 
 
 def decide(ranking: Ranking) -> Decision:

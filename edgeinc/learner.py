@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from edgeinc.between import Moved, in_between, ranking
-from edgeinc.decision import Ranking, softmax
+from edgeinc.decision import Ranking, overruled, softmax
 from edgeinc.errors import InputError, NotFoundError, StoreError
 from edgeinc.features import Background, Examples, Snapshot
 from edgeinc.heads import NAMES, ClassSimilarity, Knn, Scorer, fit
@@ -66,6 +66,7 @@ class Learner:
         self.dim = dim
         self._head = head
         self.background = background
+        self.overrides: Mapping[str, float] = {}
         self._lock = threading.Lock()
         # Held for a fit. Two at once would be work done twice, and the one that ends last
         # may be of the older examples.
@@ -113,11 +114,10 @@ class Learner:
             self._changed()
 
     def rank(self, features: Features) -> Ranking:
-        """Ranks the classes for one picture.
+        """Ranks the classes for one picture, (1, d) int16; what a person set overrules."""
+        return overruled(self._rank(features), self.overrides)
 
-        Args:
-            features: (1, d) int16.
-        """
+    def _rank(self, features: Features) -> Ranking:
         fitted = self._fitted or self.fitted()
         if fitted.version != self.version:
             self._look_after()
@@ -133,11 +133,7 @@ class Learner:
         return ranking(labels, probabilities, fitted.similarity, features)
 
     def nearest(self, features: Features, k: int) -> list[tuple[str, float]]:
-        """The k nearest examples of one picture.
-
-        Args:
-            features: (1, d) int16.
-            k: How many at most.
+        """At most k nearest examples of one picture, (1, d) int16.
 
         Returns:
             (key, cosine) pairs, best first.

@@ -107,12 +107,13 @@ class ClassInfo:
     """An enrolled class: its label, how many examples count, and its threshold.
 
     `threshold` is the least similarity to the class's mean at which a picture is taken
-    for known; None while the class has no example.
+    for known; None while the class has no example. `automatic` is False where a person set it.
     """
 
     label: str
     examples: int
     threshold: float | None = None
+    automatic: bool = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -256,14 +256,14 @@ def test_exit_status_when_nothing_can_be_enrolled(shell: Shell, tmp_path: Path) 
     status, _, err = shell("enroll", "a", tmp_path / "a.png", tmp_path / "b.png")
     assert status == 1
     assert "nothing was enrolled" in err
-    assert result(shell, "classes") == {"classes": [], "negatives": 0}
+    assert result(shell, "classes") == {"classes": [], "negatives": 0, "base_classes": 0}
 
 
 def test_manage_what_is_enrolled(shell: Shell, photos: Path) -> None:
     shell("enroll", "--from", photos)
     classes = result(shell, "classes")["classes"]
     assert [(c["label"], c["examples"]) for c in classes] == [(f"kind {k}", 5) for k in range(3)]
-    assert set(classes[0]) == {"label", "examples", "threshold"}
+    assert set(classes[0]) == {"label", "examples", "threshold", "automatic"}
     samples = result(shell, "samples", "kind 1")["samples"]
     assert len(samples) == 5
     assert set(samples[0]) == {"id", "source", "time"}
@@ -280,6 +280,31 @@ def test_manage_what_is_enrolled(shell: Shell, photos: Path) -> None:
     log = result(shell, "log")["log"]
     assert [entry["number"] for entry in log] == list(range(len(log), 0, -1))
     assert len(result(shell, "log", "-n", "2")["log"]) == 2
+
+
+def test_a_threshold_that_a_person_sets(shell: Shell, photos: Path) -> None:
+    shell("enroll", "--from", photos)
+    picture = photos / "kind 1" / "2.png"
+    assert result(shell, "predict", picture)["known"]
+    before = result(shell, "classes")["classes"]
+    assert shell("threshold", "kind 1", "1")[1] == "the threshold of 'kind 1' is 1.0\n"
+    assert not result(shell, "predict", picture)["known"]
+    assert "     5  kind 1  (threshold 1)\n" in shell("classes")[1]
+    listed = {c["label"]: c for c in result(shell, "classes")["classes"]}
+    assert [c["automatic"] for c in listed.values()] == [True, False, True]
+    assert listed["kind 1"]["threshold"] == 1.0
+    assert result(shell, "threshold", "kind 1", "auto") == {"label": "kind 1", "threshold": None}
+    assert result(shell, "classes")["classes"] == before
+    assert [e["detail"] for e in result(shell, "undo", "-n", "2")["undone"]] == [
+        "set the threshold of 'kind 1' to auto",
+        "set the threshold of 'kind 1' to 1.0",
+    ]
+    for wrong in ("nan", "-0.5", "1.5", "inf"):
+        status, out, err = shell("threshold", "kind 1", "--", wrong)
+        assert (status, out) == (1, "")
+        assert "from 0 to 1" in err
+    assert shell("threshold", "nobody", "0.5")[0] == 1
+    assert shell("threshold", "kind 1", "much")[0] == 2
 
 
 def test_what_is_not_any_of_mine(shell: Shell, photos: Path) -> None:

@@ -132,6 +132,47 @@ def test_negatives_are_no_class_and_no_answer(engine: Engine) -> None:
         engine.forget()
 
 
+def test_a_threshold_that_a_person_sets(engine: Engine) -> None:
+    for kind in range(2):
+        engine.enroll(f"kind {kind}", frames(kind, 3))
+    engine.set_threshold("kind 1", 1.0)
+    for _ in range(2):
+        assert [engine.predict(photo(kind, 50)).known for kind in range(2)] == [True, False]
+        engine.flush()
+    assert [(c.threshold, c.automatic) for c in engine.classes()][1] == (1.0, False)
+    engine.rename("kind 1", "one")
+    assert not engine.predict(photo(1, 50)).known
+    engine.set_threshold("one", 0.0)
+    assert engine.predict(photo(1, 50)).known
+    engine.undo(3)
+    assert engine.predict(photo(1, 50)).known
+    assert all(c.automatic for c in engine.classes())
+    for wrong in (-0.1, 1.1, float("nan"), "1"):
+        with pytest.raises(InputError, match="from 0 to 1"):
+            engine.set_threshold("kind 0", wrong)
+    with pytest.raises(LabelNotFoundError):
+        engine.set_threshold("one", 0.5)
+
+
+def test_another_process_sets_a_threshold(tmp_path: Path, tiny_card: Path) -> None:
+    path = tmp_path / "s.db"
+    with (
+        Engine.open(path, backbone=tiny_card) as engine,
+        Engine.open(path, backbone=tiny_card) as other,
+    ):
+        for kind in range(2):
+            engine.enroll(f"kind {kind}", frames(kind, 3))
+        for value, known in ((1.0, False), (None, True)):
+            other.set_threshold("kind 1", value)
+            end = time.monotonic() + 30
+            while engine.predict(photo(1, 50)).known != known:
+                assert time.monotonic() < end
+        # What came with the store is there from the start.
+        other.set_threshold("kind 0", 1.0)
+    with Engine.open(path, backbone=tiny_card) as engine:
+        assert not engine.predict(photo(0, 50)).known
+
+
 def test_sources_are_kept_for_files(engine: Engine, tmp_path: Path) -> None:
     path = tmp_path / "one.png"
     cv2.imwrite(str(path), photo(0, 0))

@@ -34,6 +34,7 @@ __all__ = [
     "purge_command",
     "rename_command",
     "samples_command",
+    "threshold_command",
     "undo_command",
 ]
 
@@ -45,7 +46,10 @@ def classes_command(settings: Settings) -> None:
     with open_engine(settings) as engine:
         classes, negatives = engine.classes(), engine.negatives()
         own = len(engine.base_classes)
-    lines = [f"{c.examples:6d}  {c.label}" for c in classes]
+    lines = [
+        f"{c.examples:6d}  {c.label}{'' if c.automatic else f'  (threshold {c.threshold:g})'}"
+        for c in classes
+    ]
     if negatives:
         lines.append(f"{negatives:6d}  {NEGATIVES}")
     lines = lines or ["nothing is enrolled"]
@@ -135,6 +139,28 @@ def rename_command(settings: Settings, old: str, new: str) -> None:
     with open_store(settings) as store:
         moved = len(store.rename(old, new).ids)
     emit(settings, {"renamed": moved}, f"{moved} examples are now {new!r}")
+
+
+@click.command("threshold")
+@click.argument("label")
+@click.argument("value", metavar="VALUE|auto")
+@pass_settings
+def threshold_command(settings: Settings, label: str, value: str) -> None:
+    """Set how alike a picture must be to be known as a class.
+
+    VALUE is 0 to 1; `auto` has it worked out again.
+    """
+    try:
+        number = None if value == "auto" else float(value)
+    except ValueError as exc:
+        raise click.UsageError(f"{value!r} is neither a number nor `auto`.") from exc
+    with open_store(settings) as store:
+        store.set_threshold(label, number)
+    emit(
+        settings,
+        {"label": label, "threshold": number},
+        f"the threshold of {label!r} is {value if number is None else number}",
+    )
 
 
 @click.command("undo")

@@ -203,7 +203,12 @@ class Engine(Managed):
         """Lists the enrolled classes, by label."""
         similarity = self._memory.fitted().similarity
         limits = dict(zip(similarity.proto.labels, similarity.thresholds.tolist(), strict=True))
-        return [replace(c, threshold=limits.get(c.label)) for c in self._memory.store.classes()]
+        fixed = self._memory.store.thresholds()
+        limits |= fixed
+        return [
+            replace(c, threshold=limits.get(c.label), automatic=c.label not in fixed)
+            for c in self._memory.store.classes()
+        ]
 
     def fitted(self) -> Fitted:
         """The head fitted to everything enrolled, and the snapshot it was fitted to."""

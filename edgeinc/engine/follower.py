@@ -87,30 +87,34 @@ class Follower:
 
     def _applied(self, change: Change) -> bool:
         """Brings a change to the learner; False where that did not know what went."""
-        if not change.added and not change.removed:
-            return True
-        added, removed = map(self._source.groups_of, (change.added, change.removed))
-        try:
-            self._learner.update(added, removed)
-        except NotFoundError:
-            return False
+        if change.added or change.removed:
+            added, removed = map(self._source.groups_of, (change.added, change.removed))
+            try:
+                self._learner.update(added, removed)
+            except NotFoundError:
+                return False
+        if change.thresholds is not None:
+            self._learner.overrides = change.thresholds
         return True
 
     def _apply(self, delta: Delta) -> None:
         if delta.added.ids or delta.removed.ids:
             added, removed = map(self._source.groups, (delta.added, delta.removed))
             self._learner.update(added, removed)
+        self._learner.overrides = delta.thresholds
         self._seq = delta.seq
 
     def _load(self) -> None:
         """Starts afresh from the store."""
         try:
-            examples, self._seq, served = self._source.read(self._learner.dim)
+            loaded = self._source.read(self._learner.dim)
         except StoreFormatError:
             self._let_go()
             raise
-        self.whole = self.whole or not served
-        self._learner.replace(examples)
+        self._seq = loaded.seq
+        self.whole = self.whole or not loaded.served
+        self._learner.replace(loaded.examples)
+        self._learner.overrides = loaded.thresholds
 
     def _let_go(self) -> None:
         """Takes classes that are gone from the learner, where examples are damaged.

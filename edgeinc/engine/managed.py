@@ -48,6 +48,18 @@ class Managed:
         """
         return len(self._memory.change(lambda store: store.rename(old, new)).ids)
 
+    def set_threshold(self, label: str, value: float | None) -> None:
+        """Sets the familiarity from which a picture is taken for a class; None: worked out.
+
+        Others of the class that come later have it too; it goes with the class, and `undo` takes
+        it back.
+
+        Raises:
+            InputError: `value` is no number from 0 to 1.
+            LabelNotFoundError: There is no such class.
+        """
+        self._memory.change(lambda store: store.set_threshold(label, value))
+
     def undo(self, n: int = 1) -> tuple[LogEntry, ...]:
         """Takes back the last n operations; returns those that were, latest first.
 

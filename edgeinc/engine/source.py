@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import groupby
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,7 +14,7 @@ from edgeinc.features import CONTENT, Examples, Snapshot, accumulate, to_feature
 from edgeinc.learner import Group
 from edgeinc.store import Position, Row, Rows, Statistics, Store, mark_of
 
-__all__ = ["Source"]
+__all__ = ["Loaded", "Source"]
 
 HELD = 20_000
 """Examples up to which features are held in memory; of a larger store, only those that were asked
@@ -25,6 +26,22 @@ BATCH = 256
 ATTEMPTS = 3
 
 Features = NDArray[np.int16]
+
+
+class Loaded(NamedTuple):
+    """What a store holds, all of one state.
+
+    Attributes:
+        examples: Every example that counts.
+        seq: The state.
+        thresholds: Those that a person set, by label.
+        served: Whether the store's statistics served; else every row was read.
+    """
+
+    examples: Examples
+    seq: Position
+    thresholds: Mapping[str, float]
+    served: bool
 
 
 class Source:
@@ -58,11 +75,8 @@ class Source:
         joined = b"".join(found[mark] or b"" for mark in marks)
         return np.frombuffer(joined, "<i2").reshape(len(marks), -1)
 
-    def read(self, dim: int) -> tuple[Examples, Position, bool]:
+    def read(self, dim: int) -> Loaded:
         """Every example that counts: by the store's statistics and what came since, or row by row.
-
-        Returns:
-            The examples, the state of the store that they are, and whether the statistics served.
 
         Raises:
             StoreBusyError: Purges came again and again as the store was read.
@@ -87,7 +101,7 @@ class Source:
                 for label, features, marks in self.groups(delta.added):
                     examples.add(label, features, marks)
                     examples.settle()
-                return examples, delta.seq, served
+                return Loaded(examples, delta.seq, delta.thresholds, served)
         raise StoreBusyError(f"{self._store.path} changed again and again as it was read.")
 
     def statistics(self, snapshot: Snapshot, seq: Position) -> Statistics:

@@ -8,7 +8,7 @@
 >>> store.enroll([shot, shot], file="tiny.onnx", file_sha256="ab" * 32).skipped
 1
 >>> store.classes()
-[ClassInfo(label='hex bolt', examples=1, threshold=None)]
+[ClassInfo(label='hex bolt', examples=1, threshold=None, automatic=True)]
 >>> [row.label for row in store.undo().removed]
 ['hex bolt']
 >>> [line.detail for line in store.log()]
