@@ -12,7 +12,18 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from benchmarks import accuracy, base, calibration, embedded, scale, speed, strangers, waits, whole
+from benchmarks import (
+    accuracy,
+    base,
+    calibration,
+    embedded,
+    review,
+    scale,
+    speed,
+    strangers,
+    waits,
+    whole,
+)
 from benchmarks.common import Figure, machine, shared
 
 GROUPS: dict[str, Callable[[], Iterator[Figure]]] = {
@@ -23,6 +34,8 @@ GROUPS: dict[str, Callable[[], Iterator[Figure]]] = {
     "strangers": strangers.strangers,
     "calibration": calibration.calibration,
     "base": base.base,
+    "base-relearned": base.relearned,
+    "review": review.review,
     "pebble": embedded.embedded,
     "pebble-time": embedded.embedded_time,
     "predict": speed.predict_overhead,

@@ -1,7 +1,8 @@
 """The backbone's own classes beside enrolled ones: what keeping them costs, and whom.
 
-No constant was chosen on Flowers-17, nor on these pictures of Tiny-ImageNet with flowers
-enrolled: see docs/base-classes.md.
+No constant was chosen on Flowers-17: see docs/base-classes.md. Those of the joining were chosen
+where old and new are of one kind and hardest to tell apart, on classes of Tiny-ImageNet that are
+enrolled anew (`relearned`) and none of which is among the 40 strangers.
 """
 
 from __future__ import annotations
@@ -17,15 +18,15 @@ from numpy.typing import NDArray
 
 from benchmarks.accuracy import spread
 from benchmarks.common import Figure, Pictures, embed, flowers, paired
-from benchmarks.tiny import classes, pictures_of, words
+from benchmarks.tiny import classes, held_out, pictures_of, words
 from edgeinc.classifier import OwnClasses, load_classifier
 from edgeinc.decision import decide
 from edgeinc.engine.beside import Beside
 from edgeinc.features import Examples
 from edgeinc.learner import Learner
-from edgeinc.weights import find_card
+from edgeinc.weights import find_card, load_background
 
-__all__ = ["base"]
+__all__ = ["base", "relearned"]
 
 BACKBONE = "mobilenet_v2_1.0_224_quant"
 
@@ -34,6 +35,9 @@ KEPT = 0.90
 
 LOSS = 0.005
 """The most top-1 on pictures of old classes that enrolling new ones may take."""
+
+FIRST = {"train": 20, "val": 10}
+"""How many pictures a class `relearned` takes."""
 
 Mask = NDArray[np.bool_]
 
@@ -78,6 +82,56 @@ def base(draws: int = 20) -> Iterator[Figure]:
             f"loss of each draw <= {LOSS}",
             max(losses) <= LOSS,
         )
+
+
+def relearned(draws: int = 4) -> Iterator[Figure]:
+    """Some of ImageNet's classes enrolled under their own names: their own rows are out of play."""
+    learned, shown = _pictures_of("train"), _pictures_of("val")
+    for count in (2, 5, 17):
+        for shots in (1, 5, 15):
+            results = [_relearn(learned, shown, count, shots, seed) for seed in range(draws)]
+            alone, among, before, after = (spread(list(c)) for c in zip(*results, strict=True))
+            yield Figure(
+                f"Tiny-ImageNet, {count} of ImageNet's classes enrolled anew, {shots} shots, "
+                f"{draws} draws, {BACKBONE}: new ones, top-1 without own classes; with; old ones, "
+                "before; after",
+                f"{alone}; {among}; {before}; {after}",
+            )
+
+
+def _relearn(
+    learned: Shown, shown: Shown, count: int, shots: int, seed: int
+) -> tuple[float, float, float, float]:
+    """Top-1 of new classes without and with the own ones; of old classes before and after."""
+    rng = np.random.default_rng(seed)
+    new = rng.permutation(sorted(set(learned.labels)))[:count].tolist()
+    examples = Examples(learned.features.shape[1])
+    for label in new:
+        rows = rng.permutation(np.flatnonzero(np.array(learned.labels) == label))[:shots]
+        examples.add(label, learned.features[rows])
+    counts = np.zeros((2, 3))
+    with closing(Learner(examples.dim, background=load_background(find_card(BACKBONE)))) as learner:
+        learner.replace(examples)
+        beside = Beside(_own(), learner, nonnegative=True)
+        hidden = _own().shadowed(new)
+        for label, x, f in zip(shown.labels, shown.embeddings, shown.features, strict=True):
+            ranking, old = learner.rank(f[np.newaxis]), label not in new
+            own = np.where(hidden, -np.inf, _own().logits(x)).argmax()
+            first = _own().labels[own] if old else decide(ranking).candidates[0].label
+            top = beside.decide(ranking, x).candidates[0]
+            counts[int(old)] += 1, first == label, top.label == label and top.base == old
+    (alone, among), (before, after) = counts[:, 1:] / counts[:, :1]
+    return alone, among, before, after
+
+
+@cache
+def _pictures_of(part: str) -> Shown:
+    """The first pictures of the classes that constants are chosen on."""
+    names, labels = words(), _own().labels
+    left = [c for c in classes() if c not in held_out() and labels.count(names[c]) == 1]
+    found = [pair for c in left for pair in pictures_of((c,), part)[: FIRST[part]]]
+    embeddings, features = embed(BACKBONE, (path for _, path in found))
+    return Shown(embeddings, features, [names[c] for c, _ in found])
 
 
 @cache
