@@ -15,7 +15,10 @@
     │   ├── ChecksumError               their sha256 is not the card's
     │   └── DownloadError               they could not be fetched
     ├── RuntimeUnavailableError         a package is not installed; the message names the extra
-    ├── DeviceError                     the device asked for is not here, or refused the network
+    ├── DeviceError                     the device asked for does not run the network
+    │   ├── DeviceNotFoundError         no such provider or delegate, or its chip is not here
+    │   ├── DeviceLibraryError          its library is here and does not load
+    │   └── DeviceRefusedError          it takes no part of the network, or, strict, not all of it
     ├── InferenceError                  a runtime failed while it ran
     └── StoreError                      the store file
         ├── StoreFormatError            no store at all, or a damaged one
@@ -30,11 +33,16 @@ Each message is one sentence or two: what is wrong, and what to do about it.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 __all__ = [
     "BackboneMismatchError",
     "CardError",
     "ChecksumError",
     "DeviceError",
+    "DeviceLibraryError",
+    "DeviceNotFoundError",
+    "DeviceRefusedError",
     "DownloadError",
     "EdgeincError",
     "ImageError",
@@ -119,7 +127,28 @@ class RuntimeUnavailableError(EdgeincError):
 
 
 class DeviceError(EdgeincError):
-    """The device asked for is not here, or refused the network."""
+    """The device asked for does not run the network."""
+
+
+class DeviceNotFoundError(DeviceError):
+    """No provider or delegate of that name is here, or its chip is not."""
+
+
+class DeviceLibraryError(DeviceError):
+    """The device's library is here and does not load: damaged, or for another processor."""
+
+
+class DeviceRefusedError(DeviceError):
+    """The device takes no part of the network, or not all of it where it must.
+
+    Attributes:
+        operators: The operators that it left, each with its name; empty where the runtime
+            does not tell.
+    """
+
+    def __init__(self, message: str, operators: Sequence[str] = ()) -> None:
+        super().__init__(message)
+        self.operators = tuple(operators)
 
 
 class InferenceError(EdgeincError):

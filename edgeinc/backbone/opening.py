@@ -3,25 +3,30 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import get_args
+from typing import TypeAlias, get_args
 
 import numpy as np
 
+from edgeinc.backbone.choosing import Attempt, attempts, nothing_fits, on_cpu
 from edgeinc.cache import cache_dir, keep, recall
 from edgeinc.cards import DType, EmbeddingTensor, ModelCard, ModelFile, Quantization
+from edgeinc.devices import AskedDevice, Device
 from edgeinc.errors import (
     CardError,
     DeviceError,
+    EdgeincError,
     ModelFormatError,
     ModelNotFoundError,
     RuntimeUnavailableError,
 )
-from edgeinc.runtimes import Session, TensorSpec, open_session, runtimes_for
-from edgeinc.runtimes.helpers import fall_back
+from edgeinc.runtimes import Session, TensorSpec, open_session
+from edgeinc.runtimes.helpers import fall_back, none_of, warn_of_rest
 from edgeinc.weights import load_file, stamped
+
+Opened: TypeAlias = tuple[ModelFile, Callable[..., Session], Session]
 
 __all__ = ["check_session", "cut_network", "open_card", "own_tensor"]
 
@@ -31,11 +36,11 @@ def open_card(
     *,
     runtime: str | None,
     tensor: str | None,
-    device: str,
+    device: AskedDevice,
     strict: bool,
     threads: int | None,
-) -> tuple[ModelFile, Callable[..., Session], Session]:
-    """Opens the first file of a card whose weights and runtime are here.
+) -> Opened:
+    """Opens the first file of a card whose weights, runtime and device are here.
 
     The order is the card's, which puts the faster runtime first: MobileNet V2 int8 took
     14.4 ms in LiteRT and 23.8 ms as QDQ in ONNX Runtime, one thread of the same x86 core.
@@ -44,8 +49,8 @@ def open_card(
         card: The card.
         runtime: Only files for this runtime; None for any.
         tensor: The tensor to end at; None for the card's embedding.
-        device: What to run on.
-        strict: Fail rather than fall back to the CPU.
+        device: What to run on: see `edgeinc.devices` and `choosing.attempts`.
+        strict: Fail rather than leave any of the network to the CPU.
         threads: Of the session; None for the physical cores.
 
     Returns:
@@ -57,19 +62,48 @@ def open_card(
         ChecksumError: They are not what the card says.
         RuntimeUnavailableError: They are, and no runtime for them is installed.
         ModelFormatError, TensorNotFoundError: They cannot be read, or cut at the tensor.
-        DeviceError: `strict`, and the device is not here, or runs no file of the card.
+        DeviceError: The device is not here, or does not run all of any file, and `strict`, or
+            the card has no file for the CPU.
+        InputError: It is no device.
     """
     files = [file for file in card.files if runtime in (None, file.runtime)]
     if not files:
         have = ", ".join(file.runtime for file in card.files)
         raise CardError(f"{card.name} has no file for runtime {runtime!r}; it has: {have}.")
-    # A device's name tells whose it is; the sort keeps the card's order among equals.
-    files.sort(key=lambda file: file.runtime not in runtimes_for(device))
-    if strict and files[0].runtime in runtimes_for(device):
-        files = [file for file in files if file.runtime in runtimes_for(device)]
-    missing: list[RuntimeUnavailableError] = []
-    absent: list[ModelNotFoundError] = []
-    for file in files:
+    wanted = Device.of(device)
+    failed: list[EdgeincError] = []
+    first = attempts(files, wanted, strict=strict)
+    rest = on_cpu(files)
+    if opened := _open_first(card, first, tensor, threads, wanted, failed):
+        if wanted.name != "auto" and not strict:
+            warn_of_rest(opened[2].placement)
+        return opened
+    if wanted.name not in ("auto", "cpu") or not rest:
+        _give_up(card, wanted, failed, strict=strict or not rest)
+    failed = []
+    if opened := _open_first(card, rest, tensor, threads, wanted, failed):
+        return opened
+    # Weights that are here and want a package say more than weights that are not here.
+    missing = [one for one in failed if isinstance(one, RuntimeUnavailableError)]
+    if len(missing) > 1:
+        raise RuntimeUnavailableError(". Or: ".join(map(str, missing))) from missing[0]
+    raise [*missing, *failed][0]
+
+
+def _open_first(
+    card: ModelCard,
+    ways: Sequence[Attempt],
+    tensor: str | None,
+    threads: int | None,
+    wanted: Device,
+    failed: list[EdgeincError],
+) -> Opened | None:
+    """Opens the first of several files and devices that can be; `failed` gets the others' errors.
+
+    Raises:
+        EdgeincError: A file is damaged, or is not what its card says.
+    """
+    for file, device, whole in ways:
         end = tensor or file.embedding.tensor
         try:
             network = cut_network(card, file, end)
@@ -78,36 +112,36 @@ def open_card(
                 network,
                 file.runtime,
                 output=end,
-                device=_device_for(card, file, device, strict),
-                strict=strict,
+                device=device,
+                strict=whole,
+                fallback=False,
             )
-            return file, another, another(threads=threads)
-        except RuntimeUnavailableError as exc:
-            missing.append(exc)
-        except ModelNotFoundError as exc:
-            absent.append(exc)
-    # Weights that are here and want a package say more than weights that are not here.
-    if len(missing) > 1:
-        raise RuntimeUnavailableError(". Or: ".join(map(str, missing))) from missing[0]
-    raise [*missing, *absent][0]
+            session = another(threads=threads)
+        except (DeviceError, ModelNotFoundError, RuntimeUnavailableError) as exc:
+            failed.append(exc)
+        else:
+            session.placement = session.placement._replace(asked=wanted.text)
+            return file, another, session
+    return None
 
 
-def _device_for(card: ModelCard, file: ModelFile, device: str, strict: bool) -> str:
-    """The device to ask the file's runtime for: another runtime's becomes the CPU.
+def _give_up(
+    card: ModelCard, wanted: Device, failed: Sequence[EdgeincError], *, strict: bool
+) -> None:
+    """Says that the device asked for runs no file of the card.
 
     Raises:
-        DeviceError: `strict`, and the device belongs to another runtime.
+        DeviceError: `strict`, and no device takes what is here.
+        ModelNotFoundError, RuntimeUnavailableError: `strict`, and nothing for it is here.
     """
-    kinds = runtimes_for(device)
-    if file.runtime in kinds:
-        return device
-    suffix = {"litert": ".tflite", "onnx": ".onnx"}[kinds[0]]
-    if kinds[0] in [one.runtime for one in card.files]:
-        what = f"{device} needs the {suffix} file of {card.name}, and {file.name} is used"
+    refused = [one for one in failed if isinstance(one, DeviceError)]
+    if refused:
+        error = none_of(refused)
+    elif failed and strict:
+        raise failed[0]
     else:
-        what = f"{card.name} has no {suffix} file, which {device} needs"
-    fall_back(DeviceError(f"{what}; choose another model or device"), strict=strict)
-    return "cpu"
+        error = nothing_fits(card, wanted, str(failed[0]) if failed else "")
+    fall_back(error, strict=strict)
 
 
 def cut_network(card: ModelCard, file: ModelFile, tensor: str) -> bytes:

@@ -111,11 +111,19 @@ class Classifier:
 
 @dataclass(frozen=True, slots=True)
 class ModelFile(Asset):
-    """Weights for one runtime."""
+    """Weights for one runtime.
+
+    Attributes:
+        runtime: That reads them.
+        input: The network's input.
+        embedding: Its embedding.
+        device: The only device that they are for, as a caller asks for it; None for any.
+    """
 
     runtime: RuntimeName
     input: InputTensor
     embedding: EmbeddingTensor
+    device: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,7 +26,8 @@ from edgeinc.cards.records import (
     Quantization,
     RuntimeName,
 )
-from edgeinc.errors import CardError
+from edgeinc.devices import Device
+from edgeinc.errors import CardError, InputError
 from edgeinc.unclosed import open_no_database
 
 __all__ = ["build_card", "dump_card", "parse_card", "read_card", "read_text"]
@@ -121,6 +122,7 @@ def _file(fields: Fields) -> ModelFile:
         runtime=fields.choice("runtime", RUNTIMES),
         input=InputTensor(tensor.choice("layout", LAYOUTS), dtype, _quantization(tensor, dtype)),
         embedding=EmbeddingTensor(embedding.text("tensor"), out, _quantization(embedding, out)),
+        device=_device(fields, asset.name),
         name=asset.name,
         bytes=asset.bytes,
         sha256=asset.sha256,
@@ -129,6 +131,20 @@ def _file(fields: Fields) -> ModelFile:
     for part in (fields, tensor, embedding):
         part.done()
     return file
+
+
+def _device(fields: Fields, name: str) -> str | None:
+    """The only device that a file is for: as the card says, or as Coral's compiler names files."""
+    if not fields.has("device"):
+        return "libedgetpu.so.1" if name.endswith("_edgetpu.tflite") else None
+    text = fields.text("device")
+    try:
+        device = Device.of(text)
+    except InputError as exc:
+        raise fields.error("device", f"is none ({exc})") from exc
+    if device.name == "auto":
+        raise fields.error("device", "must be one device, or be left out for any")
+    return device.text
 
 
 def _asset_keys(fields: Fields) -> Asset:

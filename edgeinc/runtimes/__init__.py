@@ -11,11 +11,14 @@ needs it: what a field device does not use, it does not pay for at every start.
 from __future__ import annotations
 
 import importlib.util
+from collections.abc import Callable
 from pathlib import Path
 
-from edgeinc.errors import InputError, RuntimeUnavailableError
+from edgeinc.devices import WORDS, AskedDevice, Device
+from edgeinc.errors import DeviceError, InputError, RuntimeUnavailableError
 from edgeinc.runtimes.base import Inspection, RuntimeInfo, Session, TensorInfo, TensorSpec
 from edgeinc.runtimes.function import FunctionSession
+from edgeinc.runtimes.helpers import fall_back, warn_of_rest
 
 __all__ = [
     "RUNTIMES",
@@ -26,8 +29,10 @@ __all__ = [
     "TensorInfo",
     "TensorSpec",
     "available",
+    "expects_npu",
     "inspect",
     "installed",
+    "kinds_of",
     "open_session",
     "runtimes_for",
 ]
@@ -63,19 +68,23 @@ def available() -> tuple[RuntimeInfo, ...]:
     return tuple(found)
 
 
-def runtimes_for(device: str) -> tuple[str, ...]:
+def runtimes_for(device: AskedDevice) -> tuple[str, ...]:
     """Return the runtimes that understand a device's name.
 
     >>> runtimes_for("cpu")
     ('litert', 'onnx')
-    >>> runtimes_for("OpenVINOExecutionProvider")
+    >>> runtimes_for("OpenVINOExecutionProvider,device_type=NPU")
     ('onnx',)
     >>> runtimes_for("libedgetpu.so.1")
     ('litert',)
+
+    Raises:
+        InputError: It is no device.
     """
-    if device in ("auto", "cpu"):
+    name = Device.of(device).name
+    if name in WORDS:
         return RUNTIMES
-    return ("onnx",) if device.endswith("ExecutionProvider") else ("litert",)
+    return ("onnx",) if name.endswith("ExecutionProvider") else ("litert",)
 
 
 def open_session(
@@ -84,8 +93,9 @@ def open_session(
     *,
     output: str | None = None,
     threads: int | None = None,
-    device: str = "auto",
+    device: AskedDevice = "auto",
     strict: bool = False,
+    fallback: bool = True,
 ) -> Session:
     """Open a network.
 
@@ -97,33 +107,65 @@ def open_session(
             was cut at it before, nothing is done and no package for cutting is needed. In
             QDQ `.onnx` networks the integers that belong to the tensor are given.
         threads: Threads of one run; the physical cores unless given.
-        device: `auto` or `cpu`; or an execution provider of ONNX Runtime by its exact name,
-            or the library of a LiteRT delegate.
-        strict: True makes it an error when the device asked for does not run the network;
-            False gives one `RuntimeWarning` and takes the CPU. `Session.device` tells
-            either way what really runs.
+        device: `auto` or `cpu` for the CPU; `npu` or `gpu` for the first one here that takes
+            a part of the network; an execution provider of ONNX Runtime by its exact name, or
+            the library of a LiteRT delegate, with options: see `edgeinc.devices`.
+        strict: True makes it an error when the device asked for does not run all of the
+            network; False gives one `RuntimeWarning` where the CPU has to help, or to do it
+            alone. `Session.placement` tells either way what really runs.
+        fallback: False makes it an error when the device runs no part, and gives no warning
+            where the CPU helps.
 
     Returns:
         A session; close it, or use it as a context manager.
 
     Raises:
-        InputError: There is no such runtime, or `threads` is below 1.
+        InputError: There is no such runtime, `threads` is below 1, or it is no device.
         ModelFormatError: The file is damaged, has open sizes, or several inputs or outputs.
         TensorNotFoundError: The network computes no tensor named `output`.
         RuntimeUnavailableError: A package is not installed; the message names the extra.
-        DeviceError: `strict`, and the device is not here or refused the network.
+        DeviceError: `strict` or no `fallback`, and the device is not here, does not load, or
+            refused the network: see the three kinds in `edgeinc.errors`.
         InferenceError: The network fails on zeros, which are run where the file does not
             tell the shape of the output.
     """
     if threads is not None and threads < 1:
         raise InputError(f"{threads} threads cannot run a network; give at least 1")
-    if _known(runtime) == "litert":
-        from edgeinc.runtimes.litert import open_litert
+    wanted, opener = Device.of(device), _opener(runtime)
+    try:
+        session = opener(model, wanted, output=output, threads=threads, strict=strict)
+    except DeviceError as exc:
+        fall_back(exc, strict=strict or not fallback)
+    else:
+        if fallback:
+            warn_of_rest(session.placement)
+        return session
+    session = opener(model, Device("cpu"), output=output, threads=threads, strict=strict)
+    session.placement = session.placement._replace(asked=wanted.text)
+    return session
 
-        return open_litert(model, output=output, threads=threads, device=device, strict=strict)
-    from edgeinc.runtimes.onnx import open_onnx
 
-    return open_onnx(model, output=output, threads=threads, device=device, strict=strict)
+def kinds_of(device: Device) -> tuple[str, ...]:
+    """Return what a device may be asked for by: `npu`, `gpu`; nothing where that is not known.
+
+    >>> kinds_of(Device("libedgetpu.so.1")), kinds_of(Device("gpu"))
+    (('npu',), ('gpu',))
+    """
+    from edgeinc.runtimes import delegates, providers
+
+    if device.name in ("npu", "gpu"):
+        return (device.name,)
+    known = delegates.KNOWN.get(device.name) or providers.KNOWN.get(device.name)
+    return tuple(kind for kind in ("npu", "gpu") if getattr(known, kind, None) is not None)
+
+
+def expects_npu(runtime: str) -> bool:
+    """Return whether a runtime may have an NPU here that takes plain files; loads no runtime."""
+    from edgeinc.runtimes import delegates, providers
+
+    if runtime == "litert":
+        return bool(delegates.candidates("npu", own_files=False))
+    return providers.expected()
 
 
 def inspect(model: bytes | Path, runtime: str) -> Inspection:
@@ -143,6 +185,16 @@ def inspect(model: bytes | Path, runtime: str) -> Inspection:
     if _known(runtime) == "litert":
         return inspection.inspect_litert(model)
     return inspection.inspect_onnx(model)
+
+
+def _opener(runtime: str) -> Callable[..., Session]:
+    if _known(runtime) == "litert":
+        from edgeinc.runtimes.litert import open_litert
+
+        return open_litert
+    from edgeinc.runtimes.onnx import open_onnx
+
+    return open_onnx
 
 
 def _known(runtime: str) -> str:

@@ -17,10 +17,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from edgeinc.errors import (
-    InferenceError,
-    InputError,
-)
+from edgeinc.errors import InferenceError, InputError
+from edgeinc.types import Placement
 
 __all__ = [
     "CPU",
@@ -37,7 +35,7 @@ __all__ = [
 Array = NDArray[np.generic]
 
 CPU = ("auto", "cpu")
-"""What `device` may say for the CPU. (`auto` means the CPU until accelerators join.)"""
+"""What a session's `device` may say for the CPU; for `auto` see `edgeinc.backbone.opening`."""
 
 DTYPES = ("uint8", "int8", "uint16", "int16", "int32", "int64", "float16", "float32", "float64")
 """Element types that a session takes and gives, by their numpy names."""
@@ -116,18 +114,23 @@ class Session(ABC):
     Attributes:
         runtime: `onnx`, `litert` or `function`.
         device: What really runs it, in the runtime's own words.
+        placement: The device asked for, and how much of the network the device runs.
         input: The one array that it takes.
         output: The one array that it gives.
     """
 
     runtime: str
     device: str
+    placement: Placement
     input: TensorSpec
     output: TensorSpec
 
-    def __init__(self, runtime: str, device: str, input: TensorSpec, output: TensorSpec) -> None:
+    def __init__(
+        self, runtime: str, placement: Placement, input: TensorSpec, output: TensorSpec
+    ) -> None:
         self.runtime = runtime
-        self.device = device
+        self.device = placement.device
+        self.placement = placement
         self.input = input
         self.output = output
         self._dtype = np.dtype(input.dtype)

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import os
+import re
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import IO
 
-__all__ = ["without_chatter"]
+__all__ = ["overheard", "without_chatter"]
 
-STDERR = 2
+STDOUT, STDERR = 1, 2
 CHATTER = b"INFO: "
+_COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 
 # Two threads must not swap the descriptor under each other.
-_swapping = threading.Lock()
+_swapping = threading.RLock()
 
 
 @contextmanager
@@ -42,6 +44,35 @@ def without_chatter() -> Iterator[None]:
             for line in kept:
                 if not line.startswith(CHATTER):
                     os.write(STDERR, line)
+
+
+@contextmanager
+def overheard() -> Iterator[list[str]]:
+    """Keeps what is printed while the block runs off stdout and stderr, and hands it over.
+
+    Libraries of accelerators print to either; why they do not start often stands nowhere
+    else, and stdout is for results.
+
+    Yields:
+        A list; the lines are in it when the block has ended, without colours.
+    """
+    lines: list[str] = []
+    with _swapping, _scratch() as kept:
+        own = {}
+        for number in (STDOUT, STDERR):
+            # A service may run with one of them closed.
+            with suppress(OSError):
+                own[number] = os.dup(number)
+                os.dup2(kept.fileno(), number)
+        try:
+            yield lines
+        finally:
+            for number, copy in own.items():
+                os.dup2(copy, number)
+                os.close(copy)
+            kept.seek(0)
+            text = _COLOUR.sub("", kept.read().decode("utf-8", "replace"))
+            lines += [line.strip() for line in text.splitlines() if line.strip()]
 
 
 def _scratch() -> IO[bytes]:

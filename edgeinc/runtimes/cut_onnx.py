@@ -9,9 +9,10 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from edgeinc.runtimes.onnx_graph import Graph, inferred, read, reading, reads
+from edgeinc.errors import RuntimeUnavailableError
+from edgeinc.runtimes.onnx_graph import RESHAPING, Graph, inferred, read, reading, reads
 
-__all__ = ["METADATA", "cut"]
+__all__ = ["METADATA", "cut", "unwrapped"]
 
 METADATA = "edgeinc"
 
@@ -37,6 +38,22 @@ def cut(model: bytes, tensor: str) -> bytes:
     graph = read(model)
     with reading():
         return _cut(graph, tensor)
+
+
+def unwrapped(model: bytes) -> bytes:
+    """Leave out what only reshapes at the end of an `.onnx` network.
+
+    It is given back as it is where nothing does, and where the package `onnx` is not here.
+    """
+    try:
+        graph = read(model)
+    except RuntimeUnavailableError:
+        return model
+    with reading():
+        name = last = str(graph.outputs[0].name)
+        while name in graph.computed and graph.computed[name].op_type in RESHAPING:
+            name = str(graph.computed[name].input[0])
+        return model if name == last or name not in graph.computed else _cut(graph, name)
 
 
 def _cut(graph: Graph, tensor: str) -> bytes:

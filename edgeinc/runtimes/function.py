@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from edgeinc.errors import InferenceError, InputError
 from edgeinc.runtimes.base import DTYPES, Array, Session, TensorSpec
+from edgeinc.types import Placement
 
 __all__ = ["NAME", "FunctionSession"]
 
@@ -62,7 +63,8 @@ class FunctionSession(Session):
         self._function = function
         result = self._checked(function(np.zeros(shape, dtype)))
         output = TensorSpec("output", result.shape, result.dtype.name, scale, zero_point)
-        super().__init__(NAME, name, TensorSpec("input", tuple(shape), dtype), output)
+        entry = TensorSpec("input", tuple(shape), dtype)
+        super().__init__(NAME, Placement("auto", name), entry, output)
 
     def _run(self, array: Array) -> Array:
         result = self._checked(self._function(array))

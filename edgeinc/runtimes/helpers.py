@@ -8,8 +8,15 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TypeVar
 
-from edgeinc.errors import DeviceError, ModelFormatError, TensorNotFoundError
+from edgeinc.errors import (
+    DeviceError,
+    DeviceRefusedError,
+    ModelFormatError,
+    TensorNotFoundError,
+)
 from edgeinc.runtimes.base import TensorSpec
+from edgeinc.runtimes.shares import some
+from edgeinc.types import Placement
 
 __all__ = [
     "fall_back",
@@ -17,8 +24,10 @@ __all__ = [
     "fixed_shape",
     "model_bytes",
     "near",
+    "none_of",
     "one_of",
     "tensor_not_found",
+    "warn_of_rest",
 ]
 
 T = TypeVar("T")
@@ -38,6 +47,28 @@ def fall_back(error: DeviceError, *, strict: bool) -> None:
     if strict:
         raise error
     warnings.warn(f"{error} (the CPU is used instead)", RuntimeWarning, stacklevel=4)
+
+
+def warn_of_rest(placement: Placement) -> None:
+    """Give one `RuntimeWarning` where the CPU runs a part of what a device was asked for."""
+    if placement.left:
+        shares = f"{placement.nodes:.0%} of the operators"
+        if placement.macs is not None:
+            shares += f" and {placement.macs:.0%} of the multiplications"
+        warnings.warn(
+            f"{placement.asked} runs {shares}; the CPU runs {some(placement.left)}",
+            RuntimeWarning,
+            stacklevel=4,
+        )
+
+
+def none_of(problems: Sequence[DeviceError]) -> DeviceError:
+    """Return one error for devices of which none runs the network; at least one is given."""
+    words = "; ".join(dict.fromkeys(map(str, problems)))
+    refused = [one for one in problems if isinstance(one, DeviceRefusedError)]
+    if refused:
+        return DeviceRefusedError(words, refused[0].operators)
+    return type(problems[0])(words)
 
 
 def near(name: str, names: Iterable[str], most: int = 5) -> tuple[str, ...]:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from edgeinc.errors import DeviceError, InferenceError, ModelFormatError
+from edgeinc.devices import Device
+from edgeinc.errors import InferenceError
 from edgeinc.runtimes.base import CPU, Array, Session, physical_cores
 from edgeinc.runtimes.chatter import without_chatter
 from edgeinc.runtimes.helpers import (
-    fall_back,
     first_line,
     fixed_shape,
     model_bytes,
@@ -20,23 +20,18 @@ from edgeinc.runtimes.litert_package import (
     ERRORS,
     NAME,
     ON_CPU,
-    delegate,
     interpreter,
     reading,
     spec,
     steps,
 )
+from edgeinc.types import Placement
 
 __all__ = ["LiteRtSession", "open_litert"]
 
 
 def open_litert(
-    model: bytes | Path,
-    *,
-    output: str | None = None,
-    threads: int | None = None,
-    device: str = "auto",
-    strict: bool = False,
+    model: bytes | Path, device: Device, *, output: str | None, threads: int | None, strict: bool
 ) -> LiteRtSession:
     """Open a `.tflite` network; see `edgeinc.runtimes.open_session`.
 
@@ -45,7 +40,7 @@ def open_litert(
     """
     content = model_bytes(model)
     options: dict[str, Any] = {"num_threads": threads or physical_cores()}
-    net, inner, ran = interpreter(content, **options), None, ON_CPU
+    net, inner, placement = interpreter(content, **options), None, Placement(device.text, ON_CPU)
     if output is not None and not _ends_at(net, output):
         from edgeinc.runtimes import cut_tflite
 
@@ -55,12 +50,11 @@ def open_litert(
             inner = _index(net, output)
             options["experimental_preserve_all_tensors"] = True
         net = interpreter(content, **options)
-    if device not in CPU:
-        try:
-            net, ran = _delegated(content, options, device), device
-        except DeviceError as exc:
-            fall_back(exc, strict=strict)
-    return LiteRtSession(net, ran, inner)
+    if device.name not in CPU:
+        from edgeinc.runtimes.litert_devices import delegated
+
+        net, placement = delegated(content, options, device, strict=strict)
+    return LiteRtSession(net, placement, inner)
 
 
 class LiteRtSession(Session):
@@ -69,12 +63,12 @@ class LiteRtSession(Session):
     `device` is `CPU`, or the library of the delegate that runs the network or part of it.
     """
 
-    def __init__(self, net: Any, device: str, inner: int | None = None) -> None:
+    def __init__(self, net: Any, placement: Placement, inner: int | None = None) -> None:
         """Take an interpreter.
 
         Args:
             net: Of ai-edge-litert or tflite-runtime.
-            device: What runs it.
+            placement: What runs it.
             inner: Index of the tensor to read where the network could not be cut at it.
         """
         with without_chatter(), reading():
@@ -89,7 +83,7 @@ class LiteRtSession(Session):
         self._net = net
         self._entry = entry["index"]
         self._exit = exit_["index"]
-        super().__init__(NAME, device, start, end)
+        super().__init__(NAME, placement, start, end)
 
     def _run(self, array: Array) -> Array:
         net = self._net
@@ -120,22 +114,3 @@ def _index(net: Any, name: str) -> int:
     if name not in made:
         raise tensor_not_found(name, reversed(made))
     return int(made[name])
-
-
-def _delegated(content: bytes, options: dict[str, Any], library: str) -> Any:
-    """Return an interpreter of which a delegate has taken a part."""
-    plugin = delegate(library)
-    try:
-        net = interpreter(content, experimental_delegates=[plugin], **options)
-    except ModelFormatError as exc:  # the file itself has been read without the delegate
-        raise DeviceError(
-            f"the delegate {library} refused the network ({first_line(exc.__cause__ or exc)}); "
-            "use a network that was made for it"
-        ) from exc
-    taken = [o for o in net._get_ops_details() if o["op_name"] == "DELEGATE"]
-    if not taken:
-        raise DeviceError(
-            f"the delegate {library} took no part of the network; use a network that was made "
-            "for it"
-        )
-    return net

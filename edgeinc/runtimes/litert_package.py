@@ -7,7 +7,6 @@ interface, for systems that still have it. The latter breaks beside numpy 2.
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import importlib
 import importlib.util
 import struct
@@ -17,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from edgeinc.errors import DeviceError, EdgeincError, ModelFormatError, RuntimeUnavailableError
+from edgeinc.errors import EdgeincError, ModelFormatError, RuntimeUnavailableError
 from edgeinc.runtimes.base import DTYPES, RuntimeInfo, TensorSpec
 from edgeinc.runtimes.chatter import without_chatter
 from edgeinc.runtimes.helpers import first_line
@@ -27,10 +26,10 @@ __all__ = [
     "NAME",
     "ON_CPU",
     "Step",
-    "delegate",
     "info",
     "installed",
     "interpreter",
+    "load_delegate",
     "reading",
     "spec",
     "steps",
@@ -50,7 +49,7 @@ def installed() -> bool:
 
 
 def info() -> RuntimeInfo:
-    """Return the package's version; delegates are known only once they have been loaded.
+    """Return the package's version, and the delegates whose libraries load.
 
     Raises:
         RuntimeUnavailableError: No package is installed, or it cannot work.
@@ -58,8 +57,10 @@ def info() -> RuntimeInfo:
     # Here, because it takes longer to import than a network to open.
     import importlib.metadata
 
+    from edgeinc.runtimes.delegates import here
+
     package = _module().__name__.split(".")[0].replace("_", "-")
-    return RuntimeInfo(NAME, f"{package} {importlib.metadata.version(package)}", (ON_CPU,))
+    return RuntimeInfo(NAME, f"{package} {importlib.metadata.version(package)}", (ON_CPU, *here()))
 
 
 def interpreter(content: bytes, **options: Any) -> Any:
@@ -102,27 +103,9 @@ def _check(net: Any) -> None:
             )
 
 
-def delegate(library: str) -> Any:
-    """Return the delegate that a shared library holds.
-
-    Raises:
-        DeviceError: The library cannot be loaded, is no delegate, or finds no device.
-    """
-    try:
-        # The package's own loader fails untidily in the first two cases.
-        plugin = ctypes.CDLL(library)
-        if not hasattr(plugin, "tflite_plugin_create_delegate"):
-            raise DeviceError(f"the library {library} is no LiteRT delegate; name another one")
-        return _module().load_delegate(library)
-    except OSError as exc:
-        raise DeviceError(
-            f"the delegate {library} cannot be loaded ({first_line(exc)}); install its library"
-        ) from exc
-    except (ValueError, RuntimeError) as exc:
-        raise DeviceError(
-            f"the delegate {library} does not start ({' '.join(str(exc).split())}); check that "
-            "its device is there"
-        ) from exc
+def load_delegate(library: str, options: dict[str, str]) -> Any:
+    """Return the delegate of a library, by the package's own loader; raises what it raises."""
+    return _module().load_delegate(library, options)
 
 
 @contextlib.contextmanager

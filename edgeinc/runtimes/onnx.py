@@ -8,20 +8,19 @@ from typing import Any
 
 import numpy as np
 
-from edgeinc.errors import (
-    DeviceError,
-    InferenceError,
-    ModelFormatError,
-    RuntimeUnavailableError,
-)
+from edgeinc.devices import Device
+from edgeinc.errors import InferenceError, ModelFormatError
 from edgeinc.runtimes import cut_onnx
-from edgeinc.runtimes.base import CPU, Array, RuntimeInfo, Session, TensorSpec, physical_cores
-from edgeinc.runtimes.helpers import fall_back, first_line, fixed_shape, model_bytes, one_of
+from edgeinc.runtimes.base import CPU, Array, RuntimeInfo, Session, TensorSpec
+from edgeinc.runtimes.helpers import first_line, fixed_shape, model_bytes, one_of
+from edgeinc.runtimes.onnx_devices import accelerated
+from edgeinc.runtimes.onnx_package import CPU_PROVIDER, errors, options, package
+from edgeinc.runtimes.providers import here
+from edgeinc.types import Placement
 
 __all__ = ["NAME", "OnnxSession", "info", "open_onnx"]
 
 NAME = "onnx"
-CPU_PROVIDER = "CPUExecutionProvider"
 _DTYPES = {
     f"tensor({theirs})": ours
     for theirs, ours in {
@@ -44,25 +43,29 @@ def info() -> RuntimeInfo:
     Raises:
         RuntimeUnavailableError: The package is not installed, or does not load.
     """
-    ort = _package()
-    return RuntimeInfo(NAME, ort.__version__, tuple(ort.get_available_providers()))
+    ort = package()
+    return RuntimeInfo(NAME, ort.__version__, here(ort))
 
 
 def open_onnx(
-    model: bytes | Path,
-    *,
-    output: str | None = None,
-    threads: int | None = None,
-    device: str = "auto",
-    strict: bool = False,
+    model: bytes | Path, device: Device, *, output: str | None, threads: int | None, strict: bool
 ) -> OnnxSession:
-    """Open an `.onnx` network; see `edgeinc.runtimes.open_session`."""
+    """Open an `.onnx` network; see `edgeinc.runtimes.open_session`.
+
+    The CPU provider reads it in any case: what is damaged is told from what a device refuses,
+    and the tensors' numbers are known where a compiled network no longer tells them.
+    """
     content = model_bytes(model)
-    session, ran = _load(content, threads, device, strict)
+    session = _cpu(content, threads)
     if output is not None and not _ends_at(session, output):
         content = cut_onnx.cut(content, output)
-        session, ran = _load(content, threads, device, strict)
-    return OnnxSession(session, ran)
+        session = _cpu(content, threads)
+    opened = OnnxSession(session, Placement(device.text, CPU_PROVIDER))
+    if device.name not in (*CPU, CPU_PROVIDER):
+        # What only reshapes behind the network is no work for a chip, and many take none.
+        bare = cut_onnx.unwrapped(content)
+        opened.move(*accelerated(bare, device, threads, strict=strict))
+    return opened
 
 
 class OnnxSession(Session):
@@ -72,22 +75,29 @@ class OnnxSession(Session):
     words and joined by `+`, for instance `CPUExecutionProvider`.
     """
 
-    def __init__(self, session: Any, device: str) -> None:
+    def __init__(self, session: Any, placement: Placement) -> None:
         notes = _notes(session)
         entry = _spec(one_of(session.get_inputs(), "inputs"), notes.get("input"))
         exit_ = _spec(one_of(session.get_outputs(), "outputs"), notes.get("output"))
         self._session = session
-        self._errors = _errors()
+        self._errors = errors()
         self._entry = entry.name
         self._exits = [exit_.name]
         entry = fixed_shape(entry)
         if -1 in exit_.shape:
             result = self._infer(np.zeros(entry.shape, entry.dtype))
             exit_ = TensorSpec(exit_.name, result.shape, exit_.dtype, exit_.scale, exit_.zero_point)
-        super().__init__(NAME, device, entry, exit_)
+        super().__init__(NAME, placement, entry, exit_)
+
+    def move(self, session: Any, placement: Placement) -> None:
+        """Run on another session of the same network, which may end before a reshaping."""
+        self._session = session
+        self._exits = [session.get_outputs()[0].name]
+        self.placement = placement
+        self.device = placement.device
 
     def _run(self, array: Array) -> Array:
-        return self._infer(array)
+        return self._infer(array).reshape(self.output.shape)
 
     def _infer(self, array: Array) -> Array:
         try:
@@ -102,94 +112,15 @@ class OnnxSession(Session):
         self._session = None
 
 
-def _package() -> Any:
-    try:
-        import onnxruntime
-    except ImportError as exc:
-        raise RuntimeUnavailableError(
-            f"ONNX Runtime does not load ({exc}); pip install onnxruntime"
-        ) from exc
-    return onnxruntime
-
-
-def _errors() -> tuple[type[Exception], ...]:
-    """Return every error that ONNX Runtime raises; they share no base of their own."""
-    from onnxruntime.capi import onnxruntime_pybind11_state as state
-
-    theirs = [c for c in vars(state).values() if isinstance(c, type) and issubclass(c, Exception)]
-    return (*theirs, RuntimeError, ValueError, TypeError)
-
-
-def _load(content: bytes, threads: int | None, device: str, strict: bool) -> tuple[Any, str]:
-    """Return ONNX Runtime's session and the providers that really run it."""
-    if device not in (*CPU, CPU_PROVIDER):
-        try:
-            return _accelerated(content, threads, device, strict)
-        except DeviceError as exc:
-            fall_back(exc, strict=strict)
-    return _cpu(content, threads), CPU_PROVIDER
-
-
-def _accelerated(content: bytes, threads: int | None, device: str, strict: bool) -> tuple[Any, str]:
-    """Return a session of which another provider has taken a part, and the providers."""
-    ort = _package()
-    there = ort.get_available_providers()
-    if device not in there:
-        raise DeviceError(
-            f"ONNX Runtime has no provider {device!r} here, only {', '.join(there)}; install "
-            "the package that brings it"
-        )
-    options = _options(threads)
-    options.add_session_config_entry("session.disable_cpu_ep_fallback", str(int(strict)))
-    options.add_session_config_entry("session.record_ep_graph_assignment_info", "1")
-    try:
-        session = ort.InferenceSession(content, options, [device], enable_fallback=0)
-    except _errors() as exc:
-        _cpu(content, threads)  # a damaged file is reported as such
-        raise DeviceError(
-            f"{device} refused the network ({first_line(exc)}); use another network"
-        ) from exc
-    ran = _assigned(session)
-    if device not in ran:
-        raise DeviceError(f"{device} took no part of the network; use another network")
-    return session, "+".join(ran)
-
-
 def _cpu(content: bytes, threads: int | None) -> Any:
     """Return a session on the CPU provider."""
-    ort = _package()
+    ort = package()
     try:
-        return ort.InferenceSession(content, _options(threads), [CPU_PROVIDER], enable_fallback=0)
-    except _errors() as exc:
+        return ort.InferenceSession(content, options(threads), [CPU_PROVIDER], enable_fallback=0)
+    except errors() as exc:
         raise ModelFormatError(
             f"ONNX Runtime cannot read this network ({first_line(exc)}); fetch it again"
         ) from exc
-
-
-def _options(threads: int | None) -> Any:
-    ort = _package()
-    options = ort.SessionOptions()
-    options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_ALL
-    options.execution_mode = ort.ExecutionMode.ORT_SEQUENTIAL
-    options.intra_op_num_threads = threads or physical_cores()
-    options.inter_op_num_threads = 1
-    # Spinning threads burn most of a core between two frames and gain nothing: see the notes
-    # on `session.intra_op.allow_spinning` in ONNX Runtime's documentation of threads.
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    options.add_session_config_entry("session.inter_op.allow_spinning", "0")
-    options.log_severity_level = 4  # what goes wrong is raised; stderr stays the caller's
-    return options
-
-
-def _assigned(session: Any) -> list[str]:
-    """Return the providers that nodes were given to, in order of first use.
-
-    Older releases of ONNX Runtime cannot tell; there, the session's list has to do.
-    """
-    if not hasattr(session, "get_provider_graph_assignment_info"):
-        return list(session.get_providers())
-    parts = session.get_provider_graph_assignment_info()
-    return list(dict.fromkeys(part.ep_name for part in parts))
 
 
 def _notes(session: Any) -> dict[str, Any]:

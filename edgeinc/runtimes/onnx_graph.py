@@ -19,7 +19,7 @@ import numpy as np
 from edgeinc.errors import EdgeincError, ModelFormatError, RuntimeUnavailableError
 from edgeinc.runtimes.helpers import first_line, tensor_not_found
 
-__all__ = ["MOVING", "Graph", "Integers", "inferred", "read", "reading", "reads"]
+__all__ = ["MOVING", "RESHAPING", "Graph", "Integers", "inferred", "read", "reading", "reads"]
 
 QUANTIZE = "QuantizeLinear"
 DEQUANTIZE = "DequantizeLinear"

@@ -1,0 +1,82 @@
+"""Which file of a card on which device, in the order of trying."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from edgeinc.cards import ModelCard, ModelFile
+from edgeinc.devices import Device
+from edgeinc.errors import DeviceNotFoundError
+from edgeinc.runtimes import expects_npu, kinds_of, runtimes_for
+
+__all__ = ["Attempt", "attempts", "nothing_fits", "on_cpu"]
+
+_CPU = Device("cpu")
+_SUFFIXES = {"litert": ".tflite", "onnx": ".onnx"}
+
+
+class Attempt(NamedTuple):
+    """A file, the device to open it on, and whether that must run all of it."""
+
+    file: ModelFile
+    device: Device
+    whole: bool
+
+
+def attempts(files: Sequence[ModelFile], wanted: Device, *, strict: bool) -> list[Attempt]:
+    """The attempts on what was asked for, before the CPU; none where that is the CPU.
+
+    `auto` takes a device for which the card has a file of its own, then an NPU that runs all
+    of a plain file. Half a network on an NPU may be slower than all of it on the CPU, and a
+    GPU gains little where one small picture comes at a time: both are there when asked for.
+
+    Args:
+        files: Of a card, in its order.
+        wanted: The device asked for.
+        strict: It must run all of the network.
+    """
+    made_for = [(file, Device.of(file.device)) for file in files if file.device is not None]
+    plain = [file for file in files if file.device is None]
+    if wanted.name == "cpu":
+        return []
+    if wanted.name == "auto":
+        first = [Attempt(file, device, False) for file, device in made_for if device != _CPU]
+        likely = {r for r in {file.runtime for file in plain} if expects_npu(r)}
+        npu = Device("npu")
+        return first + [Attempt(file, npu, True) for file in plain if file.runtime in likely]
+    if wanted.name in ("npu", "gpu"):
+        first = [Attempt(f, d, strict) for f, d in made_for if wanted.name in kinds_of(d)]
+        return first + [Attempt(file, wanted, strict) for file in plain]
+    first = [Attempt(f, _joined(d, wanted), strict) for f, d in made_for if d.name == wanted.name]
+    fitting = [file for file in plain if file.runtime in runtimes_for(wanted)]
+    return first + [Attempt(file, wanted, strict) for file in fitting]
+
+
+def _joined(device: Device, wanted: Device) -> Device:
+    """A file's own device, with the options that were asked for."""
+    return Device(device.name, {**device.options, **wanted.options})
+
+
+def on_cpu(files: Sequence[ModelFile]) -> list[Attempt]:
+    """The attempts on the CPU."""
+    fitting = [file for file in files if file.device is None or Device.of(file.device) == _CPU]
+    return [Attempt(file, _CPU, False) for file in fitting]
+
+
+def nothing_fits(card: ModelCard, wanted: Device, why: str) -> DeviceNotFoundError:
+    """The error for a device for which no file of a card is at hand.
+
+    Args:
+        card: The card.
+        wanted: The device.
+        why: What is wrong with the files that it has; empty where it has none.
+    """
+    kinds = runtimes_for(wanted)
+    suffix = _SUFFIXES[kinds[0]] if len(kinds) == 1 else f"{wanted.name}"
+    if any(file.runtime in kinds for file in card.files):
+        what = f"{wanted.name} needs the {suffix} file of {card.name}"
+        what += f" ({why.rstrip('.')})" if why else ", and another one was asked for"
+    else:
+        what = f"{card.name} has no {suffix} file, which {wanted.name} needs"
+    return DeviceNotFoundError(f"{what}; choose another model or device")

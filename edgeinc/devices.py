@@ -1,0 +1,154 @@
+"""How a device is asked for: the same words in a card, in Python and in the shell.
+
+auto | cpu | npu | gpu
+QNNExecutionProvider,backend_type=htp       an execution provider of ONNX Runtime
+libedgetpu.so.1,device=usb                  the library of a LiteRT delegate
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import TypeAlias
+
+from edgeinc.errors import InputError
+
+__all__ = ["WORDS", "AskedDevice", "Device"]
+
+WORDS = ("auto", "cpu", "npu", "gpu")
+MOST = 4096
+_KEY = re.compile(r"[A-Za-z0-9_.:-]{1,128}")
+# Commas part the options; a doubled one is a comma itself, as in QEMU's options.
+_COMMA = re.compile(r"(?<!,)(?:,,)*,(?!,)")
+
+
+@dataclass(frozen=True)
+class Device:
+    """A device, and what to tell the provider or delegate that runs it.
+
+    >>> Device("libedgetpu.so.1", {"device": "usb"})
+    Device('libedgetpu.so.1,device=usb')
+    >>> Device.of("OpenVINOExecutionProvider,device_type=NPU").options["device_type"]
+    'NPU'
+
+    Attributes:
+        name: `auto`, `cpu`, `npu`, `gpu`, an execution provider of ONNX Runtime by its own
+            name, or the library of a LiteRT delegate.
+        options: By the provider's or delegate's own keys; numbers become text.
+    """
+
+    name: str
+    options: Mapping[str, str | int | float] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Checks name and options.
+
+        Raises:
+            InputError: There is no name, a key is no word, a value is neither text nor number,
+                or options are given to a word that is no provider or delegate.
+        """
+        name = self.name
+        if not isinstance(name, str) or not _is_text(name.strip()):
+            raise InputError(
+                f"{name!r} is no device; give auto, cpu, npu, gpu, or the name of a provider or "
+                "delegate"
+            )
+        name = name.strip()
+        name = name.lower() if name.lower() in WORDS else name
+        if not isinstance(self.options, Mapping):
+            raise InputError(f"the options of {name} are no mapping; give keys with values")
+        if self.options and name in WORDS:
+            raise InputError(
+                f"{name!r} takes no options; name the provider or delegate that they are for"
+            )
+        options = {_key(name, key): _value(name, key, v) for key, v in self.options.items()}
+        object.__setattr__(self, "name", name)
+        object.__setattr__(self, "options", MappingProxyType(options))
+
+    @classmethod
+    def of(cls, given: AskedDevice) -> Device:
+        """The device that a text means: its name, then `,key=value` as often as wanted.
+
+        A comma inside of a name or value is doubled.
+
+        Raises:
+            InputError: It is none.
+        """
+        if isinstance(given, Device):
+            return given
+        if not isinstance(given, str):
+            raise InputError(f"{given!r} is no device; give a text, or an edgeinc.Device")
+        name, *parts = [part.replace(",,", ",") for part in _split(given)]
+        options: dict[str, str] = {}
+        for part in parts:
+            key, equals, value = part.partition("=")
+            if not equals:
+                raise InputError(
+                    f"{part!r} in the device {given!r} is no option; write key=value, and a comma "
+                    "that belongs to a name or value twice"
+                )
+            if key.strip() in options:
+                raise InputError(f"the device {given!r} has the option {key} twice; leave one")
+            options[key.strip()] = value.strip()
+        return cls(name, options)
+
+    @property
+    def text(self) -> str:
+        """The text that `of` reads."""
+        words = [self.name, *(f"{key}={value}" for key, value in self.options.items())]
+        return ",".join(word.replace(",", ",,") for word in words)
+
+    @property
+    def strings(self) -> dict[str, str]:
+        """The options as the runtimes take them."""
+        return {key: str(value) for key, value in self.options.items()}
+
+    def __hash__(self) -> int:
+        return hash(self.text)
+
+    def __repr__(self) -> str:
+        return f"Device({self.text!r})"
+
+    def __str__(self) -> str:
+        return self.text
+
+
+AskedDevice: TypeAlias = str | Device
+"""What a caller may give for a device."""
+
+
+def _split(text: str) -> list[str]:
+    """A text at its single commas."""
+    parts, start = [], 0
+    for match in _COMMA.finditer(text):
+        parts.append(text[start : match.end() - 1])
+        start = match.end()
+    return [*parts, text[start:]]
+
+
+def _is_text(text: str) -> bool:
+    return 0 < len(text) <= MOST and text.isprintable()
+
+
+def _key(name: str, key: object) -> str:
+    if not isinstance(key, str) or not _KEY.fullmatch(key):
+        raise InputError(f"{key!r} is no name of an option of {name}; see docs/devices.md")
+    return key
+
+
+def _value(name: str, key: str, value: object) -> str:
+    """An option's value as text.
+
+    Providers disagree on whether yes is `1`, `true` or `True`, so a bool is refused.
+    """
+    number = isinstance(value, int) or (isinstance(value, float) and math.isfinite(value))
+    if number and not isinstance(value, bool):
+        return str(value)
+    if isinstance(value, str) and len(value) <= MOST and (not value or value.isprintable()):
+        return value
+    raise InputError(
+        f"the option {key} of {name} is {value!r}; give a text or a number, as {name} wants it"
+    )

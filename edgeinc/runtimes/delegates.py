@@ -1,0 +1,149 @@
+"""Delegates of LiteRT: shared libraries that take over operators, by TensorFlow Lite's ABI.
+
+A library exports `tflite_plugin_create_delegate` and `tflite_plugin_destroy_delegate`; options
+are pairs of texts that only the library understands.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import sys
+from typing import NamedTuple
+
+from edgeinc.devices import Device
+from edgeinc.errors import DeviceLibraryError, DeviceNotFoundError
+from edgeinc.runtimes.helpers import first_line
+from edgeinc.runtimes.libraries import other_machine
+from edgeinc.runtimes.litert_package import load_delegate
+
+__all__ = ["KNOWN", "candidates", "here", "library_of", "load"]
+
+
+class Delegate(NamedTuple):
+    """What is known of a delegate.
+
+    Attributes:
+        chip: What it drives.
+        package: What to install.
+        npu: The options for its NPU; None where it has none.
+        gpu: The options for its GPU; None where it has none.
+        own_files: True where it runs only networks that its vendor's compiler has written.
+    """
+
+    chip: str
+    package: str
+    npu: dict[str, str] | None = None
+    gpu: dict[str, str] | None = None
+    own_files: bool = False
+
+
+CORAL = "libedgetpu.so.1"
+KNOWN = {
+    CORAL: Delegate(
+        "Coral Edge TPU", "libedgetpu1-std (apt, packages.cloud.google.com)", {}, own_files=True
+    ),
+    "libvx_delegate.so": Delegate("NXP i.MX 8M Plus NPU", "NXP's eIQ", {}),
+    "libneutron_delegate.so": Delegate("NXP eIQ Neutron NPU", "NXP's eIQ", {}, own_files=True),
+    "libethosu_delegate.so": Delegate(
+        "Arm Ethos-U NPU", "Arm's Ethos-U Linux driver stack", {}, own_files=True
+    ),
+    "libQnnTFLiteDelegate.so": Delegate(
+        "Qualcomm Hexagon NPU or Adreno GPU",
+        "Qualcomm's AI Engine Direct SDK",
+        {"backend_type": "htp"},
+        {"backend_type": "gpu"},
+    ),
+}
+# What Coral's library is called on other systems.
+_CORAL = {"darwin": "libedgetpu.1.dylib", "win32": "edgetpu.dll"}
+
+
+def library_of(device: Device) -> str:
+    """The library's name on this system.
+
+    >>> library_of(Device("/opt/libmine.so"))
+    '/opt/libmine.so'
+    """
+    return _CORAL.get(sys.platform, CORAL) if device.name == CORAL else device.name
+
+
+def here() -> tuple[str, ...]:
+    """The known delegates whose libraries load; whether a chip is there they tell later."""
+    return tuple(name for name in KNOWN if _loads(library_of(Device(name))))
+
+
+def candidates(kind: str, *, own_files: bool) -> list[Device]:
+    """The delegates here that drive an `npu` or `gpu`, each with the options that select it.
+
+    Args:
+        kind: Which.
+        own_files: Also those that run only networks of their own compilers.
+    """
+    found = []
+    for name in here():
+        options = getattr(KNOWN[name], kind)
+        if options is not None and (own_files or not KNOWN[name].own_files):
+            found.append(Device(name, options))
+    return found
+
+
+def load(device: Device) -> object:
+    """The delegate of a library.
+
+    Raises:
+        DeviceNotFoundError: There is no such library, or it finds no chip.
+        DeviceLibraryError: It is no delegate, needs another library, or is for another
+            processor.
+    """
+    library = library_of(device)
+    try:
+        # The package's own loader fails untidily where there is no delegate in it.
+        plugin = ctypes.CDLL(library)
+    except OSError as exc:
+        raise _cannot_load(device, library, first_line(exc)) from exc
+    if not hasattr(plugin, "tflite_plugin_create_delegate"):
+        raise DeviceLibraryError(
+            f"the library {library} is no LiteRT delegate; name one that exports "
+            "tflite_plugin_create_delegate"
+        )
+    try:
+        return load_delegate(library, device.strings)
+    except (OSError, ValueError, RuntimeError) as exc:
+        said = " ".join(str(exc).split()) or type(exc).__name__
+        raise DeviceNotFoundError(
+            f"the delegate {library} does not start ({said}); check that its chip is there, "
+            "and its options"
+        ) from exc
+
+
+def _cannot_load(
+    device: Device, library: str, said: str
+) -> DeviceNotFoundError | DeviceLibraryError:
+    """The error for a library that the system cannot load."""
+    if (machine := other_machine(library)) is not None:
+        return DeviceLibraryError(
+            f"the delegate {library} is for {machine}, and this Python is for another processor; "
+            "install the library's build for this one"
+        )
+    missing = said.partition(":")[0]
+    if "No such file" in said and missing == library:
+        known = KNOWN.get(device.name)
+        how = f"; install {known.package}" if known else "; install it, or give its whole path"
+        what = f" ({known.chip})" if known else ""
+        return DeviceNotFoundError(f"the delegate {library}{what} is not here{how}")
+    if "No such file" in said:
+        return DeviceLibraryError(
+            f"the delegate {library} needs {missing}, which is not here; install it too"
+        )
+    return DeviceLibraryError(
+        f"the delegate {library} cannot be loaded ({said}); install it again, in the build for "
+        "this system"
+    )
+
+
+def _loads(library: str) -> bool:
+    try:
+        ctypes.CDLL(library)
+    except OSError:
+        return False
+    return True

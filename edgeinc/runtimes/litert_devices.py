@@ -1,0 +1,130 @@
+"""Opening a `.tflite` network with a delegate, and what the delegate really took of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from edgeinc.devices import Device
+from edgeinc.errors import DeviceError, DeviceNotFoundError, DeviceRefusedError, ModelFormatError
+from edgeinc.runtimes import delegates
+from edgeinc.runtimes.chatter import overheard
+from edgeinc.runtimes.helpers import first_line, none_of
+from edgeinc.runtimes.litert_package import ERRORS, ON_CPU, interpreter
+from edgeinc.runtimes.shares import Operator, litert_macs, share, some
+from edgeinc.types import Placement
+
+__all__ = ["delegated"]
+
+_DELEGATE = "DELEGATE"
+
+
+def delegated(
+    content: bytes, options: Mapping[str, Any], device: Device, *, strict: bool
+) -> tuple[Any, Placement]:
+    """Opens a network of which a delegate takes a part.
+
+    Args:
+        content: A `.tflite` file that has been read without a delegate.
+        options: Of the interpreter.
+        device: The delegate's library, or `npu` or `gpu`.
+        strict: The delegate must take all of it.
+
+    Returns:
+        The interpreter, and what runs it.
+
+    Raises:
+        DeviceNotFoundError: There is no such library here, or no chip for it.
+        DeviceLibraryError: It does not load, or is no delegate.
+        DeviceRefusedError: It takes no part, or not all where it must.
+    """
+    if device.name not in ("npu", "gpu"):
+        return _open(content, options, device, strict)
+    problems: list[DeviceError] = []
+    for one in delegates.candidates(device.name, own_files=_is_compiled(content)):
+        try:
+            net, placement = _open(content, options, one, strict)
+        except DeviceError as exc:
+            problems.append(exc)
+        else:
+            return net, placement._replace(asked=device.text)
+    if not problems:
+        looked = [name for name, known in delegates.KNOWN.items() if getattr(known, device.name)]
+        raise DeviceNotFoundError(
+            f"LiteRT finds no {device.name.upper()} here that takes such a file; install its "
+            f"delegate, or name it (known are {', '.join(looked or delegates.KNOWN)})"
+        )
+    raise none_of(problems)
+
+
+def _open(
+    content: bytes, options: Mapping[str, Any], device: Device, strict: bool
+) -> tuple[Any, Placement]:
+    library = delegates.library_of(device)
+    with overheard() as said:
+        plugin = delegates.load(device)
+        try:
+            net = interpreter(content, experimental_delegates=[plugin], **options)
+            every, left = _parts(net)
+            net.allocate_tensors()
+        except (ModelFormatError, *ERRORS) as exc:  # the file itself has been read without it
+            raise DeviceRefusedError(
+                f"the delegate {library} refused the network "
+                f"({first_line(exc.__cause__ or exc)}); use a network that was made for it"
+            ) from exc
+    names = tuple(map(str, left))
+    if len(left) == len(every):
+        why = f" ({said[-1][-200:]})" if said else ""
+        raise DeviceRefusedError(
+            f"the delegate {library} took no part of the network{why}; use a network that was "
+            "made for it",
+            names,
+        )
+    if strict and left:
+        raise DeviceRefusedError(
+            f"the delegate {library} does not run all of the network: the CPU would run "
+            f"{some(names)}; use another network, or leave strict out",
+            names,
+        )
+    nodes, macs = share(every, left)
+    ran = f"{library}+{ON_CPU}" if left else library
+    return net, Placement(device.text, ran, nodes, macs, names)
+
+
+def _parts(net: Any) -> tuple[list[Operator], list[Operator]]:
+    """All operators of a network, and those that no delegate has taken.
+
+    The interpreter keeps the operators that a delegate replaces and adds one in their place,
+    which reads and computes the same tensors: what lies between these was taken.
+    """
+    details = {d["index"]: d for d in net.get_tensor_details()}
+    every = net._get_ops_details()  # no public call tells the operators
+    own = [one for one in every if one["op_name"] != _DELEGATE]
+    maker = {int(i): number for number, one in enumerate(own) for i in one["outputs"]}
+    taken: set[int] = set()
+    for one in every:
+        if one["op_name"] == _DELEGATE:
+            ends = {int(i) for i in one["inputs"]}
+            ahead = [int(i) for i in one["outputs"]]
+            while ahead:
+                tensor = ahead.pop()
+                number = maker.get(tensor)
+                if tensor not in ends and number is not None and number not in taken:
+                    taken.add(number)
+                    ahead += [int(i) for i in own[number]["inputs"]]
+    operators = [_operator(one, details) for one in own]
+    return operators, [one for number, one in enumerate(operators) if number not in taken]
+
+
+def _operator(one: Mapping[str, Any], details: Mapping[int, Any]) -> Operator:
+    kind = str(one["op_name"])
+    made = details.get(int(one["outputs"][0])) if len(one["outputs"]) else None
+    if made is None:
+        return Operator(kind, "", None)
+    read = [details[int(i)]["shape"] for i in one["inputs"] if int(i) in details]
+    return Operator(kind, str(made["name"]), litert_macs(kind, read, made["shape"]))
+
+
+def _is_compiled(content: bytes) -> bool:
+    """Whether a vendor's compiler has written the network: an operator is none of LiteRT's."""
+    return any(not one["op_name"].isupper() for one in interpreter(content)._get_ops_details())

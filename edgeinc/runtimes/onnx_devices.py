@@ -1,0 +1,203 @@
+"""Opening a network on an execution provider, and what the provider really took of it."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping
+from contextlib import suppress
+from functools import partial
+from typing import Any
+
+from edgeinc.devices import Device
+from edgeinc.errors import (
+    DeviceError,
+    DeviceLibraryError,
+    DeviceNotFoundError,
+    DeviceRefusedError,
+)
+from edgeinc.runtimes import providers
+from edgeinc.runtimes.chatter import overheard
+from edgeinc.runtimes.helpers import near, none_of
+from edgeinc.runtimes.onnx_compiled import Compiled, compiled, stamp
+from edgeinc.runtimes.onnx_package import CPU_PROVIDER, errors, options, package, reason
+from edgeinc.runtimes.shares import Operator, onnx_macs, onnx_operator, share, some
+from edgeinc.types import Placement
+
+__all__ = ["accelerated"]
+
+# Providers that pass over an option that they do not know, and those that they know.
+_OPTIONS = {
+    "XnnpackExecutionProvider": "intra_op_num_threads",
+    "QNNExecutionProvider": (
+        "backend_path backend_type device_id disable_file_mapped_weights dump_json_qnn_graph "
+        "dump_qnn_ir_dlc dump_qnn_ir_dlc_dir enable_block_quant_weight_optimization "
+        "enable_htp_fp16_clamp_overflow enable_htp_fp16_precision enable_htp_graph_splitting "
+        "enable_htp_monolithic_lstm enable_htp_prepare_and_load enable_htp_prepare_only "
+        "enable_htp_shared_memory_allocator enable_htp_spill_fill_buffer "
+        "enable_vtcm_backup_buffer_sharing extended_udma htp_arch htp_bf16_enable "
+        "htp_graph_finalization_optimization_mode htp_graph_splitting_num_prepare_threads "
+        "htp_performance_mode htp_reused_io_limit_mb htp_share_resource_optimization "
+        "json_qnn_graph_dir num_graph_prepare_threads offload_graph_io_quantization op_packages "
+        "profiling_file_path profiling_level qnn_context_priority qnn_ir_backend_path "
+        "qnn_saver_path rpc_control_latency skip_qnn_version_check soc_model vtcm_mb"
+    ),
+}
+
+
+def accelerated(
+    content: bytes, device: Device, threads: int | None, *, strict: bool
+) -> tuple[Any, Placement]:
+    """Opens a network of which a provider takes a part.
+
+    Args:
+        content: An `.onnx` file that the CPU provider has read.
+        device: A provider by its name, or `npu` or `gpu`.
+        threads: Of what is left to the CPU.
+        strict: The provider must take all of it.
+
+    Returns:
+        ONNX Runtime's session, and what runs it.
+
+    Raises:
+        DeviceNotFoundError: There is no such provider here, or no chip for it.
+        DeviceLibraryError: Its library, or one that it needs, does not load.
+        DeviceRefusedError: It takes no part, or not all where it must.
+        InputError: An option of ours has no such value.
+    """
+    ort = package()
+    if device.name not in ("npu", "gpu"):
+        return _open(ort, content, device, threads, strict)
+    problems: list[DeviceError] = []
+    for one in providers.candidates(ort, device.name):
+        try:
+            session, placement = _open(ort, content, one, threads, strict)
+        except DeviceError as exc:
+            problems.append(exc)
+        else:
+            return session, placement._replace(asked=device.text)
+    if not problems:
+        raise DeviceNotFoundError(
+            f"ONNX Runtime finds no {device.name.upper()} here; install the package of its "
+            "provider, or name one"
+        )
+    raise none_of(problems)
+
+
+def _open(
+    ort: Any, content: bytes, device: Device, threads: int | None, strict: bool
+) -> tuple[Any, Placement]:
+    chips = providers.find(ort, device)
+    told = device.strings
+    told.pop(providers.LIBRARY, None)
+    told.pop(providers.HARDWARE, None)
+    _look_at(device.name, told)
+
+    def make(network: bytes, settings: Mapping[str, str], alone: bool = strict) -> Any:
+        chosen = options(threads)
+        chosen.add_session_config_entry("session.record_ep_graph_assignment_info", "1")
+        chosen.add_session_config_entry("session.disable_cpu_ep_fallback", str(int(alone)))
+        for key, value in settings.items():
+            chosen.add_session_config_entry(key, value)
+        if not chips:
+            return ort.InferenceSession(network, chosen, [(device.name, told)], enable_fallback=0)
+        chosen.add_provider_for_devices(chips, told)
+        return ort.InferenceSession(network, chosen, enable_fallback=0)
+
+    parts = partial(_parts, content, device.name)
+    kept, failure = None, None
+    with overheard() as said:
+        try:
+            kept = compiled(content, stamp(content, ort.__version__, device, chips), make, parts)
+        except errors() as exc:
+            failure = exc
+        if failure is not None and strict:
+            # It may open where the CPU may help: that tells what did not fit.
+            with suppress(*errors()):
+                session = make(content, {}, alone=False)
+                kept = Compiled(session, *parts(session))
+    if kept is None:
+        raise DeviceRefusedError(
+            f"{device.name} does not open the network ({_said(failure, said)}); check its "
+            "options, or use another network"
+        ) from failure
+    return kept.session, _placement(kept, device, strict, failure, said)
+
+
+def _parts(
+    content: bytes, provider: str, session: Any
+) -> tuple[list[Operator] | None, list[Operator]]:
+    """The operators that a provider took, and those that were left to others.
+
+    ONNX Runtime tells since release 1.24; of an older one the first is None.
+    """
+    if not hasattr(session, "get_provider_graph_assignment_info"):
+        return None, []
+    nodes = [
+        (part.ep_name, node)
+        for part in session.get_provider_graph_assignment_info()
+        for node in part.get_nodes()
+    ]
+    # Shares of one part, or of another, need no multiplications counted.
+    macs = onnx_macs(content) if len({name for name, _ in nodes}) > 1 else {}
+    taken: list[Operator] = []
+    left: list[Operator] = []
+    for name, node in nodes:
+        operator = onnx_operator(node.op_type, node.domain, node.name, macs)
+        (taken if name == provider else left).append(operator)
+    return taken, left
+
+
+def _placement(
+    kept: Compiled, device: Device, strict: bool, failure: Exception | None, said: list[str]
+) -> Placement:
+    """What runs the network.
+
+    Raises:
+        DeviceLibraryError: ONNX Runtime has dropped the provider.
+        DeviceRefusedError: The provider takes nothing, or not enough.
+    """
+    name, left = device.name, tuple(map(str, kept.left))
+    if name not in kept.session.get_providers():
+        raise DeviceLibraryError(
+            f"{name} does not start ({_said(None, said)}); install its libraries and driver, and "
+            "check its options"
+        )
+    if kept.taken == []:
+        why = f" ({_said(None, said)})" if said else ""
+        raise DeviceRefusedError(
+            f"{name} took no part of the network{why}; check its options, or use another network",
+            left,
+        )
+    if failure is not None or (strict and left):
+        which = some(left) if left else "which, ONNX Runtime tells from release 1.24 on"
+        raise DeviceRefusedError(
+            f"{name} does not run all of the network: the CPU would run {which}; use another "
+            "network, or leave strict out",
+            left,
+        )
+    if kept.taken is None:
+        return Placement(device.text, "+".join(kept.session.get_providers()), None, None)
+    nodes, macs = share([*kept.taken, *kept.left], kept.left)
+    return Placement(device.text, f"{name}+{CPU_PROVIDER}" if left else name, nodes, macs, left)
+
+
+def _said(failure: Exception | None, said: list[str]) -> str:
+    """Why it failed: the error's own words, else the last that was printed."""
+    if failure is not None:
+        return reason(failure)
+    last = next((line for line in said if "error" in line.lower()), said[-1] if said else "")
+    return last[-200:] or "it does not say why"
+
+
+def _look_at(provider: str, told: Mapping[str, str]) -> None:
+    """Warns of options that a provider would pass over without a word."""
+    known = _OPTIONS.get(provider, "").split()
+    for key in told if known else ():
+        if key not in known:
+            close = " or ".join(near(key, known, 3))
+            warnings.warn(
+                f"{provider} may have no option {key!r}"
+                + (f"; did you mean {close}?" if close else "; check its documentation"),
+                RuntimeWarning,
+                stacklevel=2,
+            )

@@ -1,0 +1,60 @@
+"""The package of ONNX Runtime: loading it, its errors, the options of its sessions."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from edgeinc.errors import RuntimeUnavailableError
+from edgeinc.runtimes.base import physical_cores
+from edgeinc.runtimes.helpers import first_line
+
+__all__ = ["CPU_PROVIDER", "errors", "options", "package", "reason"]
+
+CPU_PROVIDER = "CPUExecutionProvider"
+# Where in its sources, which function, and its number for the kind of error.
+_WHERE = re.compile(r"^/.*?\.(cc|h):\d+ .*?\) (?=[A-Z])|\[ONNXRuntimeError\] : \d+ : \w+ : ")
+
+
+def package() -> Any:
+    """Return the package.
+
+    Raises:
+        RuntimeUnavailableError: It is not installed, or does not load.
+    """
+    try:
+        import onnxruntime
+    except ImportError as exc:
+        raise RuntimeUnavailableError(
+            f"ONNX Runtime does not load ({exc}); pip install onnxruntime"
+        ) from exc
+    return onnxruntime
+
+
+def errors() -> tuple[type[Exception], ...]:
+    """Return every error that ONNX Runtime raises; they share no base of their own."""
+    from onnxruntime.capi import onnxruntime_pybind11_state as state
+
+    theirs = [c for c in vars(state).values() if isinstance(c, type) and issubclass(c, Exception)]
+    return (*theirs, RuntimeError, ValueError, TypeError)
+
+
+def reason(exc: BaseException) -> str:
+    """Return what ONNX Runtime says, without the places in its sources."""
+    return _WHERE.sub("", first_line(exc)).strip()
+
+
+def options(threads: int | None) -> Any:
+    """Return options of a session on this many threads; the physical cores unless given."""
+    ort = package()
+    made = ort.SessionOptions()
+    made.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_ALL
+    made.execution_mode = ort.ExecutionMode.ORT_SEQUENTIAL
+    made.intra_op_num_threads = threads or physical_cores()
+    made.inter_op_num_threads = 1
+    # Spinning threads burn most of a core between two frames and gain nothing: see the notes
+    # on `session.intra_op.allow_spinning` in ONNX Runtime's documentation of threads.
+    made.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    made.add_session_config_entry("session.inter_op.allow_spinning", "0")
+    made.log_severity_level = 4  # what goes wrong is raised; stderr stays the caller's
+    return made
