@@ -31,33 +31,38 @@ ACCEPTED, REJECTED = 0.90, 0.85
 
 WORLDS = {
     "near": f"{KNOWN} of 17 flowers enrolled, the other {17 - KNOWN} are strangers",
+    "negatives": "the same, as many pictures of each stranger as shots are negatives",
     "far": "17 flowers at 64 pixels enrolled, strangers of Tiny-ImageNet",
 }
 
 
 def strangers(draws: int = 20) -> Iterator[Figure]:
-    """Both worlds at 1, 5 and 15 shots, MobileNet V2 and the embedded backbone."""
+    """All worlds at 1, 5 and 15 shots, MobileNet V2 and the embedded backbone."""
     for backbone in (V2, PEBBLE):
         for world in WORLDS:
             for shots in SHOTS:
                 pairs = [_shown(world, backbone, shots, seed) for seed in range(draws)]
-                bounded = shots == 5 and backbone == V2
+                bounded = shots == 5 and backbone == V2 and world in AREA
                 name = f"{WORLDS[world]}, {shots} shots, {draws} draws, {backbone}"
                 yield from _figures(world, name, pairs, bounded=bounded)
 
 
 def _shown(world: str, backbone: str, shots: int, seed: int) -> tuple[Verdicts, Verdicts]:
     """What was said of pictures of what is enrolled, and of strangers."""
-    pictures = flowers(backbone) if world == "near" else small_flowers(backbone)
-    enrolled = pictures.draw(shots, seed)
     if world == "far":
+        pictures = small_flowers(backbone)
+        enrolled = pictures.draw(shots, seed)
         shown = [pictures.features[~enrolled], tiny_strangers(backbone)]
-    else:
-        few = np.random.default_rng(seed).permutation(len(pictures.names))[:KNOWN]
-        ours = np.isin(pictures.labels, few)
-        shown = [pictures.features[ours & ~enrolled], pictures.features[~ours]]
-        enrolled &= ours
-    known, others = verdicts(pictures, enrolled, shown)
+        known, others = verdicts(pictures, enrolled, shown)
+        return known, others
+    pictures = flowers(backbone)
+    chosen = pictures.draw(shots, seed)
+    few = np.random.default_rng(seed).permutation(len(pictures.names))[:KNOWN]
+    ours = np.isin(pictures.labels, few)
+    # The same strangers are shown with negatives and without.
+    shown = [pictures.features[part & ~chosen] for part in (ours, ~ours)]
+    negatives = chosen & ~ours if world == "negatives" else None
+    known, others = verdicts(pictures, chosen & ours, shown, negatives=negatives)
     return known, others
 
 

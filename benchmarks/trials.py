@@ -17,6 +17,7 @@ from edgeinc.decision import decide
 from edgeinc.features import Examples
 from edgeinc.images import labelled_images
 from edgeinc.learner import Learner
+from edgeinc.types import NEGATIVE
 
 __all__ = ["Verdicts", "small_flowers", "tiny_strangers", "verdicts"]
 
@@ -40,15 +41,24 @@ class Verdicts(NamedTuple):
     known: Mask
 
 
-def verdicts(pictures: Pictures, enrolled: Mask, shown: Iterable[Features]) -> list[Verdicts]:
+def verdicts(
+    pictures: Pictures,
+    enrolled: Mask,
+    shown: Iterable[Features],
+    *,
+    negatives: Mask | None = None,
+) -> list[Verdicts]:
     """Enrols some pictures and asks about others, with the head `auto`.
 
     Args:
         pictures: Flowers-17.
         enrolled: (1360,) which of them are examples.
         shown: Features of what is asked about, in groups.
+        negatives: (1360,) which of them are explicit negatives.
     """
     examples = Examples(pictures.features.shape[1])
+    if negatives is not None:
+        examples.add(NEGATIVE, pictures.features[negatives])
     for c, name in enumerate(pictures.names):
         if (rows := enrolled & (pictures.labels == c)).any():
             examples.add(name, pictures.features[rows])
