@@ -38,12 +38,14 @@ class Ranking(NamedTuple):
         probabilities: (C,) float32, sum 1.
         similarity: Cosine between the picture and the mean of the most probable class.
         threshold: The least such cosine at which that class is taken for known.
+        automatic: The threshold as it was worked out, where a person set another; else None.
     """
 
     labels: tuple[str, ...]
     probabilities: NDArray[np.float32]
     similarity: float
     threshold: float
+    automatic: float | None = None
 
 
 def softmax(scores: NDArray[np.float32], temperature: float) -> NDArray[np.float32]:
@@ -66,7 +68,9 @@ def overruled(ranking: Ranking, thresholds: Mapping[str, float]) -> Ranking:
     if not thresholds or not ranking.labels:
         return ranking
     best = ranking.labels[int(ranking.probabilities.argmax())]
-    return ranking._replace(threshold=thresholds.get(best, ranking.threshold))
+    if best not in thresholds:
+        return ranking
+    return ranking._replace(threshold=thresholds[best], automatic=ranking.threshold)
 
 
 def decide(ranking: Ranking) -> Decision:

@@ -230,6 +230,22 @@ def test_a_picture_of_nothing_is_answered(card: ModelCard, tmp_path: Path) -> No
             assert p.label == ("black" if picture is black else "red")
 
 
+def test_a_threshold_that_a_person_sets_moves_no_probability(
+    card: ModelCard, tmp_path: Path
+) -> None:
+    with Engine.open(tmp_path / "a.db", backbone=card, base_classes=True) as engine:
+        engine.enroll("orange", [paint(230, 130, 20, s) for s in range(5)])
+        engine.flush()
+        picture = paint(230, 130, 20, 9)
+        before = engine.predict(picture)
+        engine.set_threshold("orange", 1.0)
+        after = engine.predict(picture)
+        assert after.candidates == before.candidates
+        assert (before.label, after.label) == ("orange", None)
+        engine.set_threshold("orange", 0.0)
+        assert engine.predict(paint(30, 30, 220)).label == "blue"
+
+
 def test_joining_divides_one_probability() -> None:
     own = OwnClasses(
         Layer.of(np.ones((3, 2), np.int8), 0, np.zeros(3, np.int32), np.ones(1)), ("a", "b", "c")
