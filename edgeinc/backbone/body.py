@@ -4,25 +4,26 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
-from functools import partial
+from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from edgeinc.backbone.function import function_card
-from edgeinc.backbone.numbers import Integers, dequantize, to_integers, unit_length
+from edgeinc.backbone.numbers import Integers, dequantize, pooled, to_integers, unit_length
 from edgeinc.backbone.opening import check_session, open_card, own_tensor
 from edgeinc.cards import Asset, InputTensor, ModelCard, Quantization
+from edgeinc.devices import AskedDevice
 from edgeinc.errors import ImageError
-from edgeinc.images import Picture, Preparation, read_image
+from edgeinc.images import Picture, Preparation, View, needed, read_image
 from edgeinc.runtimes import FunctionSession, Session
 from edgeinc.runtimes.base import physical_cores
 from edgeinc.weights import find_card
 
 if TYPE_CHECKING:
-    from edgeinc.backbone.many import Pool
+    from edgeinc.backbone.many import Look, Pool
 
 __all__ = ["Backbone"]
 
@@ -30,10 +31,9 @@ __all__ = ["Backbone"]
 MANY = 16
 # Only there: an accelerator is one, and would be given as many networks as there are cores.
 CPUS = ("CPU", "CPUExecutionProvider")
-Look: TypeAlias = Callable[[Picture, NDArray[np.uint8]], None] | None
 
 
-class Backbone:
+class Backbone(AbstractContextManager["Backbone"]):
     """A network that turns pictures into embeddings; it learns nothing.
 
     Threads may share one. It is a context manager that closes itself.
@@ -43,11 +43,12 @@ class Backbone:
         file_name: Name of the weights in use.
         file_sha256: Their sha256 in hex.
         device: The device that really runs it, in its runtime's own words.
+        placement: The device asked for, and how much of the network the device runs.
         runtime: `litert`, `onnx` or `function`.
         dim: Length of an embedding.
         dtype: Its numbers: uint8 where they are never negative, else int16.
-        least: Pixels that suffice for a picture's shorter side (`images.read_image`).
         shape: Shape of the layer without axes of length 1; `(dim,)` where it is pooled.
+        views: Whose embeddings are averaged; none for the card's own. May be changed.
     """
 
     def __init__(
@@ -72,20 +73,16 @@ class Backbone:
             another: Opens another session, given `threads`, to work on many pictures.
             threads: Threads that may be used; None for the physical cores.
         """
-        self.card = card
+        self.card, self.dim, self._positive = card, card.dim, card.nonnegative
         self.file_name, self.file_sha256 = file.name, file.sha256
-        self.device, self.runtime = session.device, session.runtime
-        self.dim = card.dim
+        self.device, self.runtime, self.placement = session.device, session.runtime, session.placement
         unsigned = quantization is not None and card.nonnegative
         self.dtype: np.dtype[Any] = np.dtype(np.uint8 if unsigned else np.int16)
-        self.least = max(card.input.height, card.input.width)
+        self.views: tuple[View, ...] = ()
         self.shape = tuple(side for side in session.output.shape if side != 1) or (1,)
         self._session = session
         self._prepare = Preparation(
-            card.input,
-            layout=tensor.layout,
-            dtype=tensor.dtype,
-            quantization=tensor.quantization,
+            card.input, layout=tensor.layout, dtype=tensor.dtype, quantization=tensor.quantization
         )
         self._quantization = quantization
         self._another = another if session.device in CPUS else None
@@ -99,7 +96,7 @@ class Backbone:
         card: ModelCard | str | Path,
         *,
         runtime: str | None = None,
-        device: str = "auto",
+        device: AskedDevice = "auto",
         strict: bool = False,
         threads: int | None = None,
         tensor: str | None = None,
@@ -109,8 +106,9 @@ class Backbone:
         Args:
             card: A card, a model's name, or the path of a card.
             runtime: `litert` or `onnx`; by default the card's first that is installed.
-            device: `auto`, `cpu`, or the runtime's own name of a provider or delegate.
-            strict: Fail rather than fall back to the CPU.
+            device: `auto`, `cpu`, `npu`, `gpu`, or the runtime's own name of a provider or
+                delegate, with options: see `Device`.
+            strict: Fail rather than leave any of the network to the CPU.
             threads: Of one picture's run; the physical cores by default.
             tensor: Another tensor of the network to take for the embedding, pooled or not.
 
@@ -168,14 +166,19 @@ class Backbone:
         tensor = InputTensor("NHWC", "uint8", None)
         return cls(card, session, tensor=tensor, quantization=quantization, file=file)
 
+    to_float = staticmethod(unit_length)
+
+    @property
+    def least(self) -> int:
+        """Pixels that suffice for a picture's shorter side; see `images.read_image`."""
+        side = max(self.card.input.height, self.card.input.width)
+        return needed(side) if self.views else side
+
     def embed(self, pictures: Sequence[Picture]) -> Integers:
-        """Embeddings as integers.
+        """Embeddings as integers, `(n, dim)` uint8 or int16: see `to_integers`, `pooled`.
 
         Args:
             pictures: Arrays `(H, W, 3)` uint8 BGR, paths, or bytes of picture files.
-
-        Returns:
-            `(n, dim)` uint8 or int16: see `to_integers`.
 
         Raises:
             ImageError: A picture cannot be used.
@@ -200,9 +203,17 @@ class Backbone:
         Raises:
             ImageError, InferenceError: As for `embed`, the first unless `skip_unreadable`.
         """
-        one = partial(self._try_one if skip_unreadable else self._embed_one, look=look)
+
+        def one(session: Session, picture: Picture) -> Integers | ImageError:
+            try:
+                return self._embed_one(session, picture, look)
+            except ImageError as exc:
+                if not skip_unreadable:
+                    raise
+                return exc
+
         if len(pictures) < MANY or self._workers == 1 or self._another is None:
-            results: list[Any] = [one(self._session, picture) for picture in pictures]
+            results = [one(self._session, picture) for picture in pictures]
         else:
             from edgeinc.backbone.many import Pool
 
@@ -217,23 +228,15 @@ class Backbone:
         output = self._session.run(self._prepare(read_image(picture, least=self.least)))
         return dequantize(output, self._quantization).reshape(self.shape)
 
-    @staticmethod
-    def to_float(integers: Integers) -> NDArray[np.float32]:
-        """Embeddings for a caller: `(n, dim)` float32, each row of L2 norm 1."""
-        return unit_length(integers)
-
     def _embed_one(self, session: Session, picture: Picture, look: Look = None) -> Integers:
         image = read_image(picture, least=self.least)
         if look is not None:
             look(picture, image)
-        output = session.run(self._prepare(image))
-        return to_integers(output, self._quantization, self.card.nonnegative)
-
-    def _try_one(self, session: Session, picture: Picture, look: Look) -> Integers | ImageError:
-        try:
-            return self._embed_one(session, picture, look)
-        except ImageError as exc:
-            return exc
+        rows = [
+            to_integers(session.run(self._prepare(image, view)), self._quantization, self._positive)
+            for view in self.views or (None,)
+        ]
+        return pooled(rows) if len(rows) > 1 else rows[0]
 
     def close(self) -> None:
         """Lets go of the network; harmless when repeated."""
@@ -242,9 +245,6 @@ class Backbone:
             self._pool = None
         self._another = None
         self._session.close()
-
-    def __enter__(self) -> Backbone:
-        return self
 
     def __exit__(self, *failure: object) -> None:
         self.close()

@@ -5,11 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from queue import SimpleQueue
-from typing import TypeVar
+from typing import TypeAlias, TypeVar
 
+import numpy as np
+from numpy.typing import NDArray
+
+from edgeinc.images import Picture
 from edgeinc.runtimes import Session
 
-__all__ = ["Pool"]
+__all__ = ["Look", "Pool"]
+
+Look: TypeAlias = Callable[[Picture, NDArray[np.uint8]], None] | None
+"""Gets a picture as it was given and as it was read."""
 
 T = TypeVar("T")
 R = TypeVar("R")

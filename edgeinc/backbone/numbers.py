@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,7 @@ from numpy.typing import NDArray
 from edgeinc.cards import Quantization
 from edgeinc.errors import InferenceError
 
-__all__ = ["Integers", "dequantize", "to_integers", "unit_length"]
+__all__ = ["Integers", "dequantize", "pooled", "to_integers", "unit_length"]
 
 Integers = NDArray[np.uint8] | NDArray[np.int16]
 
@@ -66,6 +67,20 @@ def _fixed_point(real: NDArray[np.float64], nonnegative: bool) -> NDArray[np.int
             "The network put out NaN or infinity; check the card's normalisation and the weights."
         )
     return np.rint(real * FIXED_POINT / (most or 1.0)).astype(np.int16)
+
+
+def pooled(rows: Sequence[Integers]) -> Integers:
+    """The mean of embeddings `(d,)` of one picture, rounded, halves up; of their type.
+
+    Sums of integers and one exact division: the same on every processor, in any order.
+
+    >>> pooled([np.array([1, 7], np.uint8), np.array([2, 9], np.uint8)])
+    array([2, 8], dtype=uint8)
+    """
+    n = len(rows)
+    total = np.stack(rows).sum(axis=0, dtype=np.int64)
+    mean: Integers = ((2 * total + n) // (2 * n)).astype(rows[0].dtype)
+    return mean
 
 
 def dequantize(output: NDArray[Any], quantization: Quantization | None) -> NDArray[np.float32]:

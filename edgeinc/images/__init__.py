@@ -18,12 +18,12 @@ from edgeinc.images.folders import (
     list_images,
 )
 from edgeinc.images.headers import LEAST_SIDE, MAX_BYTES, MAX_PIXELS
-from edgeinc.images.prepare import Preparation, crop, shrink
+from edgeinc.images.prepare import Preparation, shrink
 from edgeinc.images.quality import faults
 from edgeinc.images.quiet import quiet
 from edgeinc.images.read import Box, Picture, read_image
 from edgeinc.images.thumbnails import make_thumbnail
-from edgeinc.images.views import VIEWS, View, needed, take
+from edgeinc.images.views import VIEWS, View, crop, needed, take
 
 __all__ = [
     "LEAST_SIDE",

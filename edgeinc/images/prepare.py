@@ -9,8 +9,9 @@ from numpy.typing import NDArray
 
 from edgeinc.cards import InputSpec, Quantization
 from edgeinc.errors import CardError
+from edgeinc.images.views import View, crop, take
 
-__all__ = ["Preparation", "crop", "shrink"]
+__all__ = ["Preparation", "shrink"]
 
 
 class Preparation:
@@ -47,11 +48,12 @@ class Preparation:
         self._signed = dtype == "int8"
         self._table = _table(spec, dtype, quantization)
 
-    def __call__(self, image: NDArray[np.uint8]) -> NDArray[Any]:
+    def __call__(self, image: NDArray[np.uint8], view: View | None = None) -> NDArray[Any]:
         """Prepares one picture.
 
         Args:
             image: `(H, W, 3)` uint8 BGR, as `read_image` gives it.
+            view: What is to be seen of it; by default what the card says.
 
         Returns:
             `(1, height, width, 3)` or `(1, 3, height, width)`, contiguous. It may share
@@ -60,7 +62,9 @@ class Preparation:
         import cv2
 
         spec = self._spec
-        if spec.crop == "center":
+        if view is not None:
+            image = take(image, view, spec.height, spec.width)
+        elif spec.crop == "center":
             image = crop(image, spec.height, spec.width)
         image = shrink(image, spec.height, spec.width)
         if spec.color == "RGB":
@@ -71,22 +75,6 @@ class Preparation:
         if self._planar:
             out = out.transpose(2, 0, 1)
         return np.ascontiguousarray(out)[np.newaxis]
-
-
-def crop(image: NDArray[np.uint8], height: int, width: int) -> NDArray[np.uint8]:
-    """Takes the largest centred part of proportion `height : width`, as a view.
-
-    >>> crop(np.zeros((720, 1280, 3), np.uint8), 224, 224).shape
-    (720, 720, 3)
-    """
-    h, w = image.shape[:2]
-    if w * height > h * width:
-        part = max(1, h * width // height)
-        left = (w - part) // 2
-        return image[:, left : left + part]
-    part = max(1, w * height // width)
-    top = (h - part) // 2
-    return image[top : top + part]
 
 
 def shrink(image: NDArray[np.uint8], height: int, width: int) -> NDArray[np.uint8]:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from edgeinc.images.prepare import crop, shrink
+from edgeinc.images.prepare import shrink
+from edgeinc.images.views import crop
 
 __all__ = ["faults"]
 
