@@ -18,6 +18,7 @@ import numpy as np
 
 from edgeinc import Backbone, Engine
 from edgeinc.store import NewExample, Store
+from edgeinc.types import NEGATIVE
 from tests.power.model import Example, Model, State
 
 __all__ = [
@@ -32,7 +33,7 @@ __all__ = [
 ]
 
 DIM = 16
-LABELS = ("hex bolt", "nut", "washer", "cog", "Mutter", "lock ring", "pin")
+LABELS = ("hex bolt", "nut", "washer", "cog", "Mutter", "lock ring", "pin", NEGATIVE)
 WEIGHTS = {"file": "tiny.onnx", "file_sha256": "ab" * 32}
 
 
@@ -53,7 +54,7 @@ def _propose_enrol(model: Model, rng: random.Random) -> tuple[Any, ...]:
 
 def _do_enrol(engine: Engine, *examples: Example) -> None:
     new = [
-        NewExample(e.label, np.frombuffer(e.content, np.uint8), e.source, e.thumbnail)
+        NewExample(e.label or None, np.frombuffer(e.content, np.uint8), e.source, e.thumbnail)
         for e in examples
     ]
     engine._memory.change(lambda store: store.enroll(new, **WEIGHTS))
@@ -71,7 +72,7 @@ def _propose_forget(model: Model, rng: random.Random) -> tuple[Any, ...] | None:
 
 def _do_forget(engine: Engine, label: str, content: bytes | None, purge: bool) -> None:
     if content is None:
-        engine.forget(label, purge=purge)
+        engine.forget(label or None, purge=purge)
         return
     for rows in engine._memory.store.rows():
         for id, name, integers in zip(rows.ids, rows.labels, rows.embeddings, strict=True):
@@ -82,9 +83,19 @@ def _do_forget(engine: Engine, label: str, content: bytes | None, purge: bool) -
 
 
 def _propose_rename(model: Model, rng: random.Random) -> tuple[Any, ...] | None:
-    enrolled = sorted(set(model.live().values()))
-    free = [label for label in LABELS if label not in enrolled]
+    enrolled = _classes(model)
+    free = [label for label in LABELS if label not in (*enrolled, NEGATIVE)]
     return (rng.choice(enrolled), rng.choice(free)) if enrolled and free else None
+
+
+def _propose_threshold(model: Model, rng: random.Random) -> tuple[Any, ...] | None:
+    enrolled = _classes(model)
+    return (rng.choice(enrolled), rng.choice((0.25, 0.5, None))) if enrolled else None
+
+
+def _classes(model: Model) -> list[str]:
+    """What is enrolled, without the negatives."""
+    return sorted({*model.live().values()} - {NEGATIVE})
 
 
 def _propose_merge(model: Model, rng: random.Random) -> tuple[Any, ...] | None:
@@ -94,12 +105,18 @@ def _propose_merge(model: Model, rng: random.Random) -> tuple[Any, ...] | None:
     if not live or rng.random() < 0.5:
         new = tuple(example._replace(thumbnail=None) for example in _propose_enrol(model, rng))
         purge = (new[0].label, None, True) if rng.random() < 0.3 else None
-        return archive, new, purge, None
+        return archive, new, purge, None, None
     label = rng.choice(sorted(set(live.values())))
-    if rng.random() < 0.6:
-        return archive, (), (label, None, rng.random() < 0.5), None
+    if rng.random() < 0.5:
+        return archive, (), (label, None, rng.random() < 0.5), None, None
+    if rng.random() < 0.5:
+        threshold = _propose_threshold(model, rng)
+        # What holds already is not set again, and then there would be nothing to merge.
+        if threshold is None or model.state().thresholds.get(threshold[0]) == threshold[1]:
+            return None
+        return archive, (), None, None, threshold
     rename = _propose_rename(model, rng)
-    return None if rename is None else (archive, (), None, rename)
+    return None if rename is None else (archive, (), None, rename, None)
 
 
 def _do_merge(
@@ -108,6 +125,7 @@ def _do_merge(
     new: tuple[Example, ...],
     forget: tuple[str, bytes | None, bool] | None,
     rename: tuple[str, str] | None,
+    threshold: tuple[str, float | None] | None,
 ) -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -121,6 +139,8 @@ def _do_merge(
                 _do_forget(other, *forget)
             if rename is not None:
                 other.rename(*rename)
+            if threshold is not None:
+                other.set_threshold(*threshold)
             if archive:
                 other.export(folder / "theirs.edgeinc")
         engine.merge(folder / ("theirs.edgeinc" if archive else "other.db"))
@@ -139,6 +159,7 @@ OPERATIONS: dict[str, _Kind] = {
     "enrol": _Kind(10, _propose_enrol, Model.enrol, _do_enrol),
     "forget": _Kind(4, _propose_forget, Model.forget, _do_forget),
     "rename": _Kind(2, _propose_rename, Model.rename, Engine.rename),
+    "threshold": _Kind(2, _propose_threshold, Model.threshold, Engine.set_threshold),
     "undo": _Kind(3, lambda _, rng: (rng.choice((1, 1, 2, 3)),), Model.undo, Engine.undo),
     "merge": _Kind(3, _propose_merge, Model.merge, _do_merge),
     "purge": _Kind(1, lambda *_: (), Model.purge, Engine.purge),
@@ -180,7 +201,8 @@ def backbone() -> Backbone:
 
 def observe(store: Store) -> State:
     """What a store holds."""
-    sources = {s.id: s.source for c in store.classes() for s in store.samples(c.label)}
+    labels = [c.label for c in store.classes()] + [None] * bool(store.negatives())
+    sources = {s.id: s.source for label in labels for s in store.samples(label)}
     with store._db.reading() as conn:
         query = "SELECT hex(uid), image FROM thumbnails t JOIN samples s ON s.id = t.sample"
         thumbnails = {uid.lower(): image for uid, image in conn.execute(query)}
@@ -192,4 +214,4 @@ def observe(store: Store) -> State:
         for id, label, row in zip(rows.ids, rows.labels, rows.embeddings, strict=True)
     }
     log = [(entry.number, entry.operation, entry.undone) for entry in store.log()]
-    return State(examples, log, (count, purged))
+    return State(examples, log, (count, purged), store.thresholds())

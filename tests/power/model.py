@@ -31,16 +31,18 @@ class State(NamedTuple):
             examples that are alike in both; one of these stands for them.
         log: Number, kind and whether it was undone, newest first.
         rows: Examples that were ever enrolled, and how many of them were purged.
+        thresholds: Those that a person set, by label.
     """
 
     examples: dict[tuple[str, bytes], set[tuple[str, bytes | None]]]
     log: list[tuple[int, str, bool]]
     rows: tuple[int, int]
+    thresholds: dict[str, float]
 
     def admits(self, found: State) -> bool:
         """Is what was found in a store what this one says?"""
         return (
-            (found.log, found.rows) == (self.log, self.rows)
+            (found.log, found.rows, found.thresholds) == (self.log, self.rows, self.thresholds)
             and found.examples.keys() == self.examples.keys()
             and all(what <= self.examples[key] for key, what in found.examples.items())
         )
@@ -48,7 +50,8 @@ class State(NamedTuple):
 
 @dataclass
 class Line:
-    """An operation: the examples that it enrolled, took out or relabelled.
+    """An operation: the examples that it enrolled, took out or relabelled, or whose class it gave
+    a threshold.
 
     One that came by a merge is foreign: it has no line in the log and cannot be undone here.
     """
@@ -57,12 +60,14 @@ class Line:
     enrolled: set[int] = field(default_factory=set)
     removed: set[int] = field(default_factory=set)
     relabelled: set[int] = field(default_factory=set)
+    told: set[int] = field(default_factory=set)
     label: str = ""
+    value: float | None = None
     undone: bool = False
     foreign: bool = False
 
     def touched(self) -> set[int]:
-        return self.enrolled | self.removed | self.relabelled
+        return self.enrolled | self.removed | self.relabelled | self.told
 
 
 @dataclass
@@ -89,6 +94,11 @@ class Model:
             removed |= operation.removed
         return {i: label for i, label in self.labels().items() if i in enrolled - removed}
 
+    def ruling(self) -> dict[str, Line]:
+        """The operation that set the threshold of a class, as far as any of its examples knows."""
+        live = self.live()
+        return {live[i]: line for line in self.standing() for i in sorted(line.told & live.keys())}
+
     def standing(self) -> list[Line]:
         """The operations that were not undone."""
         return [operation for operation in self.lines if not operation.undone]
@@ -101,7 +111,11 @@ class Model:
             examples.setdefault((label, content), set()).add((source, thumbnail))
         lines = [operation for operation in self.lines if not operation.foreign]
         log = [(n, line.kind, line.undone) for n, line in enumerate(lines, 1)]
-        return State(examples, log[::-1], (len(self.examples), len(self.purged)))
+        thresholds = {
+            label: line.value for label, line in self.ruling().items() if line.value is not None
+        }
+        rows = len(self.examples), len(self.purged)
+        return State(examples, log[::-1], rows, thresholds)
 
     def secrets(self) -> set[bytes]:
         """Bytes of purged examples that no example has that was not purged."""
@@ -120,9 +134,12 @@ class Model:
     def enrol(self, *examples: Example) -> None:
         """Add examples, but for those that their class has."""
         there = {(label, self.examples[i].content) for i, label in self.live().items()}
-        first = len(self.examples)
+        first, ruling = len(self.examples), self.ruling()
         for example in examples:
             if (example.label, example.content) not in there:
+                if example.label in ruling:
+                    line = ruling[example.label]
+                    line.told = line.told | {len(self.examples)}
                 self.examples.append(example)
                 there.add((example.label, example.content))
         if len(self.examples) > first:
@@ -145,12 +162,19 @@ class Model:
         which = {i for i, label in self.labels().items() if label == old}
         self.lines.append(Line("rename", relabelled=which, label=new))
 
+    def threshold(self, label: str, value: float | None) -> None:
+        """Set the threshold of a class, for every example of it that is there."""
+        holds = self.ruling().get(label)
+        if (holds.value if holds else None) != value:
+            told = {i for i, name in self.labels().items() if name == label}
+            self.lines.append(Line("threshold", told=told, value=value))
+
     def undo(self, n: int) -> None:
         """Take back the last operations that can be taken back."""
         able = [
             operation
             for operation in self.standing()
-            if operation.kind in ("enroll", "forget", "rename")
+            if operation.kind in ("enroll", "forget", "rename", "threshold")
             and not operation.foreign
             and operation.touched() - self.purged
         ]
@@ -172,6 +196,7 @@ class Model:
         new: tuple[Example, ...],
         forget: tuple[str, bytes | None, bool] | None,
         rename: tuple[str, str] | None,
+        threshold: tuple[str, float | None] | None,
     ) -> None:
         """Add what another device did: to examples of its own, or to these."""
         other = Model() if new else self.copy()
@@ -182,6 +207,8 @@ class Model:
             other.forget(*forget)
         if rename is not None:
             other.rename(*rename)
+        if threshold is not None:
+            other.threshold(*threshold)
         offset = len(self.examples) if new else 0
         if new:
             self.examples += other.examples
@@ -189,7 +216,7 @@ class Model:
         for operation in other.lines[there:]:
             if operation.kind != "purge":
                 came = replace(operation, foreign=True)
-                for part in ("enrolled", "removed", "relabelled"):
+                for part in ("enrolled", "removed", "relabelled", "told"):
                     setattr(came, part, {i + offset for i in getattr(operation, part)})
                 self.lines.append(came)
         self.lines.append(Line("merge"))

@@ -97,6 +97,8 @@ def _compare(engine: Engine, past: Past) -> Verdict:
         return Verdict("lost", f"operations {at} to {past.acknowledged - 1}", at)
     if not _equal(engine._memory._learner.snapshot(), _sums(frozenset(found.examples))):
         return Verdict("half", "the sums are not those of the examples", at)
+    if engine._memory._learner.overrides != found.thresholds:
+        return Verdict("half", "the thresholds are not those of the store", at)
     return Verdict(None, operation=at, kept=kept > 0)
 
 

@@ -19,7 +19,24 @@ from tests.fuzz.worker import Files, Wrong, write
 __all__ = ["Kind"]
 
 VALUES: tuple[Any, ...] = (
-    *(None, True, False, 0, 1, -1, 2**31, 2**62, 2**63, 10**19, 10**30, 0.5, 1e300, -0.0),
+    *(
+        None,
+        True,
+        False,
+        0,
+        1,
+        -1,
+        2**31,
+        2**62,
+        2**63,
+        10**19,
+        10**30,
+        0.5,
+        1e300,
+        -0.0,
+        1.5,
+        0.25,
+    ),
     *(
         "",
         "nut",
@@ -85,7 +102,7 @@ class Kind:
         # What it made is an archive too, and a store like it can be made of that.
         with Store.open(self._folder / "new.db", **self._bound) as store:
             store.merge([self._folder / "whole.edgeinc"])
-            if store.classes() != merged[0]:
+            if (store.classes(), store.thresholds()) != (merged[0], merged[3]):
                 raise Wrong("a store and a copy of it by an archive differ")
         return "merged" if change.operation is not None else "merged+nothing_new"
 
@@ -96,7 +113,7 @@ def _content(store: Store) -> tuple[object, ...]:
         for part in store.rows()
         for id, label, row in zip(part.ids, part.labels, part.embeddings, strict=True)
     ]
-    return store.classes(), store.log(), rows
+    return store.classes(), store.log(), rows, store.thresholds()
 
 
 def _seeds(folder: Path, bound: dict[str, Any]) -> tuple[bytes, list[bytes], list[bytes]]:

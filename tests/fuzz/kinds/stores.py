@@ -74,6 +74,12 @@ SCHEMA = (
     "UPDATE operations SET undone = 1",
     "INSERT INTO relabels SELECT id, 1, 2 FROM samples",
     "INSERT INTO removals SELECT id, 2 FROM samples",
+    "INSERT OR IGNORE INTO thresholds SELECT id, 1 FROM samples",
+    "UPDATE thresholds SET operation = 99999",
+    "UPDATE operations SET threshold = 0.5",
+    "UPDATE operations SET threshold = 9e999",
+    "UPDATE classes SET override = 1",
+    "UPDATE classes SET label = '' WHERE id = 1",
     "INSERT OR IGNORE INTO thumbnails SELECT id, zeroblob(300000) FROM samples",
     "PRAGMA user_version = 0",
     "PRAGMA user_version = 99",
@@ -216,6 +222,9 @@ def _works(rng: random.Random, engine: Engine) -> list[Callable[[], object]]:
         lambda: engine.samples(label),
         lambda: engine.enroll(label, [shot, picture(7, rng.randrange(1000))]),
         lambda: engine.enroll("new", shot),
+        lambda: engine.enroll(None, shot),
+        lambda: engine.forget(None, purge=rng.random() < 0.5),
+        lambda: engine.set_threshold(label, rng.choice((0.0, 0.5, 1.0, None))),
         lambda: engine.forget(label),
         lambda: engine.forget(label, purge=True),
         lambda: engine.forget(sample=engine.samples("nut")[0].id),
@@ -246,7 +255,10 @@ def _state(engine: Engine) -> object:
 
 def _shell(rng: random.Random, path: Path) -> None:
     words = rng.choice(
-        (["log"], ["classes"], ["samples", "nut"], ["doctor"], ["undo"], ["forget", "nut"])
+        (
+            *(["log"], ["classes"], ["samples", "nut"], ["doctor"], ["undo"], ["forget", "nut"]),
+            *(["threshold", "nut", "0.5"], ["samples", "--negative"], ["forget", "--negative"]),
+        )
     )
     with (
         Path(os.devnull).open("w", encoding="utf-8") as null,
@@ -361,6 +373,10 @@ def build(path: Path, *, size: int) -> Store:
     store.enroll([NewExample("bad", numbers(9, 9), "bad.jpg")], **WEIGHTS)
     store.undo()
     store.forget(sample=store.samples("nut")[0].id)
+    store.enroll([NewExample(None, numbers(8, i)) for i in range(size)], **WEIGHTS)
+    store.set_threshold("nut", 0.5)
+    store.set_threshold("bolt", 0.25)
+    store.set_threshold("bolt", None)
     return store
 
 
