@@ -124,7 +124,8 @@ class Source:
     def _read_rows(self, dim: int) -> tuple[Examples, Position]:
         """Every example from its own row; a large store in pieces, of which none is held."""
         seq = self._store.last_change()
-        large = sum(info.examples for info in self._store.classes()) > HELD
+        counts = [info.examples for info in self._store.classes()]
+        large = sum(counts, self._store.negatives()) > HELD
         examples = Examples(dim, self.fetch)
         gram = np.zeros((dim, dim))
         for rows in self._store.rows(BATCH):
