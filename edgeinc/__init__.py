@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from edgeinc.devices import Device
 from edgeinc.errors import EdgeincError
 from edgeinc.types import (
     Candidate,
@@ -17,6 +18,7 @@ from edgeinc.types import (
     LogEntry,
     Match,
     MergeReport,
+    Placement,
     Prediction,
     SampleInfo,
 )
@@ -30,6 +32,7 @@ __all__ = [
     "Backbone",
     "Candidate",
     "ClassInfo",
+    "Device",
     "EdgeincError",
     "Engine",
     "EnrollReport",
@@ -37,6 +40,7 @@ __all__ = [
     "LogEntry",
     "Match",
     "MergeReport",
+    "Placement",
     "Prediction",
     "SampleInfo",
     "__version__",

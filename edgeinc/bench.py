@@ -11,8 +11,10 @@ import numpy as np
 
 from edgeinc.backbone import Backbone
 from edgeinc.cards import ModelCard
+from edgeinc.devices import AskedDevice
 from edgeinc.runtimes import available, runtimes_for
 from edgeinc.runtimes.base import physical_cores
+from edgeinc.types import Placement
 from edgeinc.weights import installed_path
 
 __all__ = ["BenchRow", "bench"]
@@ -29,6 +31,7 @@ class BenchRow:
         model: The card's name.
         runtime: The runtime that ran it.
         device: The device that really ran it, in the runtime's own words.
+        placement: The device asked for, and how much of the network the device ran.
         threads: Threads of the runtime.
         p50_ms: Median, milliseconds.
         p95_ms: 95th percentile, milliseconds.
@@ -38,6 +41,7 @@ class BenchRow:
     model: str
     runtime: str
     device: str
+    placement: Placement
     threads: int
     p50_ms: float
     p95_ms: float
@@ -48,7 +52,7 @@ def bench(
     card: ModelCard,
     *,
     seconds: float = 2.0,
-    device: str = "auto",
+    device: AskedDevice = "auto",
     strict: bool = False,
     threads: int | None = None,
     progress: Callable[[int, int], None] | None = None,
@@ -91,6 +95,7 @@ def bench(
                     model=card.name,
                     runtime=backbone.runtime,
                     device=backbone.device,
+                    placement=backbone.placement,
                     threads=count,
                     p50_ms=float(np.percentile(times, 50)),
                     p95_ms=float(np.percentile(times, 95)),

@@ -11,10 +11,13 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from edgeinc.backbone import Backbone
 from edgeinc.cache import cache_dir
-from edgeinc.errors import StoreError
+from edgeinc.devices import AskedDevice
+from edgeinc.errors import EdgeincError, StoreError
 from edgeinc.runtimes import RuntimeInfo, available
 from edgeinc.runtimes.base import physical_cores
+from edgeinc.types import Placement
 from edgeinc.version import __version__
 from edgeinc.weights import is_installed, list_cards
 
@@ -67,6 +70,9 @@ class Examination:
         packages: Version of each package that counts; None where it is missing, `of unknown
             version` where it was installed by other means than Python's.
         models: Name of each card, and whether its weights are installed.
+        backbone: The card's name whose network was opened; None where there was none.
+        placement: The device asked for, what runs that network, and how much of it; None where
+            it does not open, which `advice` explains.
         cache: The folder where fetched weights lie.
         store: What was found about the store; None where there is none.
         advice: One line for each thing that is missing, with the command that brings it.
@@ -80,13 +86,28 @@ class Examination:
     runtimes: tuple[RuntimeInfo, ...]
     packages: dict[str, str | None]
     models: dict[str, bool]
+    backbone: str | None
+    placement: Placement | None
     cache: str
     store: Condition | None
     advice: tuple[str, ...]
 
 
-def examine(store: str | Path | None = None) -> Examination:
-    """Looks at this device and at a store, where there is one; changes nothing."""
+def examine(
+    store: str | Path | None = None,
+    card: ModelCard | None = None,
+    *,
+    device: AskedDevice = "auto",
+    strict: bool = False,
+) -> Examination:
+    """Looks at this device and at a store, where there is one; changes nothing.
+
+    Args:
+        store: The store.
+        card: A backbone to open, to see what runs it.
+        device: As in `Engine.open`.
+        strict: As in `Engine.open`.
+    """
     runtimes = available()
     packages = {name: _version(*where) for name, where in PACKAGES.items()}
     models = {card.name: is_installed(card) for card in list_cards()}
@@ -94,6 +115,13 @@ def examine(store: str | Path | None = None) -> Examination:
     missing = [words for name, words in RUNTIMES.items() if name not in here]
     missing += [(name, what) for name, what in WANTED.items() if packages[name] is None]
     advice = [f"{name} is missing; install it with: pip install {what}" for name, what in missing]
+    placement = None
+    if card is not None:
+        try:
+            with Backbone.open(card, device=device, strict=strict) as backbone:
+                placement = backbone.placement
+        except EdgeincError as exc:
+            advice.append(f"{card.name} does not run: {exc}")
     return Examination(
         edgeinc=__version__,
         python=platform.python_version(),
@@ -103,6 +131,8 @@ def examine(store: str | Path | None = None) -> Examination:
         runtimes=runtimes,
         packages=packages,
         models=models,
+        backbone=None if card is None else card.name,
+        placement=placement,
         cache=str(cache_dir()),
         store=None if store is None or not os.path.lexists(store) else _examine_store(store),
         advice=tuple(advice),

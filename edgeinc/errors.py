@@ -16,7 +16,7 @@
     │   └── DownloadError               they could not be fetched
     ├── RuntimeUnavailableError         a package is not installed; the message names the extra
     ├── DeviceError                     the device asked for does not run the network
-    │   ├── DeviceNotFoundError         no such provider or delegate, or its chip is not here
+    │   ├── DeviceNotFoundError         no such provider or delegate, or no chip for it
     │   ├── DeviceLibraryError          its library is here and does not load
     │   └── DeviceRefusedError          it takes no part of the network, or, strict, not all of it
     ├── InferenceError                  a runtime failed while it ran
@@ -131,7 +131,7 @@ class DeviceError(EdgeincError):
 
 
 class DeviceNotFoundError(DeviceError):
-    """No provider or delegate of that name is here, or its chip is not."""
+    """No provider or delegate of that name is here, or it does not start: no chip, no driver."""
 
 
 class DeviceLibraryError(DeviceError):

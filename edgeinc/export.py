@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from edgeinc.backbone import Backbone
 from edgeinc.cache import part_of, reserve, settle
 from edgeinc.cards import ModelCard
+from edgeinc.devices import AskedDevice
 from edgeinc.engine import DEFAULT_BACKBONE, Engine
 from edgeinc.errors import ImageError, InputError, RuntimeUnavailableError
 from edgeinc.features import UNIT
@@ -54,7 +55,7 @@ def embed_folder(
     *,
     backbone: str | Path | ModelCard | Backbone | None = None,
     tensor: str | None = None,
-    device: str = "auto",
+    device: AskedDevice = "auto",
     strict: bool = False,
     threads: int | None = None,
     progress: Callable[[int, int], None] | None = None,

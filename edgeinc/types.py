@@ -62,6 +62,21 @@ class Placement(NamedTuple):
     macs: float | None = 1.0
     left: tuple[str, ...] = ()
 
+    @property
+    def words(self) -> str:
+        """The device, and how much it runs.
+
+        >>> Placement("npu", "libvx_delegate.so+CPU", 0.98, 0.998, ("SOFTMAX 'y'",)).words
+        'libvx_delegate.so+CPU, 98.0 % of the operators and 99.8 % of the multiplications'
+        """
+        if self.nodes is None:
+            return f"{self.device}, how much of the network is unknown"
+        if not self.left:
+            return f"{self.device}, all of the network"
+        macs = "an unknown share" if self.macs is None else f"{self.macs:.1%}".replace("%", " %")
+        nodes = f"{self.nodes:.1%}".replace("%", " %")
+        return f"{self.device}, {nodes} of the operators and {macs} of the multiplications"
+
 
 class Prediction(NamedTuple):
     """What one picture was taken for.
@@ -74,6 +89,7 @@ class Prediction(NamedTuple):
         device: The device that really ran the backbone, in its runtime's own words.
         ms: Time from picture to answer, milliseconds.
         source: Path of the picture where there is one.
+        placement: The device asked for, and how much of the network `device` ran.
     """
 
     label: str | None
@@ -83,6 +99,7 @@ class Prediction(NamedTuple):
     device: str
     ms: float
     source: str | None = None
+    placement: Placement | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,6 +17,7 @@ from edgeinc.catalogue.background import (
     largest_background,
     measure_background,
 )
+from edgeinc.devices import AskedDevice
 from edgeinc.errors import CardError, InputError
 from edgeinc.store.disk.files import refuse_database
 from edgeinc.weights import card_folders, find_card, load_file
@@ -61,7 +62,7 @@ def add_background(
     *,
     output: str | Path | None = None,
     most: int = USUAL_PICTURES,
-    device: str = "auto",
+    device: AskedDevice = "auto",
     strict: bool = False,
     threads: int | None = None,
     progress: Callable[[int, int], None] | None = None,

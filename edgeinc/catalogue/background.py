@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from edgeinc.backbone import Backbone
 from edgeinc.cards import ModelCard
+from edgeinc.devices import AskedDevice
 from edgeinc.errors import InputError
 from edgeinc.features import UNIT, to_features
 from edgeinc.images import list_images
@@ -102,7 +103,7 @@ def measure_background(
     folder: str | Path,
     *,
     most: int = USUAL_PICTURES,
-    device: str = "auto",
+    device: AskedDevice = "auto",
     strict: bool = False,
     threads: int | None = None,
     progress: Callable[[int, int], None] | None = None,

@@ -102,9 +102,9 @@ class LazyGroup(click.Group):
     metavar="NAME",
     default="auto",
     show_default=True,
-    help="cpu, or a runtime's own name of a provider or delegate.",
+    help="cpu, npu, gpu, or a provider or delegate by name: NAME,key=value,... (docs/devices.md).",
 )
-@click.option("--strict", is_flag=True, help="Fail rather than fall back to the CPU.")
+@click.option("--strict", is_flag=True, help="Fail rather than leave any of it to the CPU.")
 @click.option(
     "--threads",
     type=click.IntRange(min=1),

@@ -40,11 +40,14 @@ def bench_command(settings: Settings, seconds: float) -> None:
     lines = [f"{'runtime':8s} {'threads':>7s} {'p50 ms':>8s} {'p95 ms':>8s} {'1/s':>7s}  device"]
     lines += [
         f"{r.runtime:8s} {r.threads:7d} {r.p50_ms:8.2f} {r.p95_ms:8.2f} {r.per_second:7.1f}"
-        f"  {r.device}"
+        f"  {r.placement.words}"
         for r in rows
     ]
     emit(
         settings,
-        {"model": rows[0].model, "rows": [asdict(row) for row in rows]},
+        {
+            "model": rows[0].model,
+            "rows": [{**asdict(row), "placement": row.placement._asdict()} for row in rows],
+        },
         "\n".join([rows[0].model, *lines]),
     )

@@ -17,9 +17,11 @@ from edgeinc.cli.common import (
     pass_settings,
     printable,
 )
+from edgeinc.errors import EdgeincError
 from edgeinc.types import NEGATIVE
 
 if TYPE_CHECKING:
+    from edgeinc.cards import ModelCard
     from edgeinc.store.repair.examination import Condition
 
 __all__ = ["doctor_command"]
@@ -49,7 +51,7 @@ def doctor_command(settings: Settings, repair: str | None) -> int:
         note(f"private copies of stores that killed processes had left, now deleted: {gone}")
     if repair is not None:
         return _repair(settings, repair)
-    found = examine(settings.store)
+    found = examine(settings.store, _card(settings), device=settings.device, strict=settings.strict)
     memory = "unknown" if found.memory is None else f"{found.memory / 2**30:.1f} GiB"
     text = [
         f"edgeinc {found.edgeinc}, Python {found.python}",
@@ -64,14 +66,25 @@ def doctor_command(settings: Settings, repair: str | None) -> int:
         f"models (weights in {found.cache})",
         *(f"  {'installed' if here else '-':10s} {name}" for name, here in found.models.items()),
     ]
+    if found.placement is not None:
+        text.append(f"  {found.backbone} on {found.placement.asked}: {found.placement.words}")
     faults: list[str] = []
     if found.store is not None:
         faults = found.store.faults
         text += ["", f"store {printable(found.store.path)}", *_store(found.store)]
     for line in (*found.advice, *faults, *(found.store.advice if found.store else ())):
         note(printable(line))
-    emit(settings, asdict(found), "\n".join(text))
+    placement = None if found.placement is None else found.placement._asdict()
+    emit(settings, {**asdict(found), "placement": placement}, "\n".join(text))
     return 0 if found.store is None or found.store.sound else 1
+
+
+def _card(settings: Settings) -> ModelCard | None:
+    """The backbone to open; none where the store, or what was asked for, does not tell it."""
+    try:
+        return find_backbone(settings)
+    except EdgeincError:
+        return None
 
 
 def _repair(settings: Settings, new: str) -> int:

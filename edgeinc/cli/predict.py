@@ -72,6 +72,7 @@ def _record(p: Prediction) -> dict[str, object]:
             {"label": c.label, "score": round(c.score, 6), "base": c.base} for c in p.candidates
         ],
         "device": p.device,
+        "placement": None if p.placement is None else p.placement._asdict(),
         "ms": round(p.ms, 3),
     }
 

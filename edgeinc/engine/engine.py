@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from edgeinc.backbone import Backbone
 from edgeinc.cards import ModelCard
 from edgeinc.decision import decide
+from edgeinc.devices import AskedDevice
 from edgeinc.engine.enrolment import enroll_folder, enroll_pictures, several, source_of
 from edgeinc.engine.managed import Managed
 from edgeinc.engine.memory import Memory
@@ -51,7 +52,7 @@ class Engine(Managed):
         backbone: str | Path | ModelCard | Backbone | None = None,
         head: str = "auto",
         base_classes: bool = False,
-        device: str = "auto",
+        device: AskedDevice = "auto",
         strict: bool = False,
         threads: int | None = None,
     ) -> Engine:
@@ -64,7 +65,8 @@ class Engine(Managed):
             head: `auto`, `proto`, `ridge`, `lda` or `knn`.
             base_classes: Keep the classes that the backbone was trained on beside the enrolled
                 ones; see docs/base-classes.md.
-            device: `auto`, `cpu`, or a runtime's own name of a provider or delegate.
+            device: `auto`, `cpu`, `npu`, `gpu`, or a runtime's own name of a provider or
+                delegate, with options: see `Device` and docs/devices.md.
             strict: Fail rather than fall back to the CPU.
             threads: Threads of the backbone; the physical cores by default.
 
@@ -73,7 +75,7 @@ class Engine(Managed):
             BackboneMismatchError: The store was made with another backbone.
             StoreError: The store cannot be opened.
             RuntimeUnavailableError: No runtime for the backbone is installed.
-            DeviceError: `strict`, and the device is not here.
+            DeviceError: `strict`, and the device is not here, or does not run all of it.
             InputError: There is no such head.
             CardError: `base_classes`, and the backbone has no classes of its own to keep.
         """
@@ -178,6 +180,7 @@ class Engine(Managed):
             known=decision.known,
             candidates=decision.candidates,
             device=self._backbone.device,
+            placement=self._backbone.placement,
             ms=1000 * (time.perf_counter() - start),
             source=source_of(picture),
         )

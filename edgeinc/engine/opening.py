@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from edgeinc.backbone import Backbone
 from edgeinc.cards import ModelCard, is_name
+from edgeinc.devices import AskedDevice
 from edgeinc.engine.memory import Memory
 from edgeinc.errors import ModelNotFoundError
 from edgeinc.learner import Learner
@@ -49,7 +50,7 @@ def open_parts(
     backbone: str | Path | ModelCard | Backbone | None,
     *,
     head: str,
-    device: str,
+    device: AskedDevice,
     strict: bool,
     threads: int | None,
     base_classes: bool,

@@ -52,11 +52,8 @@ def fall_back(error: DeviceError, *, strict: bool) -> None:
 def warn_of_rest(placement: Placement) -> None:
     """Give one `RuntimeWarning` where the CPU runs a part of what a device was asked for."""
     if placement.left:
-        shares = f"{placement.nodes:.0%} of the operators"
-        if placement.macs is not None:
-            shares += f" and {placement.macs:.0%} of the multiplications"
         warnings.warn(
-            f"{placement.asked} runs {shares}; the CPU runs {some(placement.left)}",
+            f"{placement.words}; the CPU runs {some(placement.left)}",
             RuntimeWarning,
             stacklevel=4,
         )

@@ -11,7 +11,6 @@ from typing import Any
 from edgeinc.devices import Device
 from edgeinc.errors import (
     DeviceError,
-    DeviceLibraryError,
     DeviceNotFoundError,
     DeviceRefusedError,
 )
@@ -59,8 +58,8 @@ def accelerated(
         ONNX Runtime's session, and what runs it.
 
     Raises:
-        DeviceNotFoundError: There is no such provider here, or no chip for it.
-        DeviceLibraryError: Its library, or one that it needs, does not load.
+        DeviceNotFoundError: There is no such provider here, or it does not start.
+        DeviceLibraryError: Its library does not load.
         DeviceRefusedError: It takes no part, or not all where it must.
         InputError: An option of ours has no such value.
     """
@@ -153,14 +152,14 @@ def _placement(
     """What runs the network.
 
     Raises:
-        DeviceLibraryError: ONNX Runtime has dropped the provider.
+        DeviceNotFoundError: ONNX Runtime has dropped the provider.
         DeviceRefusedError: The provider takes nothing, or not enough.
     """
     name, left = device.name, tuple(map(str, kept.left))
     if name not in kept.session.get_providers():
-        raise DeviceLibraryError(
-            f"{name} does not start ({_said(None, said)}); install its libraries and driver, and "
-            "check its options"
+        raise DeviceNotFoundError(
+            f"{name} does not start ({_said(None, said)}); check that its chip, its driver and "
+            "their libraries are there, and its options"
         )
     if kept.taken == []:
         why = f" ({_said(None, said)})" if said else ""
@@ -186,7 +185,8 @@ def _said(failure: Exception | None, said: list[str]) -> str:
     if failure is not None:
         return reason(failure)
     last = next((line for line in said if "error" in line.lower()), said[-1] if said else "")
-    return last[-200:] or "it does not say why"
+    # ONNX Runtime prints the place in its sources first.
+    return last.rpartition("[ERROR]")[2].strip()[-200:] or "it does not say why"
 
 
 def _look_at(provider: str, told: Mapping[str, str]) -> None:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
-import pkgutil
 import threading
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -75,7 +74,7 @@ def expected() -> bool:
     True where a plugin's package is installed, or the library of a classic provider lies in
     ONNX Runtime's own. CoreML, which is built into every package for macOS, does not count.
     """
-    if any(_plugin_modules()):
+    if _plugin_modules():
         return True
     package = importlib.util.find_spec("onnxruntime")
     if package is None or package.origin is None:
@@ -149,9 +148,16 @@ def _kind(chip: Any) -> str:
 
 
 def _plugin_modules() -> list[str]:
-    """Modules of the packages that bring plugins: Qualcomm's, and those named as agreed."""
-    found = [m.name for m in pkgutil.iter_modules() if m.name.startswith("onnxruntime_ep_")]
-    return [m for m in ("onnxruntime_qnn", *found) if importlib.util.find_spec(m)]
+    """Modules of the packages that bring plugins: Qualcomm's, and those named as agreed.
+
+    They are looked for beside ONNX Runtime; going through all of `sys.path` takes 20 ms.
+    """
+    package = importlib.util.find_spec("onnxruntime")
+    if package is None or package.origin is None:
+        return []
+    beside = Path(package.origin).parents[1].glob("onnxruntime_*/__init__.py")
+    names = sorted(path.parent.name for path in beside)
+    return [n for n in names if n == "onnxruntime_qnn" or n.startswith("onnxruntime_ep_")]
 
 
 def _register_packages(ort: Any, only: str | None = None) -> None:
