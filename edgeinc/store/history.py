@@ -11,7 +11,7 @@ from edgeinc.store.disk.connection import Database
 from edgeinc.store.enrolment import row_of_class
 from edgeinc.store.journal import ENTRIES, TOUCHED, entry, record
 from edgeinc.store.labels import clean_label
-from edgeinc.store.overrides import overrides
+from edgeinc.store.overrides import overrides, settle_overrides
 from edgeinc.store.reading import is_enrolled, not_enrolled, uids
 from edgeinc.store.records import Change, Identity
 from edgeinc.store.state import last_change, settle
@@ -99,16 +99,13 @@ def set_threshold(
             raise not_enrolled(name)
         if overrides(conn).get(name) == number:
             return Change()
-        targets = [row for (row,) in conn.execute(_OF_CLASS, (name,))]
         words = "auto" if number is None else repr(number)
         detail = f"set the threshold of '{name}' to {words}"
         operation, line = record(conn, "threshold", detail, now)
         conn.execute("UPDATE operations SET threshold = ? WHERE id = ?", (number, operation))
-        conn.executemany(
-            "INSERT INTO thresholds (sample, operation) VALUES (?, ?)",
-            [(row, operation) for row in targets],
-        )
-        settle(conn, targets, bound.dim)
+        told = f"INSERT INTO thresholds (sample, operation) SELECT id, ? FROM ({_OF_CLASS})"
+        conn.execute(told, (operation, name))
+        settle_overrides(conn, [row_of_class(conn, name)])
         here, kept = last_change(conn), overrides(conn)
     return Change(operation=line, span=(here, here), thresholds=kept)
 
