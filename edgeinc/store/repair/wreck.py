@@ -144,8 +144,8 @@ def _has_schema(copy: Path) -> bool:
 def _mend_schema(copy: Path) -> None:
     """Put the first format's schema in the place of a damaged one.
 
-    It fits, because tables lie where they were made, in the same order in every store, and a
-    repair needs no table, nor column, that later formats added.
+    It fits, because tables lie where they were made, in the same order in every store. What later
+    formats added is derived from the rest, but for thresholds that a person set, which are lost.
     """
     fresh = copy.with_name("fresh")
     with closing(sqlite3.connect(fresh, isolation_level=None)) as conn:
