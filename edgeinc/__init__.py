@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from edgeinc.devices import Device
+from edgeinc.devices import Device, Placement
 from edgeinc.errors import EdgeincError
 from edgeinc.types import (
     Candidate,
@@ -18,7 +18,6 @@ from edgeinc.types import (
     LogEntry,
     Match,
     MergeReport,
-    Placement,
     Prediction,
     SampleInfo,
 )

@@ -11,10 +11,9 @@ import numpy as np
 
 from edgeinc.backbone import Backbone
 from edgeinc.cards import ModelCard
-from edgeinc.devices import AskedDevice
+from edgeinc.devices import AskedDevice, Placement
 from edgeinc.runtimes import available, runtimes_for
 from edgeinc.runtimes.base import physical_cores
-from edgeinc.types import Placement
 from edgeinc.weights import installed_path
 
 __all__ = ["BenchRow", "bench"]

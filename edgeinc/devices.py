@@ -12,11 +12,11 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 from edgeinc.errors import InputError
 
-__all__ = ["WORDS", "AskedDevice", "Device"]
+__all__ = ["WORDS", "AskedDevice", "Device", "Placement"]
 
 WORDS = ("auto", "cpu", "npu", "gpu")
 MOST = 4096
@@ -114,6 +114,34 @@ class Device:
 
     def __str__(self) -> str:
         return self.text
+
+
+class Placement(NamedTuple):
+    """Which device was asked for, which one runs the network, and how much of it.
+
+    Attributes:
+        asked: The device asked for, as the caller wrote it.
+        device: What really runs it, in the runtime's own words, with a `+` where the CPU helps.
+        nodes: Share of the operators that it runs, 0 to 1; None where the runtime does not tell.
+        macs: The same of the multiplications.
+        left: The operators that were left to the CPU, each with its name.
+    """
+
+    asked: str
+    device: str
+    nodes: float | None = 1.0
+    macs: float | None = 1.0
+    left: tuple[str, ...] = ()
+
+    @property
+    def words(self) -> str:
+        """The device, and how much it runs.
+
+        >>> Placement("npu", "libvx_delegate.so+CPU", 0.98, None, ("SOFTMAX 'y'",)).words
+        'libvx_delegate.so+CPU (operators: 98.0 %, multiplications: unknown)'
+        """
+        shares = ["unknown" if n is None else f"{100 * n:.1f} %" for n in (self.nodes, self.macs)]
+        return f"{self.device} (operators: {shares[0]}, multiplications: {shares[1]})"
 
 
 AskedDevice: TypeAlias = str | Device

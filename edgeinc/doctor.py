@@ -13,11 +13,10 @@ from typing import TYPE_CHECKING
 
 from edgeinc.backbone import Backbone
 from edgeinc.cache import cache_dir
-from edgeinc.devices import AskedDevice
+from edgeinc.devices import AskedDevice, Placement
 from edgeinc.errors import EdgeincError, StoreError
 from edgeinc.runtimes import RuntimeInfo, available
 from edgeinc.runtimes.base import physical_cores
-from edgeinc.types import Placement
 from edgeinc.version import __version__
 from edgeinc.weights import is_installed, list_cards
 

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from edgeinc.devices import Placement
+
 __all__ = [
     "NEGATIVE",
     "Candidate",
@@ -15,7 +17,6 @@ __all__ = [
     "LogEntry",
     "Match",
     "MergeReport",
-    "Placement",
     "Prediction",
     "ReliabilityBin",
     "SampleInfo",
@@ -41,41 +42,6 @@ class Candidate(NamedTuple):
     label: str
     score: float
     base: bool = False
-
-
-class Placement(NamedTuple):
-    """Which device was asked for, which one runs the network, and how much of it.
-
-    Attributes:
-        asked: The device asked for, as the caller wrote it.
-        device: What really runs it, in the runtime's own words; with a `+` where the CPU has
-            a part.
-        nodes: Share of the network's operators that the device runs, 0 to 1, the rest being
-            the CPU's; 1 where all runs on the CPU; None where the runtime does not tell.
-        macs: The same of its multiplications; None where it cannot be told.
-        left: The operators that were left to the CPU, each with its name.
-    """
-
-    asked: str
-    device: str
-    nodes: float | None = 1.0
-    macs: float | None = 1.0
-    left: tuple[str, ...] = ()
-
-    @property
-    def words(self) -> str:
-        """The device, and how much it runs.
-
-        >>> Placement("npu", "libvx_delegate.so+CPU", 0.98, 0.998, ("SOFTMAX 'y'",)).words
-        'libvx_delegate.so+CPU, 98.0 % of the operators and 99.8 % of the multiplications'
-        """
-        if self.nodes is None:
-            return f"{self.device}, how much of the network is unknown"
-        if not self.left:
-            return f"{self.device}, all of the network"
-        macs = "an unknown share" if self.macs is None else f"{self.macs:.1%}".replace("%", " %")
-        nodes = f"{self.nodes:.1%}".replace("%", " %")
-        return f"{self.device}, {nodes} of the operators and {macs} of the multiplications"
 
 
 class Prediction(NamedTuple):

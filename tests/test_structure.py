@@ -12,8 +12,8 @@ import pytest
 
 PACKAGE = Path(__file__).parents[1] / "edgeinc"
 LEVELS = {
-    0: ["errors", "types", "unclosed", "version"],
-    1: ["cache", "cards", "devices", "features", "metrics", "worker"],
+    0: ["devices", "errors", "types", "unclosed", "version"],
+    1: ["cache", "cards", "features", "metrics", "worker"],
     2: ["images", "runtimes", "heads", "store", "weights"],
     3: ["backbone", "between", "classifier", "decision", "learner", "review"],
     4: ["engine"],
@@ -35,7 +35,8 @@ LEVELS = {
 LEVEL_OF = {room: level for level, rooms in LEVELS.items() for room in rooms}
 # Rooms of one level know nothing of each other, unless a line here says why.
 NEIGHBOURS = {
-    ("cards", "devices"),  # a card may say which device a file is for
+    ("devices", "errors"),  # what is no device is an error
+    ("types", "devices"),  # a prediction tells what ran it
     ("learner", "between"),  # while a fit is under way
     ("between", "decision"),
     ("classifier", "decision"),  # two answers become one

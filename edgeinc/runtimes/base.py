@@ -17,8 +17,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from edgeinc.devices import Placement
 from edgeinc.errors import InferenceError, InputError
-from edgeinc.types import Placement
 
 __all__ = [
     "CPU",

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from edgeinc.devices import Placement
 from edgeinc.errors import InferenceError, InputError
 from edgeinc.runtimes.base import DTYPES, Array, Session, TensorSpec
-from edgeinc.types import Placement
 
 __all__ = ["NAME", "FunctionSession"]
 

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TypeVar
 
+from edgeinc.devices import Placement
 from edgeinc.errors import (
     DeviceError,
     DeviceRefusedError,
@@ -16,7 +17,6 @@ from edgeinc.errors import (
 )
 from edgeinc.runtimes.base import TensorSpec
 from edgeinc.runtimes.shares import some
-from edgeinc.types import Placement
 
 __all__ = [
     "fall_back",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from edgeinc.devices import Device
+from edgeinc.devices import Device, Placement
 from edgeinc.errors import InferenceError
 from edgeinc.runtimes.base import CPU, Array, Session, physical_cores
 from edgeinc.runtimes.chatter import without_chatter
@@ -25,7 +25,6 @@ from edgeinc.runtimes.litert_package import (
     spec,
     steps,
 )
-from edgeinc.types import Placement
 
 __all__ = ["LiteRtSession", "open_litert"]
 

@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from edgeinc.devices import Device
+from edgeinc.devices import Device, Placement
 from edgeinc.errors import DeviceError, DeviceNotFoundError, DeviceRefusedError, ModelFormatError
 from edgeinc.runtimes import delegates
 from edgeinc.runtimes.chatter import overheard
 from edgeinc.runtimes.helpers import first_line, none_of
 from edgeinc.runtimes.litert_package import ERRORS, ON_CPU, interpreter
 from edgeinc.runtimes.shares import Operator, litert_macs, share, some
-from edgeinc.types import Placement
 
 __all__ = ["delegated"]
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from edgeinc.devices import Device
+from edgeinc.devices import Device, Placement
 from edgeinc.errors import InferenceError, ModelFormatError
 from edgeinc.runtimes import cut_onnx
 from edgeinc.runtimes.base import CPU, Array, RuntimeInfo, Session, TensorSpec
@@ -16,7 +16,6 @@ from edgeinc.runtimes.helpers import first_line, fixed_shape, model_bytes, one_o
 from edgeinc.runtimes.onnx_devices import accelerated
 from edgeinc.runtimes.onnx_package import CPU_PROVIDER, errors, options, package
 from edgeinc.runtimes.providers import here
-from edgeinc.types import Placement
 
 __all__ = ["NAME", "OnnxSession", "info", "open_onnx"]
 

@@ -8,7 +8,7 @@ from contextlib import suppress
 from functools import partial
 from typing import Any
 
-from edgeinc.devices import Device
+from edgeinc.devices import Device, Placement
 from edgeinc.errors import (
     DeviceError,
     DeviceNotFoundError,
@@ -20,7 +20,6 @@ from edgeinc.runtimes.helpers import near, none_of
 from edgeinc.runtimes.onnx_compiled import Compiled, compiled, stamp
 from edgeinc.runtimes.onnx_package import CPU_PROVIDER, errors, options, package, reason
 from edgeinc.runtimes.shares import Operator, onnx_macs, onnx_operator, share, some
-from edgeinc.types import Placement
 
 __all__ = ["accelerated"]
 
