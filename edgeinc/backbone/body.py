@@ -40,8 +40,7 @@ class Backbone(AbstractContextManager["Backbone"]):
 
     Attributes:
         card: What it is.
-        file_name: Name of the weights in use.
-        file_sha256: Their sha256 in hex.
+        file_name, file_sha256: Of the weights in use, the second in hex.
         device: The device that really runs it, in its runtime's own words.
         placement: The device asked for, and how much of the network the device runs.
         runtime: `litert`, `onnx` or `function`.
@@ -73,9 +72,10 @@ class Backbone(AbstractContextManager["Backbone"]):
             another: Opens another session, given `threads`, to work on many pictures.
             threads: Threads that may be used; None for the physical cores.
         """
-        self.card, self.dim, self._positive = card, card.dim, card.nonnegative
+        self.card, self._positive = card, card.nonnegative
+        self.dim, self.device = card.dim, session.device
         self.file_name, self.file_sha256 = file.name, file.sha256
-        self.device, self.runtime, self.placement = session.device, session.runtime, session.placement
+        self.runtime, self.placement = session.runtime, session.placement
         unsigned = quantization is not None and card.nonnegative
         self.dtype: np.dtype[Any] = np.dtype(np.uint8 if unsigned else np.int16)
         self.views: tuple[View, ...] = ()

@@ -97,6 +97,7 @@ class LazyGroup(click.Group):
 @click.option(
     "--base-classes", is_flag=True, help="Keep the backbone's own classes beside the enrolled."
 )
+@click.option("--tta", is_flag=True, help="Look at three views of each picture, in 3x the time.")
 @click.option(
     "--device",
     metavar="NAME",
@@ -119,13 +120,14 @@ def cli(
     backbone: str | None,
     head: str,
     base_classes: bool,
+    tta: bool,
     device: str,
     strict: bool,
     threads: int | None,
     as_json: bool,
 ) -> None:
     """Learns new classes from a few pictures, on this device, and recognises them."""
-    ctx.obj = Settings(store, backbone, head, base_classes, device, strict, threads, as_json)
+    ctx.obj = Settings(store, backbone, head, base_classes, tta, device, strict, threads, as_json)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -49,6 +49,7 @@ class Settings(NamedTuple):
     backbone: str | None
     head: str
     base_classes: bool
+    tta: bool
     device: str
     strict: bool
     threads: int | None
@@ -97,6 +98,7 @@ def open_engine(settings: Settings, *, create: bool = False) -> Iterator[Engine]
             backbone=settings.backbone,
             head=settings.head,
             base_classes=settings.base_classes,
+            tta=settings.tta,
             device=settings.device,
             strict=settings.strict,
             threads=settings.threads,

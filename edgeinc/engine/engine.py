@@ -52,6 +52,7 @@ class Engine(Managed):
         backbone: str | Path | ModelCard | Backbone | None = None,
         head: str = "auto",
         base_classes: bool = False,
+        tta: bool = False,
         device: AskedDevice = "auto",
         strict: bool = False,
         threads: int | None = None,
@@ -65,6 +66,8 @@ class Engine(Managed):
             head: `auto`, `proto`, `ridge`, `lda` or `knn`.
             base_classes: Keep the classes that the backbone was trained on beside the enrolled
                 ones; see docs/base-classes.md.
+            tta: Look at three views of each picture, to learn it as to recognise it: more is
+                right, in three times the time; see docs/heads.md.
             device: `auto`, `cpu`, `npu`, `gpu`, or a runtime's own name of a provider or
                 delegate, with options: see `Device` and docs/devices.md.
             strict: Fail rather than fall back to the CPU.
@@ -87,6 +90,7 @@ class Engine(Managed):
             strict=strict,
             threads=threads,
             base_classes=base_classes,
+            tta=tta,
         )
         return cls(*parts)
 

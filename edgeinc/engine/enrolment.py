@@ -57,7 +57,7 @@ def enroll_pictures(
         examples.append(NewExample(label, row, source_of(picture), small))
     change = memory.change(
         lambda store: store.enroll(
-            examples, file=backbone.file_name, file_sha256=backbone.file_sha256
+            examples, file=maker_of(backbone), file_sha256=backbone.file_sha256
         )
     )
     poor = [
@@ -108,6 +108,12 @@ def enroll_folder(
         warnings=(*passed_over, *(w for r in reports for w in r.warnings)),
         ids=tuple(i for r in reports for i in r.ids),
     )
+
+
+def maker_of(backbone: Backbone) -> str:
+    """What makes embeddings, as it is kept with them: the weights' file and the views."""
+    views = f", views {' '.join(backbone.views)}" if backbone.views else ""
+    return backbone.file_name + views
 
 
 def source_of(picture: Picture) -> str | None:

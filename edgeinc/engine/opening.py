@@ -11,6 +11,7 @@ from edgeinc.cards import ModelCard, is_name
 from edgeinc.devices import AskedDevice
 from edgeinc.engine.memory import Memory
 from edgeinc.errors import ModelNotFoundError
+from edgeinc.images import VIEWS
 from edgeinc.learner import Learner
 from edgeinc.store import Store, peek
 from edgeinc.weights import find_card, load_background
@@ -54,6 +55,7 @@ def open_parts(
     strict: bool,
     threads: int | None,
     base_classes: bool,
+    tta: bool,
 ) -> tuple[Backbone, Memory, Beside | None]:
     """Opens what an engine joins; arguments and errors are those of `Engine.open`."""
     with ExitStack() as undo:
@@ -62,6 +64,8 @@ def open_parts(
             card = choose_backbone(store) if backbone is None else backbone
             backbone = Backbone.open(card, device=device, strict=strict, threads=threads)
             undo.callback(backbone.close)
+        if tta:
+            backbone.views = VIEWS
         card = backbone.card
         own = None
         if base_classes:
