@@ -13,8 +13,8 @@ from edgeinc.review.curve import gain
 from edgeinc.review.judge import judge, yardstick
 from edgeinc.review.listing import Listing, Source
 from edgeinc.review.records import Review
-from edgeinc.review.sample import Index, nearest_classes, part, sample
-from edgeinc.review.twins import Near, twins
+from edgeinc.review.sample import Index, even, nearest_classes, part, sample
+from edgeinc.review.twins import twins
 
 __all__ = ["review_all", "review_new"]
 
@@ -60,7 +60,8 @@ def review_new(
         before = judge(measure, former, np.arange(len(kept))).accuracy
     listing = Listing(small, judged, source, fresh)
     listing.examples(background)
-    listing.twins(snapshot, [near for c in touched[:TOUCHED] for near in alike(snapshot, c, new)])
+    by_class = (sample(snapshot, ALIKE, np.array([c]), new) for c in touched[:TOUCHED])
+    listing.twins(snapshot, [near for rows in by_class for near in twins(snapshot, rows, new)])
     listing.classes(snapshot)
     return listing.review(snapshot, before, gain(small, judged, space))
 
@@ -84,7 +85,8 @@ def review_all(
     more = gain(small, judge(measure, small, np.arange(small.total)), space)
     listing = Listing(snapshot, judged, source)
     listing.examples(background)
-    listing.twins(snapshot, [near for c in classes for near in alike(snapshot, c)])
+    by_class = (even(judged.rows[judged.truth == c], ALIKE) for c in classes)
+    listing.twins(snapshot, [near for rows in by_class for near in twins(snapshot, rows)])
     listing.classes(snapshot)
     return listing.review(snapshot, None, more)
 
@@ -113,8 +115,3 @@ def rows_of(snapshot: Snapshot, ids: Collection[str]) -> Index:
 def named(snapshot: Snapshot, classes: Index) -> Index:
     """Classes without that of the negatives, whose label is empty."""
     return np.array([c for c in classes if snapshot.labels[c]], np.intp)
-
-
-def alike(snapshot: Snapshot, c: int, new: Index | None = None) -> list[Near]:
-    """Examples of one class that are nearly another of it; only the new ones where given."""
-    return twins(snapshot, sample(snapshot, ALIKE, np.array([c], np.intp), new), new)

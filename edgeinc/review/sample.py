@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from edgeinc.features import MARK, UNIT, Examples, Snapshot
 
-__all__ = ["Index", "nearest_classes", "part", "quota", "sample"]
+__all__ = ["Index", "even", "nearest_classes", "part", "quota", "sample"]
 
 Index = NDArray[np.intp]
 
