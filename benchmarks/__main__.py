@@ -17,10 +17,12 @@ from benchmarks import (
     base,
     calibration,
     embedded,
+    regimes,
     review,
     scale,
     speed,
     strangers,
+    views,
     waits,
     whole,
 )
@@ -29,6 +31,8 @@ from benchmarks.common import Figure, machine, shared
 GROUPS: dict[str, Callable[[], Iterator[Figure]]] = {
     "coral": accuracy.coral_split,
     "shots": accuracy.few_shots,
+    "regimes": regimes.regimes,
+    "views": views.views,
     "linear": accuracy.linear_models,
     "imprinting": accuracy.imprinting,
     "strangers": strangers.strangers,

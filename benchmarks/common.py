@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from edgeinc.backbone import Backbone
 from edgeinc.errors import InputError, RuntimeUnavailableError
 from edgeinc.features import Background, to_features
-from edgeinc.images import Picture, labelled_images
+from edgeinc.images import Picture, View, labelled_images
 from edgeinc.weights import find_card, load_background
 
 __all__ = [
@@ -137,20 +137,24 @@ class Pictures:
 
 
 def embed(
-    backbone: str, pictures: Iterable[Picture], runtime: str | None = None
+    backbone: str,
+    pictures: Iterable[Picture],
+    runtime: str | None = None,
+    views: tuple[View, ...] = (),
 ) -> tuple[NDArray[Any], NDArray[np.int16]]:
     """Embeddings and features of pictures, (n, d) each, in a runtime or in the card's first."""
     with Backbone.open(find_card(backbone), runtime=runtime) as body:
+        body.views = views
         rows = np.concatenate([body.embed([picture]) for picture in pictures])
         return rows, to_features(rows, nonnegative=body.card.nonnegative)
 
 
 @cache
-def flowers(backbone: str, runtime: str | None = None) -> Pictures:
+def flowers(backbone: str, runtime: str | None = None, views: tuple[View, ...] = ()) -> Pictures:
     """Embeds Flowers-17 once a process, in a runtime or in the card's first."""
     files = labelled_images(unpacked("flowers17.tar")).pictures
     names = tuple(sorted({label for label, _ in files}))
-    embeddings, features = embed(backbone, (path for _, path in files), runtime)
+    embeddings, features = embed(backbone, (path for _, path in files), runtime, views)
     labels = np.array([names.index(label) for label, _ in files])
     first = np.zeros(len(files), dtype=bool)
     for c in range(len(names)):
