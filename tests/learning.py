@@ -38,8 +38,8 @@ def facts(snapshot: Snapshot) -> tuple[object, ...]:
     return snapshot.labels, snapshot.keys, *(array.tobytes() for array in arrays)
 
 
-def learn(label: str, *seeds: int) -> Deed:
-    """Enrol one class, an example a seed."""
+def learn(label: str | None, *seeds: int) -> Deed:
+    """Enrol one class, or negatives, an example a seed."""
     return lambda store: store.enroll([shot(label, seed) for seed in seeds], **WEIGHTS)
 
 
@@ -52,6 +52,9 @@ def any_deed(rng: random.Random, store: Store) -> Deed:
         [
             learn(label, *seeds),
             learn(other, *seeds),
+            learn(None, *seeds),
+            lambda s: s.forget(None),
+            lambda s: s.set_threshold(label, rng.choice([0.25, 0.75, None])),
             lambda s: s.forget(label),
             lambda s: s.forget(label, purge=True),
             lambda s: s.forget(sample=rng.choice(samples)),

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 from edgeinc import learner as learner_room
-from edgeinc.engine import source
+from edgeinc.engine import follower, source
 from edgeinc.engine.memory import ASK_EVERY, Memory
 from edgeinc.errors import NotFoundError, StoreBusyError, StoreError
 from edgeinc.learner import Learner
@@ -86,7 +86,29 @@ def test_two_that_take_turns_both_know_what_is_committed(seed: int, tmp_path: Pa
             assert facts(one.fitted().snapshot) == expected
             assert facts(two.fitted().snapshot) == expected
             assert one.counts() == two.counts()
+            thresholds = memory.store.thresholds()
+            assert one._learner.overrides == two._learner.overrides == thresholds
     assert done > 20
+
+
+@pytest.mark.parametrize("most", [0, 4096])
+def test_a_threshold_is_followed_with_all_that_came(
+    most: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Change by change, or by reading everything anew."""
+    monkeypatch.setattr(follower, "MANY", most)
+    path = tmp_path / "s.db"
+    with memory_of(open_store(path)) as memory, open_store(path) as other:
+        memory.change(learn("a", 1, 2))
+        other.set_threshold("a", 0.5)
+        enroll(other, "b", 3)
+        other.set_threshold("b", 1.0)
+        memory.fitted()
+        assert memory._learner.overrides == {"a": 0.5, "b": 1.0}
+        assert memory.rank(query(3)).threshold == 1.0
+        other.rename("a", "c")
+        memory.change(learn("d", 4))
+        assert memory._learner.overrides == {"b": 1.0, "c": 0.5}
 
 
 @pytest.mark.parametrize("first", [True, False])
