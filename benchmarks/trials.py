@@ -74,8 +74,7 @@ def _asked(learner: Learner, group: Features) -> Verdicts:
         ranking = learner.rank(group[i : i + 1])
         decision = decide(ranking)
         labels.append(decision.candidates[0].label)
-        margin = ranking.similarity - ranking.threshold
-        rows.append((decision.score, margin, float(decision.known)))
+        rows.append((decision.score, ranking.familiarity, float(decision.known)))
     probability, familiarity, known = np.array(rows).T
     return Verdicts(np.array(labels), probability, familiarity, known > 0)
 

@@ -8,9 +8,10 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from edgeinc.decision import Ranking, softmax
+from edgeinc.decision import Ranking, most_probable, softmax
 from edgeinc.features import Background
 from edgeinc.heads import ClassSimilarity, Scorer, direction_of
+from edgeinc.types import NEGATIVE
 
 __all__ = ["Moved", "in_between", "ranking"]
 
@@ -49,20 +50,25 @@ def ranking(
     features: Features,
     moved: Mapping[str, Moved] | None = None,
 ) -> Ranking:
-    """Adds to the probabilities whether the most probable class is close enough to count.
+    """Adds to the probabilities how familiar the picture is to the most probable class.
 
     `similarity` or `moved` holds each of the labels, and maybe others.
     """
-    if not labels:
-        return Ranking((), probabilities, 0.0, 0.0)
-    best = labels[int(probabilities.argmax())]
-    proto = similarity.proto
+    best = most_probable(labels, probabilities)
+    if best is None:
+        return Ranking(labels, probabilities, 0.0, 0.0)
     now = (moved or {}).get(best)
     if now is not None and now.direction is not None:
-        cosine = proto.along(features, now.direction)
-        return Ranking(labels, probabilities, cosine, similarity.threshold(now.examples, now.total))
-    threshold = float(similarity.thresholds[proto.column[best]])
-    return Ranking(labels, probabilities, proto.similarity(features, best), threshold)
+        familiarity = similarity.to_sum(features, now.examples, now.total)
+        threshold = similarity.threshold(now.examples, now.total)
+    else:
+        familiarity = similarity.to_class(features, best)
+        threshold = similarity.threshold_of(best)
+    if labels[0] == NEGATIVE:
+        # A third alternative beside those that familiarity is against: it is like a negative.
+        own = float(probabilities[labels.index(best)])
+        familiarity /= 1.0 + familiarity * float(probabilities[0]) / max(own, 1e-30)
+    return Ranking(labels, probabilities, familiarity, threshold)
 
 
 def in_between(

@@ -1,13 +1,14 @@
 """From scores to an answer: a label with its probability, or a stranger.
 
 "Which of mine is it" and "is it any of mine at all" are two questions. The head's
-probabilities answer the first; the cosine between the picture and the mean of the class
-that won answers the second.
+probabilities answer the first; how familiar the picture is to the class that won answers
+the second, see docs/strangers.md.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from math import log
 from typing import NamedTuple
 
 import numpy as np
@@ -15,7 +16,7 @@ from numpy.typing import NDArray
 
 from edgeinc.types import NEGATIVE, Candidate
 
-__all__ = ["Decision", "Ranking", "decide", "overruled", "softmax"]
+__all__ = ["Decision", "Ranking", "decide", "most_probable", "overruled", "softmax"]
 
 CANDIDATES = 5
 FEW = 64
@@ -36,16 +37,28 @@ class Ranking(NamedTuple):
     Attributes:
         labels: C labels.
         probabilities: (C,) float32, sum 1.
-        similarity: Cosine between the picture and the mean of the most probable class.
-        threshold: The least such cosine at which that class is taken for known.
+        familiarity: How surely the picture is of the most probable class rather than of none,
+            0 to 1; negatives are no class.
+        threshold: The least familiarity at which that class is taken for known.
         automatic: The threshold as it was worked out, where a person set another; else None.
     """
 
     labels: tuple[str, ...]
     probabilities: NDArray[np.float32]
-    similarity: float
+    familiarity: float
     threshold: float
     automatic: float | None = None
+
+    @property
+    def best(self) -> str | None:
+        """The most probable class; None where there is none."""
+        return most_probable(self.labels, self.probabilities)
+
+    @property
+    def margin(self) -> float:
+        """By how much the log-odds of being known exceed those of the automatic threshold."""
+        least = self.threshold if self.automatic is None else self.automatic
+        return _log_odds(self.familiarity) - _log_odds(least)
 
 
 def softmax(scores: NDArray[np.float32], temperature: float) -> NDArray[np.float32]:
@@ -67,10 +80,27 @@ def overruled(ranking: Ranking, thresholds: Mapping[str, float]) -> Ranking:
     """The ranking with the threshold that a person set for its most probable class, if one did."""
     if not thresholds or not ranking.labels:
         return ranking
-    best = ranking.labels[int(ranking.probabilities.argmax())]
-    if best not in thresholds:
+    best = ranking.best
+    if best is None or best not in thresholds:
         return ranking
     return ranking._replace(threshold=thresholds[best], automatic=ranking.threshold)
+
+
+def most_probable(labels: tuple[str, ...], probabilities: NDArray[np.float32]) -> str | None:
+    """The most probable class; negatives are none, and without a class there is none."""
+    if not labels:
+        return None
+    best = labels[int(probabilities.argmax())]
+    if best != NEGATIVE:
+        return best
+    # Negatives come first in canonical order.
+    rest = probabilities[1:]
+    return labels[1 + int(rest.argmax())] if len(rest) else None
+
+
+def _log_odds(probability: float) -> float:
+    bounded = min(max(probability, 1e-9), 1.0 - 1e-9)
+    return log(bounded / (1.0 - bounded))
 
 
 def decide(ranking: Ranking) -> Decision:
@@ -95,6 +125,6 @@ def decide(ranking: Ranking) -> Decision:
     # Sorting keeps equals in their order, and so does sorting in reverse.
     order = sorted(some, key=values.__getitem__, reverse=True)[:CANDIDATES]
     candidates = tuple(Candidate(labels[i], values[i]) for i in order)
-    known = among_mine and ranking.similarity >= ranking.threshold
+    known = among_mine and ranking.familiarity >= ranking.threshold
     top = candidates[0]
     return Decision(top.label if known else None, top.score, known, candidates)

@@ -25,8 +25,6 @@ TOP = 5
 CELLS = 4_000_000
 """Scores, or similarities to examples, that are worked out at a time at most."""
 
-ROWS = 256
-
 
 class Answer(NamedTuple):
     """One picture: its true label, the labels it was taken for, and how sure the first is."""
@@ -115,15 +113,12 @@ def evaluate_loo(engine: Engine) -> Evaluation:
 
 
 def _known(fitted: Fitted, held: NDArray[np.intp], taken: NDArray[np.intp]) -> NDArray[np.bool_]:
-    """Whether held-out rows `(m,)` are close enough to the classes `(m,)` they are taken for."""
+    """Whether held-out rows `(m,)` are familiar enough to the classes `(m,)` they are taken for."""
     similarity, snapshot = fitted.similarity, fitted.snapshot
-    cosines = similarity.loo[held]
-    wrong = np.flatnonzero(taken != snapshot.y[held])
-    for start in range(0, len(wrong), ROWS):
-        part = wrong[start : start + ROWS]
-        others = similarity.cosine(snapshot.some(held[part]))
-        cosines[part] = others[np.arange(len(part)), taken[part]]
-    return np.asarray(cosines >= similarity.thresholds[taken])
+    # Negatives come before all classes, and are none.
+    columns = taken - (len(snapshot.labels) - len(similarity.labels))
+    rows = held - int(snapshot.counts[: len(snapshot.labels) - len(similarity.labels)].sum())
+    return np.asarray(similarity.held_out(rows, columns) >= similarity.thresholds[columns])
 
 
 def _summary(answers: Iterable[Answer], skipped: tuple[str, ...] = ()) -> Evaluation:

@@ -56,6 +56,8 @@ class Prediction(NamedTuple):
         ms: Time from picture to answer, milliseconds.
         source: Path of the picture where there is one.
         placement: The device asked for, and how much of the network `device` ran.
+        familiarity: How surely the picture is of the best enrolled candidate rather than of
+            none, 0 to 1; it is known from the class's threshold on. 0 where nothing is enrolled.
     """
 
     label: str | None
@@ -66,6 +68,7 @@ class Prediction(NamedTuple):
     ms: float
     source: str | None = None
     placement: Placement | None = None
+    familiarity: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,8 +92,8 @@ class Match:
 class ClassInfo:
     """An enrolled class: its label, how many examples count, and its threshold.
 
-    `threshold` is the least similarity to the class's mean at which a picture is taken
-    for known; None while the class has no example. `automatic` is False where a person set it.
+    `threshold` is the least familiarity at which a picture is taken for known; None while the
+    class has no example. `automatic` is False where a person set it.
     """
 
     label: str

@@ -8,9 +8,9 @@ import pytest
 from edgeinc.decision import Ranking, decide, softmax
 
 
-def ranking(values: list[float], similarity: float = 1.0, threshold: float = 0.5) -> Ranking:
+def ranking(values: list[float], familiarity: float = 1.0, threshold: float = 0.5) -> Ranking:
     labels = tuple(f"c{i}" for i in range(len(values)))
-    return Ranking(labels, np.array(values, np.float32), similarity, threshold)
+    return Ranking(labels, np.array(values, np.float32), familiarity, threshold)
 
 
 def test_softmax_is_a_probability_and_survives_large_scores() -> None:
@@ -36,11 +36,11 @@ def test_five_candidates_best_first_ties_in_order_of_labels() -> None:
 
 
 def test_a_stranger_keeps_its_candidates() -> None:
-    decision = decide(ranking([0.3, 0.7], similarity=0.49))
+    decision = decide(ranking([0.3, 0.7], familiarity=0.49))
     assert decision.label is None
     assert not decision.known
     assert decision.candidates[0].label == "c1"
-    assert decide(ranking([0.3, 0.7], similarity=0.5)).known
+    assert decide(ranking([0.3, 0.7], familiarity=0.5)).known
 
 
 def test_many_classes_are_ranked_as_few_are() -> None:

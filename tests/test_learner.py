@@ -88,7 +88,7 @@ def test_after_any_history_it_ranks_as_a_fresh_one(learner: Learner) -> None:
         ours, theirs = learner.rank(rows(c, 1, seed=5)), fresh.rank(rows(c, 1, seed=5))
         assert ours.labels == theirs.labels
         assert ours.probabilities.tobytes() == theirs.probabilities.tobytes()
-        assert (ours.similarity, ours.threshold) == (theirs.similarity, theirs.threshold)
+        assert (ours.familiarity, ours.threshold) == (theirs.familiarity, theirs.threshold)
     fresh.close()
 
 

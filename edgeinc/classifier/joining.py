@@ -19,8 +19,8 @@ from edgeinc.types import Candidate
 
 __all__ = ["join", "likelihood", "typical"]
 
-MARGIN = 12.0
-"""Nats for each unit of cosine by which the best new class's threshold is exceeded."""
+MARGIN = 0.6
+"""Nats for each nat by which the best new class's familiarity exceeds its threshold."""
 
 LEAD = 0.5
 """Nats for each nat by which the picture speaks more for the best old class than a typical
@@ -75,8 +75,8 @@ def likelihood(margin: float, lead: float) -> float:
     """Log-odds that a picture shows an enrolled class rather than one of the old ones.
 
     Args:
-        margin: By how much it is more similar to the best new class than that one's threshold
-            asks, in units of cosine.
+        margin: By how much it is more familiar to the best new class than that one's automatic
+            threshold asks, in nats.
         lead: The best old class's logit for the picture, less that for a typical picture of the
             best new class, in nats. A class that the classifier has always taken for a daisy is
             not given up because a picture of it looks like a daisy.

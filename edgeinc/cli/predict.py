@@ -68,6 +68,7 @@ def _record(p: Prediction) -> dict[str, object]:
         "label": p.label,
         "score": round(p.score, 6),
         "known": p.known,
+        "familiarity": round(p.familiarity, 6),
         "candidates": [
             {"label": c.label, "score": round(c.score, 6), "base": c.base} for c in p.candidates
         ],

@@ -62,9 +62,7 @@ class Beside:
                 best = int(np.where(hidden, -np.inf, logits).argmax())
                 usual = typical(total, embedding, nonnegative=self._nonnegative)
                 lead = float(logits[best]) - self.own.logit(best, usual)
-                # A threshold that a person set says what is known, not what is likely.
-                least = ranking.threshold if ranking.automatic is None else ranking.automatic
-                odds = likelihood(ranking.similarity - least, lead)
+                odds = likelihood(ranking.margin, lead)
         return join(enrolled, self.own, logits, hidden, odds)
 
     def _shadowed(self) -> NDArray[np.bool_]:

@@ -187,6 +187,7 @@ class Engine(Managed):
             placement=self._backbone.placement,
             ms=1000 * (time.perf_counter() - start),
             source=source_of(picture),
+            familiarity=ranking.familiarity,
         )
 
     def search(self, picture: Picture, *, k: int = 5, roi: Box | None = None) -> list[Match]:
@@ -209,7 +210,7 @@ class Engine(Managed):
     def classes(self) -> list[ClassInfo]:
         """Lists the enrolled classes, by label."""
         similarity = self._memory.fitted().similarity
-        limits = dict(zip(similarity.proto.labels, similarity.thresholds.tolist(), strict=True))
+        limits = dict(zip(similarity.labels, similarity.thresholds.tolist(), strict=True))
         fixed = self._memory.store.thresholds()
         limits |= fixed
         return [

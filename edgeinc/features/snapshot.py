@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, TypeAlias
@@ -77,6 +77,21 @@ class Snapshot:
         self._fetch = fetch
         # The rows asked for last: a fit asks for the same ones again and again.
         self._last: tuple[bytes, NDArray[np.int16]] = (b"", np.zeros((0, dim), ROW))
+
+    def without(self, label: str) -> Snapshot:
+        """The same examples but for those of one class; itself where there is no such class."""
+        if label not in self.labels:
+            return self
+        blocks = [b for b in zip(self.labels, self._blocks, strict=True) if b[0] != label]
+        y = self.labels.index(label)
+        left = np.flatnonzero(self.y != y)
+        gram = Gram(self.dim, lambda: self._batches(left))
+        return Snapshot(self.dim, blocks, gram, self._fetch)
+
+    def _batches(self, index: NDArray[np.intp]) -> Iterator[NDArray[np.int16]]:
+        """The rows `index`, some at a time."""
+        for start in range(0, len(index), FETCHED):
+            yield self._some(index[start : start + FETCHED])
 
     @cached_property
     def counts(self) -> NDArray[np.int64]:

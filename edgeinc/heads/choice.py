@@ -6,7 +6,7 @@ import numpy as np
 
 from edgeinc.errors import InputError
 from edgeinc.features import Background, Snapshot
-from edgeinc.heads.base import Base, Scorer, evidence_rows
+from edgeinc.heads.base import LEAST, Base, Scorer, evidence_rows
 from edgeinc.heads.knn import Knn
 from edgeinc.heads.lda import Lda
 from edgeinc.heads.prior import Prior
@@ -19,6 +19,10 @@ NAMES = ("auto", "proto", "ridge", "lda", "knn")
 
 MANY = 2_000
 """Examples beyond which `auto` does not try `cubic`, whose cost is their cube."""
+
+JUDGED = 0.75
+"""Share of the classes that must be judged by their examples, or `auto` takes `ridge`: examples of
+the large classes say nothing of how a head treats the small ones beside them."""
 
 LARGE = 20_000
 """Examples beyond which `auto` takes `ridge` without a choice."""
@@ -56,8 +60,8 @@ def choose(snapshot: Snapshot, background: Background | None = None) -> Scorer:
     Compared is the log-likelihood of the true class over examples left out in turn, each head
     at its own temperature and each class counting the same. Another head is taken when it gains
     more than one standard error of the paired difference over `ridge` (the rule of one standard
-    error, Breiman et al. 1984); of several, the one that gains most beyond it. With no class of
-    three examples there is no telling, and with more than `LARGE` examples no need.
+    error, Breiman et al. 1984); of several, the one that gains most beyond it. Where many classes
+    have fewer than three examples there is no telling, and with more than `LARGE` examples no need.
 
     Tried besides are `cubic`, which wins from a dozen examples a class, `knn`, and `proto` where
     there is a background; `lda` never won where these had not.
@@ -66,6 +70,8 @@ def choose(snapshot: Snapshot, background: Background | None = None) -> Scorer:
     first = Ridge(snapshot, Prior.of(background, snapshot), space=space)
     rows = evidence_rows(snapshot)
     if not len(rows) or snapshot.total > LARGE:
+        return first
+    if float((snapshot.counts >= LEAST).mean()) < JUDGED:
         return first
     y = snapshot.y[rows]
     shares = 1.0 / snapshot.counts[y]

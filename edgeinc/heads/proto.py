@@ -23,6 +23,8 @@ class Proto(Base):
 
     Attributes:
         centre: `(d,)` float64, what is taken off; zeros without a background.
+        directions: `(C, d)` float32, from the centre to the class means, at unit length.
+        lengths: `(C,)` float32, how far from the centre they are.
         column: Label to column.
     """
 
@@ -35,9 +37,12 @@ class Proto(Base):
         super().__init__(snapshot)
         self.centre = np.zeros(snapshot.dim) if background is None else background.mean
         self._offset = None if background is None else (UNIT * background.mean).astype(np.float32)
-        self._weights = np.empty((len(snapshot.labels), snapshot.dim), np.float32)
+        self.directions = np.empty((len(snapshot.labels), snapshot.dim), np.float32)
+        self.lengths = np.empty(len(snapshot.labels), np.float32)
         for part, some in means(snapshot):
-            self._weights[part] = directions(some - self.centre)
+            some -= self.centre
+            self.directions[part] = directions(some)
+            self.lengths[part] = np.sqrt(np.einsum("ij,ij->i", some, some))
         self.column = {label: i for i, label in enumerate(snapshot.labels)}
 
     @property
@@ -56,11 +61,7 @@ class Proto(Base):
         else:
             length = np.sqrt(np.einsum("ij,ij->i", rows, rows))[:, np.newaxis]
             rows /= np.maximum(length, UNIT * TINY, dtype=np.float32)
-        return product(self._weights, rows)
-
-    def similarity(self, features: NDArray[np.int16], label: str) -> float:
-        """Cosine of one `(1, d)` int16 feature to one class's mean, without the others."""
-        return self.along(features, self._weights[self.column[label]])
+        return product(self.directions, rows)
 
     def along(self, features: NDArray[np.int16], direction: NDArray[np.float32]) -> float:
         """Cosine of one `(1, d)` int16 feature to a `(d,)` unit vector off the centre."""

@@ -1,0 +1,199 @@
+"""How close pictures are to class means, for the question whether they are known at all."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgeinc.features import UNIT, Background, Snapshot
+from edgeinc.heads.base import CLASSES
+from edgeinc.heads.metric import Metric
+from edgeinc.heads.proto import Proto
+from edgeinc.types import NEGATIVE
+
+DISTANCE = 0.1
+"""What the squared distance counts for beside the cosine, where classes are of all kinds."""
+
+NARROW = 0.5
+"""What it counts for besides where all classes are of one kind."""
+
+CHUNK = 256
+"""Rows worked on at a time."""
+
+
+class Means:
+    """Class means, as every kind of closeness needs them; negatives are in no class.
+
+    Attributes:
+        labels: C labels of classes.
+        snapshot: Their examples.
+        proto: All means; that of the negatives, if there are any, comes before the classes.
+        metric: The metric.
+        directions: `(C, d)` float32, those of `proto` that are of classes.
+        lengths: `(C,)` float32, likewise.
+        leading: `(C, k)` float32, the means' shares in the metric's leading directions.
+        squares: `(C,)` their squared lengths in the metric.
+        kind: 0 where the classes are of all kinds, near 1 where all are of one kind: with the
+            background's mean as origin, what the mean of the class means is worth as an estimate
+            of where pictures of this kind lie. It is the factor of James & Stein (1961),
+            `1 - (scatter of the class means / C) / |their mean|^2`, at least 0.
+        middle: `(d,)` float32, the mean of the class means off the background's.
+    """
+
+    def __init__(self, snapshot: Snapshot, background: Background | None = None) -> None:
+        """Measure a snapshot; `background` as for `Proto`."""
+        self.proto = Proto(snapshot, background)
+        self.metric = Metric(snapshot.dim, background)
+        self.snapshot = snapshot.without(NEGATIVE)
+        self.labels = self.snapshot.labels
+        classes = len(self.labels)
+        first = len(snapshot.labels) - classes
+        self.directions, self.lengths = self.proto.directions[first:], self.proto.lengths[first:]
+        self.leading = np.empty((classes, len(self.metric.gain)), np.float32)
+        self.squares = np.empty(classes)
+        total = np.zeros(snapshot.dim)
+        for start in range(0, classes, CLASSES):
+            part = slice(start, start + CLASSES)
+            rows = self.directions[part] * self.lengths[part, np.newaxis]
+            self.leading[part] = self.metric.leading(rows)
+            self.squares[part] = self.metric.squares(rows)
+            total += rows.sum(axis=0, dtype=np.float64)
+        self.middle = (total / max(classes, 1)).astype(np.float32)
+        square = float(self.metric.squares(self.middle[np.newaxis])[0])
+        scatter = (float(self.squares.sum()) - classes * square) / max(classes - 1, 1)
+        self.kind = max(0.0, 1.0 - scatter / classes / square) if classes > 1 else 0.0
+        self._negatives = snapshot, np.arange(snapshot.total - self.snapshot.total)
+
+    def mean(self, columns: NDArray[np.intp]) -> NDArray[np.float32]:
+        """Means `(n, d)` of some classes, off the background's."""
+        return np.asarray(self.directions[columns] * self.lengths[columns, np.newaxis])
+
+    def negatives(self, most: int) -> Iterator[NDArray[np.int16]]:
+        """At most so many negatives, evenly spaced, some rows `(m, d)` at a time."""
+        snapshot, index = self._negatives
+        for part in chunks(index[:: max(1, -(-len(index) // most))]):
+            yield snapshot.some(part)
+
+
+class Closeness:
+    """Cosine to a class's mean, less a share of the squared distance, in the background's metric.
+
+    Measured at the background's mean it tells pictures of anything from pictures like these.
+    Where all classes are of one kind, say flowers, it does not tell one flower from the others:
+    that takes an angle measured among the flowers, at
+    `background + kind * (mean of class means - background)`, and the distance counts there too.
+    Distances are in units of the background's.
+    """
+
+    def __init__(self, means: Means, *, narrow: bool) -> None:
+        """Closeness to these means, at the background's mean or within their kind."""
+        self.metric, self._snapshot = means.metric, means.snapshot
+        self._means = means
+        self.weight = DISTANCE + NARROW * means.kind if narrow else 0.0
+        self._centre = means.metric.centre.astype(np.float32)
+        self._shift = np.float32(means.kind if narrow else 0.0) * means.middle
+        self._shift_square = float(self.metric.squares(self._shift[np.newaxis])[0])
+
+    @cached_property
+    def _shifted(self) -> NDArray[np.float64]:
+        """Inner products `(C,)` of the class means and the shift of the centre."""
+        plain = (self._means.directions @ self._shift) * self._means.lengths
+        leading = self.metric.leading(self._shift[np.newaxis])[0]
+        return np.asarray(plain + self._means.leading @ (leading * self.metric.gain), np.float64)
+
+    def scores(self, features: NDArray[np.int16]) -> NDArray[np.float32]:
+        """Closeness `(n, C)` float32 of `(n, d)` int16 features to the class means."""
+        rows = self.off(features)
+        leading = self.metric.leading(rows)
+        inner = (rows @ self._means.directions.T) * self._means.lengths
+        inner += (leading * self.metric.gain) @ self._means.leading.T
+        along = self.metric.inner(rows, np.broadcast_to(self._shift, rows.shape))[:, np.newaxis]
+        squares = self.metric.squares(rows)[:, np.newaxis] - 2.0 * along + self._shift_square
+        others = self._means.squares - 2.0 * self._shifted + self._shift_square
+        both = inner - along - self._shifted + self._shift_square
+        return self._joined(both, squares, others[np.newaxis]).astype(np.float32)
+
+    def to_means(
+        self, features: NDArray[np.int16], means: NDArray[np.float32]
+    ) -> NDArray[np.float64]:
+        """Closeness `(n,)` of `(n, d)` int16 features to as many means off the background's."""
+        rows, others = self.off(features) - self._shift, means - self._shift
+        both = self.metric.inner(rows, others)
+        return self._joined(both, self.metric.squares(rows), self.metric.squares(others))
+
+    def own(self, index: NDArray[np.intp]) -> NDArray[np.float64]:
+        """Closeness `(m,)` of rows to their class's mean without them; 0 for an only row."""
+        snapshot = self._snapshot
+        parts = [np.zeros(0)]
+        for part in chunks(index):
+            y = snapshot.y[part]
+            rows = snapshot.some(part)
+            others = np.maximum(snapshot.counts[y] - 1, 1)[:, np.newaxis]
+            means = (snapshot.sums_of(y) - rows) / (UNIT * others) - self.metric.centre
+            own = self.to_means(rows, means.astype(np.float32))
+            parts.append(np.where(snapshot.counts[y] > 1, own, 0.0))
+        return np.concatenate(parts)
+
+    def reached(self, index: NDArray[np.intp], most: int) -> NDArray[np.float64]:
+        """Closeness `(m,)` of what is of no class, or of another, to the nearest class.
+
+        Rows `index` of the snapshot without their own class, and at most so many negatives.
+        """
+        parts = [np.zeros(0)]
+        for part in chunks(index) if len(self._means.labels) > 1 else ():
+            scores = self.scores(self._snapshot.some(part))
+            scores[np.arange(len(part)), self._snapshot.y[part]] = -np.inf
+            parts.append(scores.max(axis=1).astype(np.float64))
+        for rows in self._means.negatives(most):
+            parts.append(self.scores(rows).max(axis=1).astype(np.float64))
+        return np.concatenate(parts)
+
+    def pairs(self, counts: NDArray[np.float64], totals: NDArray[np.int64]) -> NDArray[np.float64]:
+        """Mean cosine `(C,)`, 0 to 1, of two examples of a class, by count and exact sum `(C, d)`.
+
+        Only the plain lengths of rows are known without looking at them; those in the metric are
+        taken for their usual share of them.
+        """
+        sums = totals / UNIT
+        centre = self.metric.centre + self._shift
+        squares = counts * (1.0 + centre @ centre) - 2.0 * (sums @ centre)
+        squares = np.maximum(squares, 1e-9) * self.metric.share
+        rows = (sums - counts[:, np.newaxis] * centre).astype(np.float32)
+        cosines = (self.metric.squares(rows) - squares) / np.maximum((counts - 1.0) * squares, 1e-9)
+        return np.asarray(np.clip(cosines, 0.0, 1.0))
+
+    @cached_property
+    def size(self) -> float:
+        """Mean squared length of examples off the centre, in units of the background's."""
+        snapshot = self._snapshot
+        centre = self.metric.centre + self._shift
+        mean = snapshot.sum / (UNIT * max(snapshot.total, 1))
+        square = 1.0 + float(centre @ centre) - 2.0 * float(mean @ centre)
+        return max(square, 1e-9) * self.metric.share / self.metric.length
+
+    def off(self, features: NDArray[np.int16]) -> NDArray[np.float32]:
+        """Rows `(n, d)` float32 off the background's mean; features have length 1."""
+        rows = features.astype(np.float32)
+        rows /= UNIT
+        rows -= self._centre
+        return rows
+
+    def _joined(
+        self,
+        inner: NDArray[np.float64],
+        squares: NDArray[np.float64],
+        others: NDArray[np.float64],
+    ) -> NDArray[np.float64]:
+        """From inner products off the centre, and the squared lengths of both sides."""
+        squares, others = np.maximum(squares, 1e-12), np.maximum(others, 1e-12)
+        distance = np.maximum(squares + others - 2.0 * inner, 0.0) / self.metric.length
+        return np.asarray(inner / np.sqrt(squares * others) - self.weight * distance)
+
+
+def chunks(index: NDArray[np.intp]) -> Iterator[NDArray[np.intp]]:
+    """An index, `CHUNK` at a time."""
+    for start in range(0, len(index), CHUNK):
+        yield index[start : start + CHUNK]

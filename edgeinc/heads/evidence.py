@@ -1,0 +1,201 @@
+"""From closeness to the odds of being known: what own pictures reach, and what strangers reach."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgeinc.heads.base import CELLS, CLASSES, HELD_OUT
+from edgeinc.heads.closeness import Closeness, Means
+from edgeinc.heads.levels import Numbers, expected, greater, greatest, spread_of
+
+PAIR = 2.4
+"""Mean cosine of two pictures of one class, where no class has two: so many times the metric's
+`spread`, beyond its `strangers`."""
+
+DEVIATION = 1.7
+"""Standard deviation of a picture's closeness to its class, in multiples of the same, where
+examples are few."""
+
+STRANGER_DEVIATION = 1.2
+"""The same of strangers' closeness to the class that they are taken for."""
+
+DISTANCE_DEVIATION = 0.25
+"""Standard deviation of the squared distances that closeness has a share of."""
+
+PAIR_WEIGHT = 4.0
+"""Examples beyond the first that the prior mean counts for, for all classes and for each."""
+
+WEIGHT = 10.0
+"""Held-out examples that the prior mean and deviation count for."""
+
+FEW = 0.5
+"""Share by which the deviation grows for one example, halved for two: with few, the mean lies
+anywhere."""
+
+ACCEPTED = 1.7
+"""Deviations below what is expected of its own pictures above which no class's threshold lies:
+some 5 to 10 in 100 of them lie farther below."""
+
+REFUSED = 0.84
+"""Deviations above what strangers reach with any one class below which no threshold lies, where
+the background says what they reach: four in five pictures of nothing in particular lie lower."""
+
+LEAST_SLOPE = 0.5
+"""Log-odds for each deviation at least, so that the closer is always the more familiar."""
+
+
+class Scale(NamedTuple):
+    """How closeness becomes log-odds, class by class: `slope * (closeness - middle)`.
+
+    Attributes:
+        middle: `(C,)` closeness that own pictures and strangers are equally likely to reach.
+        slope: `(C,)`, above 0.
+        threshold: `(C,)` log-odds from which on a picture is taken for known.
+    """
+
+    middle: Numbers
+    slope: Numbers
+    threshold: Numbers
+
+
+class Evidence:
+    """What closeness of one sort says about being known.
+
+    Attributes:
+        closeness: How close pictures are to the class means.
+    """
+
+    def __init__(self, means: Means, *, narrow: bool) -> None:
+        """Within the kind of the classes, or among pictures of anything."""
+        self.closeness = Closeness(means, narrow=narrow)
+        self._metric = means.metric
+        self._snapshot = means.snapshot
+        self._narrow = narrow
+
+    def odds(self, closeness: NDArray[np.floating], columns: NDArray[np.intp]) -> Numbers:
+        """Log-odds `(n,)` by closeness `(n,)` to the classes of these columns."""
+        scale = self.scale
+        return np.asarray(scale.slope[columns] * (closeness - scale.middle[columns]))
+
+    @cached_property
+    def scale(self) -> Scale:
+        """How closeness becomes familiarity, for each class.
+
+        What a class's own pictures reach, a with the deviation s, follows from the mean cosine
+        of two of its examples, which the exact sums give, drawn towards that of all classes and
+        that towards a fixed one; s is the scatter of held-out rows about it. What strangers
+        reach, b with the deviation t, is what rows reach with the nearest class that is not
+        their own, drawn towards what the background says. As both are told by the class that is
+        closest, the greater of both numbers stands for the first. Two normal distributions whose
+        deviations are u on average have the log-odds `(a - b) / u^2 (closeness - middle)`; the
+        middle is where both go wrong equally often.
+
+        The threshold is the middle, but not so high that more than a few of the own pictures
+        were refused, and not so low that most pictures of nothing in particular were known.
+        """
+        return self._scale(self._pairs, self._snapshot.counts.astype(np.float64))
+
+    def scale_of(self, count: int, total: NDArray[np.int64]) -> Scale:
+        """The same for a class that the snapshot has not, from its count and its sum `(d,)`."""
+        counts = np.array([count], np.float64)
+        return self._scale(self.closeness.pairs(counts, total[np.newaxis]), counts)
+
+    @cached_property
+    def _pairs(self) -> Numbers:
+        """`(C,)` mean cosine of two different examples of each class, 0 to 1."""
+        snapshot = self._snapshot
+        result = np.zeros(len(snapshot.labels))
+        for start in range(0, len(result), CLASSES):
+            part = slice(start, min(start + CLASSES, len(result)))
+            counts = snapshot.counts[part].astype(np.float64)
+            sums = snapshot.sums_of(range(part.start, part.stop))
+            result[part] = self.closeness.pairs(counts, sums)
+        return result
+
+    @cached_property
+    def _common(self) -> float:
+        """Mean cosine of two examples of a class, drawn towards a fixed one."""
+        prior = self._metric.strangers + PAIR * self._metric.spread
+        more = self._snapshot.counts - 1.0
+        return float((PAIR_WEIGHT * prior + more @ self._pairs) / (PAIR_WEIGHT + more.sum()))
+
+    def _drawn(self, pairs: Numbers, counts: Numbers) -> Numbers:
+        """Mean cosine of two examples of each class, drawn towards that of all classes."""
+        more = counts - 1.0
+        return np.asarray((PAIR_WEIGHT * self._common + more * pairs) / (PAIR_WEIGHT + more))
+
+    def _awaited(self, pairs: Numbers, counts: Numbers) -> Numbers:
+        """Closeness that own pictures reach, with the mean of `counts` others."""
+        distance = (1.0 - pairs) * (1.0 + 1.0 / np.maximum(counts, 1.0)) * self.closeness.size
+        return np.asarray(expected(pairs, counts) - self.closeness.weight * distance)
+
+    @cached_property
+    def _rows(self) -> NDArray[np.intp]:
+        """Rows `(m,)` that are looked at: evenly spaced in canonical order where there are many."""
+        total = self._snapshot.total
+        return np.arange(total)[:: max(1, -(-total // self._most))]
+
+    @property
+    def _most(self) -> int:
+        """Rows of classes, and negatives, that are looked at at most."""
+        return max(1, min(HELD_OUT, CELLS // max(len(self._snapshot.labels), 1)))
+
+    @cached_property
+    def _usual(self) -> float:
+        """Variance of closeness that comes with the distances in it."""
+        return (self.closeness.weight * self.closeness.size * DISTANCE_DEVIATION) ** 2
+
+    @cached_property
+    def _deviation(self) -> float:
+        """Standard deviation of a held-out picture's closeness to its class."""
+        snapshot = self._snapshot
+        counts = snapshot.counts.astype(np.float64)
+        rows = self._rows[snapshot.counts[snapshot.y[self._rows]] > 1]
+        awaited = self._awaited(self._drawn(self._pairs, counts), counts - 1.0)
+        misses = self.closeness.own(rows) - awaited[snapshot.y[rows]]
+        variance = WEIGHT * ((DEVIATION * self._metric.spread) ** 2 + self._usual)
+        return float(np.sqrt((variance + misses @ misses) / (WEIGHT + len(rows))))
+
+    def _unrelated(self, cosine: float, counts: Numbers) -> Numbers:
+        """Closeness of pictures that have this cosine to the mean of `counts` of one class."""
+        length = spread_of(np.full(len(counts), self._common), counts)
+        distance = (1.0 + length - 2.0 * cosine * np.sqrt(length)) * self.closeness.size
+        return np.asarray(cosine - self.closeness.weight * distance)
+
+    @cached_property
+    def _strangers(self) -> tuple[float, float]:
+        """Mean and standard deviation of strangers' closeness to the class they are taken for."""
+        snapshot = self._snapshot
+        classes = len(snapshot.labels)
+        shots = np.array([snapshot.total / max(classes, 1)])
+        cosine = float(expected(np.array([self._metric.strangers]), shots)[0])
+        cosine += greatest(classes) * self._metric.spread
+        reached = np.zeros(0)
+        if self._narrow and classes:
+            reached = self.closeness.reached(self._rows, self._most)
+        prior = WEIGHT * float(self._unrelated(cosine, shots)[0])
+        mean = (prior + float(reached.sum())) / (WEIGHT + len(reached))
+        variance = WEIGHT * ((STRANGER_DEVIATION * self._metric.spread) ** 2 + self._usual)
+        variance += float(np.square(reached - mean).sum())
+        return mean, float(np.sqrt(variance / (WEIGHT + len(reached))))
+
+    def _scale(self, pairs: Numbers, counts: Numbers) -> Scale:
+        strange, other = self._strangers
+        own = (1.0 + FEW / counts) * self._deviation
+        # One scale for classes of so many examples: pictures of strangers are closer, too, to
+        # classes whose pictures differ little. The threshold is each class's own.
+        common = np.full(len(counts), self._common)
+        usual, spread = greater(self._awaited(common, counts), own, strange, other)
+        middle = (usual * other + strange * spread) / (spread + other)
+        mean = (spread + other) / 2
+        slope = np.maximum((usual - strange) / mean, LEAST_SLOPE) / mean
+        awaited = self._awaited(self._drawn(pairs, counts), counts)
+        awaited, spread = greater(awaited, own, strange, other)
+        cosine = float(expected(np.array([self._metric.strangers]), np.ones(1))[0])
+        floor = self._unrelated(cosine + REFUSED * self._metric.spread, counts)
+        least = np.maximum(np.minimum(middle, awaited - ACCEPTED * spread), floor)
+        return Scale(middle, slope, slope * (least - middle))

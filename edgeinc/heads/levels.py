@@ -1,0 +1,55 @@
+"""What closeness own pictures and strangers are expected to reach."""
+
+from __future__ import annotations
+
+from math import erf, sqrt
+from statistics import NormalDist
+
+import numpy as np
+from numpy.typing import NDArray
+
+Numbers = NDArray[np.float64]
+
+
+def expected(pair: Numbers, count: Numbers) -> Numbers:
+    """Cosine of a picture to the mean of `count` others, if it is `pair` to each on average."""
+    pair = np.maximum(pair, 1e-6)
+    return np.asarray(pair / np.sqrt(spread_of(pair, count)))
+
+
+def spread_of(pair: Numbers, count: Numbers) -> Numbers:
+    """Squared length of the mean of `count` unit vectors whose cosines are `pair` on average."""
+    return np.asarray(pair + (1.0 - pair) / np.maximum(count, 1.0))
+
+
+def greatest(many: int) -> float:
+    """Mean of the greatest of so many normal numbers, in deviations (Blom 1958).
+
+    >>> greatest(1), round(greatest(100), 1)
+    (0.0, 2.5)
+    """
+    return NormalDist().inv_cdf((many - 0.375) / (many + 0.25)) if many > 1 else 0.0
+
+
+def greater(
+    mean: Numbers, deviation: Numbers, other: float, spread: float
+) -> tuple[Numbers, Numbers]:
+    """Mean and deviation of the greater of two normal numbers (Clark 1961), `(C,)` each.
+
+    >>> at, off = greater(np.array([5.0]), np.array([1.0]), 0.0, 1.0)
+    >>> np.round([at[0], off[0]], 2).tolist()
+    [5.0, 1.0]
+    """
+    gap = np.sqrt(deviation**2 + spread**2)
+    apart = (mean - other) / gap
+    first = np.array([0.5 * (1.0 + erf(a / sqrt(2.0))) for a in apart])
+    density = gap * np.exp(-0.5 * apart**2) / sqrt(2.0 * np.pi)
+    moment = mean * first + other * (1.0 - first) + density
+    second = (mean**2 + deviation**2) * first + (other**2 + spread**2) * (1.0 - first)
+    second += (mean + other) * density
+    return moment, np.sqrt(np.maximum(second - moment**2, 1e-12))
+
+
+def sigmoid(odds: Numbers) -> Numbers:
+    """`1 / (1 + exp(-odds))`, without overflow."""
+    return np.asarray(0.5 * (1.0 + np.tanh(0.5 * odds)))

@@ -1,0 +1,75 @@
+"""Lengths and angles where it is asked whether a picture is known at all."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgeinc.features import Background
+
+SHRINKAGE = 4.0
+"""What is added to every variance of the background, in multiples of their mean."""
+
+PLAIN_SPREAD = 0.05
+"""Standard deviation of the cosine of two pictures of different things, without a background."""
+
+PLAIN_STRANGERS = 0.62
+"""Its mean."""
+
+CENTRED_SPREAD = 0.08
+"""Standard deviation after the background's mean is taken off, its variances not being known."""
+
+
+class Metric:
+    """Inner products in the metric of `P = (T + s I)^-1`, T the background's covariance.
+
+    Directions in which all pictures differ say little about any class, and are shrunk. The card
+    has T's leading directions v_i with their variances; what is left of the variance is spread
+    evenly over the others. P is scaled to leave these as they are: it is the identity plus
+    `gain_i v_i v_i'`, gain_i from -1 to 0. Without a background it is the plain inner product.
+
+    Attributes:
+        centre: `(d,)` float64, what is taken off features: the background's mean, or zeros.
+        directions: `(k, d)` float32, the v_i.
+        gain: `(k,)` float32.
+        share: Mean squared length of the background's pictures off its mean, over the plain one.
+        length: The same itself.
+        strangers: Mean cosine of two unrelated pictures.
+        spread: Standard deviation of it.
+    """
+
+    def __init__(self, dim: int, background: Background | None) -> None:
+        """A metric for features of length `dim`, the background's."""
+        self.centre = np.zeros(dim) if background is None else background.mean
+        self.directions = np.zeros((0, dim), np.float32)
+        variances = np.zeros(0)
+        if background is not None and len(background.values):
+            self.directions, variances = background.vectors, background.values
+        total = max(1.0 - float(self.centre @ self.centre), 1e-6)
+        others = dim - len(variances)
+        even = max(total - float(variances.sum()), 0.0) / max(others, 1)
+        added = SHRINKAGE * total / dim
+        weights = np.minimum((even + added) / (variances + added), 1.0)
+        self.gain = (weights - 1.0).astype(np.float32)
+        left = np.concatenate([variances * weights, np.full(others, even)])
+        self.length = max(float(left.sum()), 1e-6)
+        self.share = self.length / total
+        self.strangers = PLAIN_STRANGERS if background is None else 0.0
+        if len(variances):
+            self.spread = float(np.sqrt(left @ left)) / self.length
+        else:
+            self.spread = PLAIN_SPREAD if background is None else CENTRED_SPREAD
+
+    def leading(self, rows: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Shares `(n, k)` of `(n, d)` rows in the leading directions."""
+        return np.asarray(rows @ self.directions.T)
+
+    def inner(self, one: NDArray[np.float32], other: NDArray[np.float32]) -> NDArray[np.float64]:
+        """Inner products `(n,)` of `(n, d)` rows with others, pair by pair."""
+        plain = np.einsum("ij,ij->i", one, other).astype(np.float64)
+        first, second = self.leading(one), self.leading(other)
+        return np.asarray(plain + np.einsum("ij,ij->i", first * self.gain, second))
+
+    def squares(self, rows: NDArray[np.float32]) -> NDArray[np.float64]:
+        """Squared lengths `(n,)` of `(n, d)` rows, above 0."""
+        return np.maximum(self.inner(rows, rows), 1e-12)
