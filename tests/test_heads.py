@@ -275,7 +275,7 @@ def test_auto_leaves_ridge_where_classes_are_many_sided() -> None:
 
 
 def test_auto_makes_no_choice_for_classes_that_it_cannot_judge() -> None:
-    """Examples of many-sided classes speak for `knn`, which small ones beside them would pay for."""
+    """Many-sided classes speak for `knn`, which small ones beside them would pay for."""
     judged = many_sided(40)
     assert fit("auto", snapshot_of(judged, 20)).name == "knn"
     few = [rows[:2] for rows in many_sided(41)]
