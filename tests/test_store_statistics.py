@@ -18,6 +18,7 @@ from edgeinc.features import gram as gram_room
 from edgeinc.learner import Learner
 from edgeinc.store import Store, keeping, state
 from edgeinc.store.content import digest
+from edgeinc.types import NEGATIVE
 from tests.learning import any_deed, counted, facts, learn, memory_of
 from tests.stores import DIM, enroll, integers, labels_of, open_store
 
@@ -69,7 +70,9 @@ def test_statistics_and_the_rows_since_are_as_a_fresh_read(seed: int, tmp_path: 
         with memory_of(path) as memory:
             snapshot = memory.fitted().snapshot
             assert facts(snapshot) == by_hand(path)
-            assert labels_of(memory.store) == memory.counts()
+            counts = memory.counts()
+            assert counts.pop(NEGATIVE, 0) == memory.store.negatives()
+            assert labels_of(memory.store) == counts
     assert served > 5
 
 
