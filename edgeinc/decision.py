@@ -40,14 +40,12 @@ class Ranking(NamedTuple):
         familiarity: How surely the picture is of the most probable class rather than of none,
             0 to 1; negatives are no class.
         threshold: The least familiarity at which that class is taken for known.
-        automatic: The threshold as it was worked out, where a person set another; else None.
     """
 
     labels: tuple[str, ...]
     probabilities: NDArray[np.float32]
     familiarity: float
     threshold: float
-    automatic: float | None = None
 
     @property
     def best(self) -> str | None:
@@ -55,10 +53,10 @@ class Ranking(NamedTuple):
         return most_probable(self.labels, self.probabilities)
 
     @property
-    def margin(self) -> float:
-        """By how much the log-odds of being known exceed those of the automatic threshold."""
-        least = self.threshold if self.automatic is None else self.automatic
-        return _log_odds(self.familiarity) - _log_odds(least)
+    def odds(self) -> float:
+        """Familiarity as log-odds, nats; within 21 of 0."""
+        bounded = min(max(self.familiarity, 1e-9), 1.0 - 1e-9)
+        return log(bounded / (1.0 - bounded))
 
 
 def softmax(scores: NDArray[np.float32], temperature: float) -> NDArray[np.float32]:
@@ -83,7 +81,7 @@ def overruled(ranking: Ranking, thresholds: Mapping[str, float]) -> Ranking:
     best = ranking.best
     if best is None or best not in thresholds:
         return ranking
-    return ranking._replace(threshold=thresholds[best], automatic=ranking.threshold)
+    return ranking._replace(threshold=thresholds[best])
 
 
 def most_probable(labels: tuple[str, ...], probabilities: NDArray[np.float32]) -> str | None:
@@ -96,11 +94,6 @@ def most_probable(labels: tuple[str, ...], probabilities: NDArray[np.float32]) -
     # Negatives come first in canonical order.
     rest = probabilities[1:]
     return labels[1 + int(rest.argmax())] if len(rest) else None
-
-
-def _log_odds(probability: float) -> float:
-    bounded = min(max(probability, 1e-9), 1.0 - 1e-9)
-    return log(bounded / (1.0 - bounded))
 
 
 def decide(ranking: Ranking) -> Decision:

@@ -246,6 +246,15 @@ def test_a_threshold_that_a_person_sets_moves_no_probability(
         assert engine.predict(paint(30, 30, 220)).label == "blue"
 
 
+def test_several_views_of_a_picture(card: ModelCard, tmp_path: Path) -> None:
+    """One colour looks the same from everywhere; what is not in the middle counts for less."""
+    with Engine.open(tmp_path / "a.db", backbone=card, base_classes=True, tta=True) as engine:
+        assert engine.predict(paint(30, 30, 220)).label == "blue"
+        views = engine.backbone.embed([paint(30, 30, 220)])[0]
+        assert views.dtype == np.uint8
+        assert engine.predict(paint(30, 30, 220)).candidates[0].base
+
+
 def test_joining_divides_one_probability() -> None:
     own = OwnClasses(
         Layer.of(np.ones((3, 2), np.int8), 0, np.zeros(3, np.int32), np.ones(1)), ("a", "b", "c")

@@ -19,15 +19,15 @@ from edgeinc.types import Candidate
 
 __all__ = ["join", "likelihood", "typical"]
 
-MARGIN = 0.6
-"""Nats for each nat by which the best new class's familiarity exceeds its threshold."""
+FAMILIAR = 1.25
+"""Nats for each nat of the log-odds of familiarity to the best new class."""
 
 LEAD = 0.5
 """Nats for each nat by which the picture speaks more for the best old class than a typical
 picture of the best new class does."""
 
-OFFSET = 2.5
-"""Nats where neither is so."""
+OFFSET = 6.0
+"""Nats where the picture is as likely of that class as of none and speaks for no old one."""
 
 FARTHEST = 700.0
 """Nats beyond which a probability is too small for a number."""
@@ -71,17 +71,17 @@ def join(
     return Decision(top.label if known else None, top.score, known, candidates)
 
 
-def likelihood(margin: float, lead: float) -> float:
+def likelihood(familiar: float, lead: float) -> float:
     """Log-odds that a picture shows an enrolled class rather than one of the old ones.
 
     Args:
-        margin: By how much it is more familiar to the best new class than that one's automatic
-            threshold asks, in nats.
+        familiar: Log-odds of its familiarity to the best new class, nats; a threshold that a
+            person sets does not move it.
         lead: The best old class's logit for the picture, less that for a typical picture of the
             best new class, in nats. A class that the classifier has always taken for a daisy is
             not given up because a picture of it looks like a daisy.
     """
-    return MARGIN * margin - LEAD * lead + OFFSET
+    return FAMILIAR * familiar - LEAD * lead + OFFSET
 
 
 def typical(

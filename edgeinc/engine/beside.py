@@ -62,7 +62,7 @@ class Beside:
                 best = int(np.where(hidden, -np.inf, logits).argmax())
                 usual = typical(total, embedding, nonnegative=self._nonnegative)
                 lead = float(logits[best]) - self.own.logit(best, usual)
-                odds = likelihood(ranking.margin, lead)
+                odds = likelihood(ranking.odds, lead)
         return join(enrolled, self.own, logits, hidden, odds)
 
     def _shadowed(self) -> NDArray[np.bool_]:
