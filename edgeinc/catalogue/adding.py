@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import math
-import shutil
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from edgeinc.cache import digest, is_here, part_of, sync_file, sync_folder, user_models_dir
+from edgeinc.cache import digest
 from edgeinc.cards import (
     Asset,
     Classifier,
@@ -18,21 +17,19 @@ from edgeinc.cards import (
     dump_card,
     parse_card,
 )
+from edgeinc.catalogue.placing import check_free, read_network, settle_card
 from edgeinc.catalogue.reading import Preprocessing, ends, read_embedding, read_input
 from edgeinc.catalogue.trial import attempt
 from edgeinc.classifier import read_rows
 from edgeinc.errors import (
     CardError,
     ModelFormatError,
-    ModelNotFoundError,
     RuntimeUnavailableError,
     TensorNotFoundError,
 )
 from edgeinc.runtimes import Inspection, TensorInfo, TensorSpec
 
 __all__ = ["add", "candidates", "make_card"]
-
-RUNTIMES: dict[str, RuntimeName] = {".tflite": "litert", ".onnx": "onnx"}
 
 
 def candidates(path: str | Path) -> Inspection:
@@ -46,7 +43,7 @@ def candidates(path: str | Path) -> Inspection:
         RuntimeUnavailableError: A package is not installed; the message names the extra.
     """
     path = Path(path)
-    content, runtime = _read(path)
+    content, runtime = read_network(path)
     found = attempt("inspect", path.name, content, {"runtime": runtime})
     return Inspection(
         tuple(_spec(plain) for plain in found["inputs"]),
@@ -104,13 +101,8 @@ def add(
         RuntimeUnavailableError: A package is not installed; the message names the extra.
     """
     path = Path(path)
-    content, runtime = _read(path)
-    target = user_models_dir() / path.stem
-    if is_here(target) and not overwrite:
-        raise CardError(
-            f"A model named {path.stem} was added before; rename the file, or replace the model "
-            "with --overwrite."
-        )
+    content, runtime = read_network(path)
+    target = check_free(path.stem, overwrite)
     files = {path.name: content}
     if labels is not None:
         if Path(labels).name in (path.name, f"{path.stem}.yaml"):
@@ -136,7 +128,7 @@ def add(
                 "give one line for each."
             )
     files[f"{card.name}.yaml"] = text.encode()
-    return _settle(card, files, target)
+    return settle_card(card, files, target)
 
 
 def make_card(
@@ -204,16 +196,6 @@ def _classifier(content: bytes, file: ModelFile, dim: int) -> Classifier | None:
     return Classifier(len(layer.rows), digest(layer.pack())) if fits else None
 
 
-def _read(path: Path) -> tuple[bytes, RuntimeName]:
-    runtime = RUNTIMES.get(path.suffix.lower())
-    if runtime is None:
-        raise ModelFormatError(f"{path} is neither .tflite nor .onnx; convert it to one of them.")
-    try:
-        return path.read_bytes(), runtime
-    except OSError as exc:
-        raise ModelNotFoundError(f"{path} cannot be read ({exc.strerror}); check it.") from exc
-
-
 def _read_labels(path: Path) -> bytes:
     try:
         return path.read_text(encoding="utf-8").encode()
@@ -221,26 +203,3 @@ def _read_labels(path: Path) -> bytes:
         raise CardError(f"{path} cannot be read ({exc.strerror}); check it.") from exc
     except UnicodeDecodeError as exc:
         raise CardError(f"{path} is not UTF-8 text; save it as UTF-8.") from exc
-
-
-def _settle(card: ModelCard, files: dict[str, bytes], target: Path) -> ModelCard:
-    """Writes a card's files beside their place, and gives them their place."""
-    part = part_of(target)
-    try:
-        part.mkdir(parents=True)
-        for name, content in files.items():
-            (part / name).write_bytes(content)
-            sync_file(part / name)
-        sync_folder(part)
-        if target.exists():
-            shutil.rmtree(target)
-        part.rename(target)
-        sync_folder(target.parent)
-    except OSError as exc:
-        raise CardError(
-            f"The card cannot be written to {target} ({exc.strerror}); make room, or name "
-            "another folder with EDGEINC_CACHE."
-        ) from exc
-    finally:
-        shutil.rmtree(part, ignore_errors=True)
-    return replace(card, folder=target)

@@ -65,11 +65,23 @@ def read(model: bytes) -> Graph:
         proto = onnx.load_model_from_string(model)
     if not proto.graph.node:
         raise ModelFormatError("this .onnx file holds no network; fetch it again")
-    if any(t.data_location == onnx.TensorProto.EXTERNAL for t in proto.graph.initializer):
+    # Before anything looks at a tensor: the package would read whatever file it names.
+    if any(t.data_location == onnx.TensorProto.EXTERNAL for t in _tensors(proto)):
         raise ModelFormatError(
             "this .onnx file keeps its weights in another file; save it as a single file"
         )
     return Graph(proto)
+
+
+def _tensors(message: Any) -> Iterator[Any]:
+    """Yield every tensor of a network, from inside its branches, loops and functions too."""
+    if message.DESCRIPTOR.name == "TensorProto":
+        yield message
+        return
+    for field, value in message.ListFields():
+        if field.message_type is not None:
+            for inner in (value,) if hasattr(value, "ListFields") else value:
+                yield from _tensors(inner)
 
 
 @contextlib.contextmanager
