@@ -13,7 +13,7 @@ from edgeinc.features import Background
 from edgeinc.heads import ClassSimilarity, Scorer, direction_of
 from edgeinc.types import NEGATIVE
 
-__all__ = ["Moved", "in_between", "ranking"]
+__all__ = ["Moved", "against_negatives", "in_between", "ranking"]
 
 Features = NDArray[np.int16]
 
@@ -64,11 +64,26 @@ def ranking(
     else:
         familiarity = similarity.to_class(features, best)
         threshold = similarity.threshold_of(best)
-    if labels[0] == NEGATIVE:
-        # A third alternative beside those that familiarity is against: it is like a negative.
-        own = float(probabilities[labels.index(best)])
-        familiarity /= 1.0 + familiarity * float(probabilities[0]) / max(own, 1e-30)
+    familiarity = against_negatives(labels, probabilities, familiarity)
     return Ranking(labels, probabilities, familiarity, threshold)
+
+
+def against_negatives(
+    labels: tuple[str, ...], probabilities: NDArray[np.float32], familiarity: float
+) -> float:
+    """Familiarity to the most probable class, less where the picture is like a negative.
+
+    That is a third alternative beside those two that familiarity is against.
+
+    Args:
+        labels: C labels, of which one at least is a class's.
+        probabilities: `(C,)`.
+        familiarity: To the most probable class, with the negatives left aside.
+    """
+    if labels[0] != NEGATIVE:
+        return familiarity
+    own = float(probabilities[1:].max())
+    return familiarity / (1.0 + familiarity * float(probabilities[0]) / max(own, 1e-30))
 
 
 def in_between(

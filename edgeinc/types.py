@@ -204,9 +204,9 @@ class StrangerEvaluation:
         known: Pictures of enrolled classes that they were compared with.
         auroc: How often a known picture is more familiar than a stranger, a tie counting half.
         fpr95: Share of strangers at least as familiar as the 95 % most familiar known pictures.
-        accepted: Share of the known pictures that were taken for known.
+        accepted: Share of the known pictures that were taken for an enrolled class, whichever.
         rejected: Share of the strangers that were not.
-        taken_for: How many strangers were taken for which class, most often first.
+        taken_for: How many strangers were taken for which enrolled class, most often first.
     """
 
     n: int

@@ -352,6 +352,30 @@ def test_evaluation_against_a_folder_and_leave_one_out(shell: Shell, photos: Pat
     assert 0.8 < loo["top1"] <= 1
 
 
+def test_evaluation_against_strangers(shell: Shell, photos: Path, tmp_path: Path) -> None:
+    shell("enroll", "--from", photos)
+    strangers = tmp_path / "strangers"
+    strangers.mkdir()
+    for i in range(4):
+        cv2.imwrite(str(strangers / f"{i}.png"), photo(7, i))
+    record = result(shell, "eval", photos, "--unknown", strangers)
+    assert (record["n"], record["strangers"], record["warnings"]) == (15, 4, [])
+    assert 0.5 < record["auroc"] <= 1
+    assert 0 <= record["fpr95"] <= 1
+    assert record["accepted"] == 1 - record["unknown_rate"]
+    assert sum(record["taken_for"].values()) == round(4 * (1 - record["rejected"]))
+    (strangers / "kind 1").mkdir()
+    cv2.imwrite(str(strangers / "kind 1" / "0.png"), photo(7, 9))
+    status, out, err = shell("eval", photos, "--unknown", strangers)
+    assert status == 0
+    assert "5 strangers against 15 known pictures" in out
+    assert "AUROC " in out
+    assert "strangers rejected " in out
+    assert err.startswith("warning: 1 of the strangers lie in a folder 'kind 1'")
+    for words in (["--loo", "--unknown", strangers], ["--unknown", strangers]):
+        assert shell("eval", *words)[0] == 2
+
+
 def test_evaluations_are_drawn(shell: Shell, photos: Path, tmp_path: Path) -> None:
     pytest.importorskip("matplotlib", reason="the extra `plot` is not installed")
     shell("enroll", "--from", photos)

@@ -135,6 +135,140 @@ def test_a_folder_s_name_is_the_label_that_enrolling_it_would_give(tmp_path: Pat
         assert evaluate_folder(engine, folder).per_class == {"rouge": 1.0, "vert fonc\u00e9": 1.0}
 
 
+def test_strangers_are_held_against_known_pictures(knower: Engine, tmp_path: Path) -> None:
+    write(tmp_path / "test", "red", RED, (150, 250, 0, *ELSEWHERE))
+    write(tmp_path / "test", "blue", BLUE, (0, 200, 250), (60, 0, 250))
+    # Flat and nested; what is no picture is named.
+    write(tmp_path / "other", "far", ELSEWHERE, (0, 0, 0, 0, 250), (130, 120, 130))
+    write(tmp_path / "other", "far/away", (0, 240))
+    assert cv2.imwrite(str(tmp_path / "other" / "x.png"), lit((250, 100)))
+    (tmp_path / "other" / "broken.png").write_bytes(b"no picture")
+    (tmp_path / "other" / "notes.txt").touch()
+    steps: list[tuple[int, int]] = []
+    found = evaluate_folder(
+        knower,
+        tmp_path / "test",
+        unknown=tmp_path / "other",
+        progress=lambda *step: steps.append(step),
+    )
+    known = [knower.predict(p) for p in sorted((tmp_path / "test").rglob("*.png"))]
+    paths = [p for p in sorted((tmp_path / "other").rglob("*.png")) if p.name != "broken.png"]
+    strange = [knower.predict(p) for p in paths]
+    said = found.strangers
+    assert said is not None
+    assert (said.n, said.known) == (5, 5)
+    pairs = [
+        (k.familiarity > s.familiarity) + 0.5 * (k.familiarity == s.familiarity)
+        for k in known
+        for s in strange
+    ]
+    assert said.auroc == pytest.approx(np.mean(pairs))
+    assert 0.5 < said.auroc < 1
+    least = min(k.familiarity for k in known)
+    assert said.fpr95 == np.mean([s.familiarity >= least for s in strange])
+    assert said.accepted == np.mean([k.known for k in known])
+    assert said.rejected == np.mean([not s.known for s in strange])
+    assert 0 < said.accepted < 1
+    assert 0 < said.rejected < 1
+    assert sum(said.taken_for.values()) == sum(s.known for s in strange)
+    assert set(said.taken_for) == {s.label for s in strange if s.known}
+    assert sorted(s.split("/")[-1].split()[0] for s in found.skipped) == ["broken.png", "notes.txt"]
+    assert steps == [(i, 11) for i in range(1, 12)]
+    assert found.warnings == ()
+    # Of the known alone nothing is said differently.
+    alone = evaluate_folder(knower, tmp_path / "test")
+    assert alone.strangers is None
+    assert (alone.n, alone.topk, alone.ece) == (found.n, found.topk, found.ece)
+
+
+def test_strangers_that_may_be_none_are_told(knower: Engine, tmp_path: Path) -> None:
+    write(tmp_path / "test", "red", RED)
+    write(tmp_path / "test", "violet", BLUE)
+    write(tmp_path / "other", "green", GREEN, GREEN)
+    write(tmp_path / "other", "grey/blue", (0, 10, 200))
+    write(tmp_path / "other", "grey/two\nlines", ELSEWHERE)
+    (tmp_path / "other" / "again.png").symlink_to(tmp_path / "test" / "red" / "0.png")
+    found = evaluate_folder(knower, tmp_path / "test", unknown=tmp_path / "other")
+    assert [w.split(";")[0] for w in found.warnings] == [
+        f"'violet' in {tmp_path / 'test'} is not enrolled",
+        "1 of the strangers lie in a folder 'blue', as an enrolled class is called",
+        "2 of the strangers lie in a folder 'green', as an enrolled class is called",
+        "1 of the strangers are among the known pictures too",
+    ]
+    # Only what is of a known label is held against strangers, which all count.
+    assert found.strangers is not None
+    assert (found.strangers.known, found.strangers.n) == (1, 5)
+    assert found.n == 2
+    # A whole folder of a known label is told by its own name.
+    found = evaluate_folder(knower, tmp_path / "test", unknown=tmp_path / "other" / "green")
+    assert "2 of the strangers lie in a folder 'green'" in found.warnings[1]
+
+
+def test_strangers_that_cannot_be_compared(knower: Engine, tmp_path: Path) -> None:
+    write(tmp_path / "test", "red", RED)
+    write(tmp_path / "violet", "violet", BLUE)
+    write(tmp_path / "other", "x", ELSEWHERE)
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "broken").mkdir()
+    (tmp_path / "broken" / "0.png").write_bytes(b"no picture")
+    for unknown, words in [
+        ("missing", "does not exist"),
+        ("empty", "holds no picture"),
+        ("broken", "holds no readable picture; give a folder of strangers"),
+        ("other/x/0.png", "is no folder"),
+    ]:
+        with pytest.raises(InputError, match=words):
+            evaluate_folder(knower, tmp_path / "test", unknown=tmp_path / unknown)
+    with pytest.raises(InputError, match="no readable picture of an enrolled label"):
+        evaluate_folder(knower, tmp_path / "violet", unknown=tmp_path / "other")
+    with (
+        Engine.open(tmp_path / "new.db", backbone=rows()) as engine,
+        pytest.raises(InputError, match="enrol its labels first"),
+    ):
+        evaluate_folder(engine, tmp_path / "test", unknown=tmp_path / "other")
+
+
+def test_one_class_of_one_example_tells_strangers(tmp_path: Path) -> None:
+    write(tmp_path / "test", "red", RED)
+    write(tmp_path / "other", "x", (0, 0, 0, 0, 250))
+    with Engine.open(tmp_path / "s.db", backbone=rows()) as engine:
+        engine.enroll("red", lit(RED))
+        found = evaluate_folder(engine, tmp_path / "test", unknown=tmp_path / "other").strangers
+    assert found is not None
+    assert (found.auroc, found.fpr95, found.accepted, found.rejected) == (1, 0, 1, 1)
+
+
+def test_the_backbone_s_own_classes_count_by_label(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("ai_edge_litert", reason="rows of .tflite classifiers need its schema")
+    from tests.colours import colour_card, paint
+
+    monkeypatch.setenv("EDGEINC_CACHE", str(tmp_path / "cache"))
+    for label, rgb in (("blue", (30, 30, 220)), ("orange", (230, 130, 20))):
+        for seed in range(3):
+            path = tmp_path / "test" / label / f"{seed}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            assert cv2.imwrite(str(path), paint(*rgb, seed=seed))
+    (tmp_path / "other").mkdir()
+    assert cv2.imwrite(str(tmp_path / "other" / "0.png"), paint(90, 90, 9, seed=9))
+    card = colour_card(tmp_path / "colours")
+    with Engine.open(tmp_path / "s.db", backbone=card, base_classes=True) as engine:
+        engine.enroll("orange", [paint(230, 130, 20, seed=seed) for seed in range(5, 10)])
+        found = evaluate_folder(engine, tmp_path / "test", unknown=tmp_path / "other")
+    assert found.per_class == {"blue": 1.0, "orange": 1.0}
+    assert found.warnings == ()
+    # Only what is enrolled is held against strangers; the backbone's own are not taken for it.
+    assert found.strangers is not None
+    assert (found.strangers.known, found.strangers.accepted) == (3, 1)
+    with Engine.open(tmp_path / "s.db", backbone=card) as engine:
+        found = evaluate_folder(engine, tmp_path / "test", unknown=tmp_path / "other")
+    assert found.per_class == {"blue": 0.0, "orange": 1.0}
+    assert [w.split()[0] for w in found.warnings] == ["'blue'"]
+    assert found.strangers is not None
+    assert found.strangers.known == 3
+
+
 def test_folders_that_cannot_be_evaluated(knower: Engine, tmp_path: Path) -> None:
     (tmp_path / "a" / "red").mkdir(parents=True)
     with pytest.raises(InputError, match=r"no (readable )?picture"):

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
 import click
 
 from edgeinc.cli.common import Settings, emit, note, open_engine, pass_settings, progress
+
+if TYPE_CHECKING:
+    from edgeinc.types import StrangerEvaluation
 
 __all__ = ["eval_command"]
 
@@ -13,26 +18,37 @@ __all__ = ["eval_command"]
 @click.argument("folder", required=False, metavar="DIR", type=click.Path())
 @click.option("--loo", is_flag=True, help="Leave-one-out on what is enrolled; no folder needed.")
 @click.option(
+    "--unknown",
+    metavar="DIR",
+    type=click.Path(),
+    help="Strangers: a folder of pictures of nothing enrolled.",
+)
+@click.option(
     "--plot", metavar="FILE.png", type=click.Path(), help="Draw confusion and calibration."
 )
 @pass_settings
-def eval_command(settings: Settings, folder: str | None, loo: bool, plot: str | None) -> None:
+def eval_command(
+    settings: Settings, folder: str | None, loo: bool, unknown: str | None, plot: str | None
+) -> None:
     """Measure accuracy.
 
     Against a folder that holds one folder a label, or with --loo by leaving out each
-    enrolled example in turn, in closed form.
+    enrolled example in turn, in closed form. With --unknown also how well pictures of
+    what is enrolled and of what is not are told apart.
     """
     from edgeinc.evaluate import evaluate_folder, evaluate_loo
 
     if (folder is None) != loo:
         raise click.UsageError("Give either DIR or --loo.")
+    if loo and unknown is not None:
+        raise click.UsageError("--unknown is compared with DIR; give one, not --loo.")
     with open_engine(settings) as engine:
         if folder is not None:
             with progress("Evaluating") as report_progress:
-                result = evaluate_folder(engine, folder, progress=report_progress)
+                result = evaluate_folder(engine, folder, unknown=unknown, progress=report_progress)
         else:
             result = evaluate_loo(engine)
-    for sentence in result.skipped:
+    for sentence in (*result.skipped, *result.warnings):
         note(f"warning: {sentence}")
     if plot is not None:
         from edgeinc.plot import plot_evaluation
@@ -44,7 +60,7 @@ def eval_command(settings: Settings, folder: str | None, loo: bool, plot: str | 
     text += [f"{share:8.3f}  {label}" for label, share in result.per_class.items()]
     text.append(f"taken for unknown: {result.unknown_rate:.3f}")
     text.append(f"expected calibration error: {result.ece:.3f}")
-    record = {
+    record: dict[str, Any] = {
         "n": result.n,
         **tops,
         "per_class": dict(result.per_class),
@@ -52,5 +68,32 @@ def eval_command(settings: Settings, folder: str | None, loo: bool, plot: str | 
         "unknown_rate": result.unknown_rate,
         "ece": result.ece,
         "skipped": len(result.skipped),
+        "warnings": list(result.warnings),
     }
+    if result.strangers is not None:
+        record |= _strangers(result.strangers)
+        text += _described(result.strangers)
     emit(settings, record, "\n".join(text))
+
+
+def _strangers(found: StrangerEvaluation) -> dict[str, Any]:
+    """What `--unknown` adds to the record."""
+    return {
+        "strangers": found.n,
+        "auroc": found.auroc,
+        "fpr95": found.fpr95,
+        "accepted": found.accepted,
+        "rejected": found.rejected,
+        "taken_for": dict(found.taken_for),
+    }
+
+
+def _described(found: StrangerEvaluation) -> list[str]:
+    """What `--unknown` adds to the text."""
+    lines = [
+        f"{found.n} strangers against {found.known} known pictures",
+        f"AUROC {found.auroc:.3f}  strangers let in at 95 % recall {found.fpr95:.3f}",
+        f"at the store's thresholds: known accepted {found.accepted:.3f}"
+        f"  strangers rejected {found.rejected:.3f}",
+    ]
+    return lines + [f"{count:8}  strangers taken for {k}" for k, count in found.taken_for.items()]
