@@ -15,7 +15,11 @@ from edgeinc.review.sample import Index
 __all__ = ["Judged", "Single", "judge", "yardstick"]
 
 CELLS = 4_000_000
-"""Scores that are worked out at a time at most."""
+"""Scores, or similarities to examples, that are worked out at a time at most."""
+
+LEAST = 64
+"""Examples that are left out at a time at least, if their scores are not too many: what a head
+works out for each lot costs as much for one."""
 
 OTHERS = 5
 """Other classes that are remembered of each example."""
@@ -95,7 +99,7 @@ def judge(scorer: Scorer, snapshot: Snapshot, rows: Index) -> Judged:
     first = truth.copy()
     others = np.zeros((len(rows), max(wanted, 0)), np.intp)
     shares = np.zeros(others.shape)
-    step = max(1, CELLS // max(columns, snapshot.total, 1))
+    step = max(1, min(CELLS // max(columns, 1), max(LEAST, CELLS // max(snapshot.total, 1))))
     for start in range(0, len(rows) if wanted > 0 else 0, step):
         piece = slice(start, start + step)
         logits = scorer.held_out(rows[piece] - shift).astype(np.float64) / scorer.temperature
