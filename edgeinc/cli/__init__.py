@@ -35,7 +35,7 @@ COMMANDS = {
     "forget": ("manage", "Take a class or one example out."),
     "purge": ("manage", "Destroy what was forgotten, beyond undo."),
     "rename": ("manage", "Give a class another name."),
-    "threshold": ("manage", "Set how alike a picture must be to be known as a class."),
+    "threshold": ("manage", "Set how familiar a picture must be to be known as a class."),
     "undo": ("manage", "Take back the last operations."),
     "log": ("manage", "Show what was done to the store, newest first."),
     "eval": ("evaluate", "Measure accuracy."),

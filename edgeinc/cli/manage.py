@@ -146,7 +146,7 @@ def rename_command(settings: Settings, old: str, new: str) -> None:
 @click.argument("value", metavar="VALUE|auto")
 @pass_settings
 def threshold_command(settings: Settings, label: str, value: str) -> None:
-    """Set how alike a picture must be to be known as a class.
+    """Set how familiar a picture must be to be known as a class.
 
     VALUE is 0 to 1; `auto` has it worked out again.
     """
