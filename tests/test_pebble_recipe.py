@@ -26,6 +26,7 @@ from numpy.typing import NDArray
 
 from edgeinc.backbone import Backbone
 from edgeinc.errors import ModelNotFoundError
+from edgeinc.images import list_images
 
 pytest.importorskip("onnx", reason="the recipe needs the extra onnx")
 pytest.importorskip("ai_edge_litert", reason="the recipe needs the extra litert")
@@ -241,6 +242,18 @@ def test_stages_leave_held_out_classes_out(recipe: dict[str, ModuleType]) -> Non
     assert set(labels[made.rows[0]].tolist()) == set(range(-1, 20)) - set(out.tolist())
     assert made.rows[1].tolist() == list(range(105))
     assert made.steps == (8, 10)
+
+
+def test_held_out_classes_are_no_background(recipe: dict[str, ModuleType], tmp_path: Path) -> None:
+    data, names = recipe["data"], [f"n{i:02d}" for i in range(20)]
+    root = folder_of(tmp_path / "pictures", dict.fromkeys(names, 1))
+    (root / "loose.png").write_bytes(next((root / "n00").iterdir()).read_bytes())
+    settings = recipe["settings"].read_settings(CONFIG, pictures=root, work=tmp_path)
+    (tmp_path / "links").mkdir()
+    found = list_images(data.link_others(settings, tmp_path / "links")).pictures
+    out = {names[i] for i in data.held_out(settings, tuple(names))}
+    assert len(out) == 4
+    assert {p.parent.name for p in found} == {"links", *names} - out
 
 
 def test_ideas_change_the_recipe(recipe: dict[str, ModuleType], tmp_path: Path) -> None:

@@ -121,8 +121,7 @@ class Closeness:
     ) -> NDArray[np.float64]:
         """Closeness `(n,)` of `(n, d)` int16 features to as many means off the background's."""
         rows, others = self.off(features) - self._shift, means - self._shift
-        both = self.metric.inner(rows, others)
-        return self._joined(both, self.metric.squares(rows), self.metric.squares(others))
+        return self._joined(*self.metric.triple(rows, others))
 
     def own(self, index: NDArray[np.intp]) -> NDArray[np.float64]:
         """Closeness `(m,)` of rows to their class's mean without them; 0 for an only row."""

@@ -70,6 +70,19 @@ class Metric:
         first, second = self.leading(one), self.leading(other)
         return np.asarray(plain + np.einsum("ij,ij->i", first * self.gain, second))
 
+    def triple(
+        self, one: NDArray[np.float32], other: NDArray[np.float32]
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+        """Inner products `(n,)` of `(n, d)` rows with others, and squared lengths of both."""
+        first, second = self.leading(one), self.leading(other)
+        pairs = ((one, first, other, second), (one, first, one, first))
+        both, squares, others = (
+            np.einsum("ij,ij->i", a, b).astype(np.float64)
+            + np.einsum("ij,j,ij->i", at, self.gain, bt)
+            for a, at, b, bt in (*pairs, (other, second, other, second))
+        )
+        return both, squares, others
+
     def squares(self, rows: NDArray[np.float32]) -> NDArray[np.float64]:
         """Squared lengths `(n,)` of `(n, d)` rows, above 0."""
         return np.maximum(self.inner(rows, rows), 1e-12)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import tempfile
 from pathlib import Path
 
 import numpy as np
-from data import taught
+from data import link_others
 from export import Exported
 from files import write_bytes, write_json
 from quantise import pooled
@@ -50,8 +51,10 @@ def write_card(settings: Settings, made: Exported, folder: Path, notes: str) -> 
         write_bytes(folder / f"{name}.{suffix}", model)
     path = folder / f"{name}.yaml"
     _write(path, _card(settings, made, None, notes))
-    world, most = taught(settings.pictures), settings.background
-    statistics = measure_background(path, world, most=most).content
+    # What stages with `hold_out` leave out is no background either: it serves as strangers.
+    with tempfile.TemporaryDirectory() as scratch:
+        world = link_others(settings, Path(scratch))
+        statistics = measure_background(path, world, most=settings.background).content
     at = f"{name}.background.npz"
     write_bytes(folder / at, statistics)
     asset = Asset(at, len(statistics), hashlib.sha256(statistics).hexdigest(), None)

@@ -65,6 +65,17 @@ def held_out(settings: Settings, names: tuple[str, ...]) -> NDArray[np.int16]:
     return np.sort(order[:count]).astype(np.int16)
 
 
+def link_others(settings: Settings, scratch: Path) -> Path:
+    """`scratch`, with links to the pictures but for those of the classes that are held out."""
+    root = taught(settings.pictures)
+    names = tuple(sorted({label for label, _ in list_pictures(settings.pictures)} - {""}))
+    left_out = {names[i] for i in held_out(settings, names)}
+    for path in sorted(root.iterdir()):
+        if path.name not in left_out:
+            (scratch / path.name).symlink_to(path.resolve())
+    return scratch
+
+
 def square(image: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
     """Centre square of an (H, W, 3) picture, resized to `size`."""
     import cv2
