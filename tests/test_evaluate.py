@@ -324,6 +324,26 @@ def test_leave_one_out_tells_strangers_too(knower: Engine) -> None:
     assert found.unknown_rate == pytest.approx(2 / 38)
 
 
+def test_leave_one_out_goes_by_thresholds_that_a_person_set(knower: Engine) -> None:
+    knower.set_threshold("red", 1.0)
+    assert evaluate_loo(knower).unknown_rate == pytest.approx(12 / 36)
+    knower.enroll("mixed", [lit((0, 0, 0, 250)), lit((0, 0, 0, 0, 250))])
+    knower.set_threshold("red", 0.0)
+    for label in ("blue", "green"):
+        knower.set_threshold(label, 0.0)
+    assert evaluate_loo(knower).unknown_rate == 0
+
+
+def test_leave_one_out_knows_nothing_that_is_most_like_negatives(knower: Engine) -> None:
+    knower.enroll("grey", [lit((0, 0, 0, level, 250)) for level in (0, 200)])
+    knower.enroll(None, [lit((0, 0, 0, level, 250)) for level in range(70, 131, 10)])
+    found = evaluate_loo(knower)
+    assert found.n == 38
+    assert found.per_class["red"] == 1.0
+    # Each is nearer to the negatives than to the other.
+    assert found.unknown_rate == pytest.approx(2 / 38)
+
+
 def test_leave_one_out_asks_about_no_negative(knower: Engine) -> None:
     knower.enroll(None, [lit(GREEN, dim) for dim in range(20, 30)])
     found = evaluate_loo(knower)
