@@ -14,7 +14,7 @@ import pytest
 from edgeinc import Engine
 from edgeinc.cli import main
 from edgeinc.engine import second_look
-from edgeinc.errors import SampleNotFoundError
+from edgeinc.errors import SampleNotFoundError, StoreBusyError
 from edgeinc.images import faults
 from edgeinc.parts import draw_part
 from edgeinc.review import review_new
@@ -156,6 +156,20 @@ def test_the_shell_looks_at_what_is_enrolled(
     assert main(["--json", "--backbone", str(folder), "enroll", "red", "odd.png"]) == 0
     again = json.loads(capfd.readouterr().out)
     assert (again["added"], again["review"]["suspects"]) == (0, [])
+
+
+def test_what_is_enrolled_stays_so_when_it_cannot_be_looked_at(
+    folder: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def busy(*_: object) -> None:
+        raise StoreBusyError("s.db is busy.")
+
+    capfd.readouterr()
+    monkeypatch.setattr(Engine, "review", busy)
+    assert main(["--json", "--backbone", str(folder), "enroll", "red", "odd.png"]) == 0
+    out, err = capfd.readouterr()
+    assert "enrolled, but not looked at again: s.db is busy." in err
+    assert (json.loads(out)["added"], json.loads(out)["review"]) == (1, None)
 
 
 def test_check(folder: Path, capfd: pytest.CaptureFixture[str]) -> None:

@@ -46,6 +46,7 @@ def enroll_command(
     pictures that are not any of yours; `enroll --from DIR` takes a folder of label folders.
     Unreadable files are reported and skipped.
     """
+    from edgeinc.errors import StoreError
     from edgeinc.review import found_again, sentences
     from edgeinc.store import clean_label
 
@@ -67,13 +68,18 @@ def enroll_command(
                 )
         else:
             report = engine.enroll(label, files, skip_unreadable=True, thumbnails=thumbnails)
-        review = engine.review(report.ids)
+        review = None
+        try:
+            review = engine.review(report.ids)
+        except StoreError as exc:
+            # What was enrolled is enrolled.
+            note(f"warning: enrolled, but not looked at again: {exc}")
     for warning in report.warnings:
         note(f"warning: {warning}")
     if report.skipped:
         twice = report.skipped - report.unreadable
         note(f"skipped: {twice} enrolled already, {report.unreadable} unreadable")
-    if report.added and not negative:
+    if review is not None and report.added and not negative:
         for line in sentences(review):
             note(line)
         note(found_again(review))
@@ -88,7 +94,7 @@ def enroll_command(
             "classes": dict(report.classes),
             "negatives": report.negatives,
             "warnings": list(report.warnings),
-            "review": asdict(review),
+            "review": None if review is None else asdict(review),
         },
         f"{report.added} added, {report.skipped} skipped; now {counts or 'nothing'}",
     )
