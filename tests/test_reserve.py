@@ -70,7 +70,7 @@ def test_files_are_written_where_the_system_cannot_take_room(
     assert cv2.imwrite(str(tmp_path / "photos" / "a" / "0.png"), photo(0, 0))
     written = embed_folder(tmp_path / "photos", tmp_path / "e.h5", backbone=tiny_card)
     assert written.shape[0] == 1
-    with attaching._reserved(tmp_path, 100) as part:
+    with attaching.reserved(tmp_path, 100) as part:
         assert part.stat().st_size == 100
         attaching._settle(part, b"content", tmp_path / "settled")
     assert (tmp_path / "settled").read_bytes() == b"content"

@@ -7,6 +7,7 @@ from edgeinc.catalogue.attaching import Attached, add_background
 from edgeinc.catalogue.background import Measured, measure_background
 from edgeinc.catalogue.listing import Listed, catalogue, describe
 from edgeinc.catalogue.pulling import Pulled, pull
+from edgeinc.catalogue.quantizing import Quantized, add_quantized
 from edgeinc.catalogue.reading import Preprocessing
 from edgeinc.catalogue.verifying import Check, Verification, verify
 
@@ -17,9 +18,11 @@ __all__ = [
     "Measured",
     "Preprocessing",
     "Pulled",
+    "Quantized",
     "Verification",
     "add",
     "add_background",
+    "add_quantized",
     "candidates",
     "catalogue",
     "describe",

@@ -22,7 +22,7 @@ from edgeinc.errors import CardError, InputError
 from edgeinc.store.disk.files import refuse_database
 from edgeinc.weights import card_folders, find_card, load_file
 
-__all__ = ["Attached", "add_background"]
+__all__ = ["CARD_ROOM", "Attached", "add_background", "reserved"]
 
 # Bytes; a card is not larger.
 CARD_ROOM = 1 << 16
@@ -131,7 +131,7 @@ def _to_file(card: ModelCard, path: Path, measure: Callable[[], Measured]) -> At
     if path.is_dir():
         raise InputError(f"{path} is a folder; give the name of a file to write.")
     refuse_database(path)
-    with _reserved(path.parent, largest_background(card.dim)) as part:
+    with reserved(path.parent, largest_background(card.dim)) as part:
         measured = measure()
         _fill(part, measured.content, path)
     asset = _asset(path.name, measured)
@@ -144,8 +144,8 @@ def _to_card(card: ModelCard, path: Path, measure: Callable[[], Measured]) -> At
     # What the card's text cannot take is refused before the work, not after it.
     _with_background(text, card, Asset(f"{card.name}.npz", 1, "0" * 64, None), path)
     with (
-        _reserved(path.parent, largest_background(card.dim)) as part,
-        _reserved(path.parent, CARD_ROOM) as card_part,
+        reserved(path.parent, largest_background(card.dim)) as part,
+        reserved(path.parent, CARD_ROOM) as card_part,
     ):
         measured = measure()
         # Named by its content: the old card keeps the old file until there is the new card.
@@ -188,7 +188,7 @@ def _to_copy(
 
 
 @contextmanager
-def _reserved(folder: Path, room: int) -> Iterator[Path]:
+def reserved(folder: Path, room: int) -> Iterator[Path]:
     """A new file of so many bytes; at the end it is gone, unless it was moved."""
     part = part_of(folder / "background")
     try:

@@ -32,6 +32,7 @@ __all__ = [
     "open_engine",
     "open_store",
     "pass_settings",
+    "plain_card",
     "printable",
     "progress",
     "store_path",
@@ -70,6 +71,14 @@ def emit(settings: Settings, record: Mapping[str, Any], text: str) -> None:
 def printable(text: str) -> str:
     """A name from the file system on one line: control characters as escapes."""
     return "".join(c if c >= " " and c != "\x7f" else repr(c)[1:-1] for c in text)
+
+
+def plain_card(card: ModelCard) -> dict[str, Any]:
+    """What a card says, for JSON."""
+    from dataclasses import asdict
+
+    plain = asdict(card)
+    return {key: plain[key] for key in plain if key not in ("name", "folder")}
 
 
 def name_of(label: str | None) -> str:

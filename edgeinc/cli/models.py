@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
+from edgeinc.cli.adding import add_command
 from edgeinc.cli.background import background_command
-from edgeinc.cli.common import Settings, emit, note, pass_settings, progress
+from edgeinc.cli.common import Settings, emit, note, pass_settings, plain_card, progress
+from edgeinc.cli.verifying import verify_command
 
 if TYPE_CHECKING:
-    from edgeinc.cards import ModelCard
     from edgeinc.catalogue import Listed
 
 __all__ = ["models_command"]
-
-SHOWN_CANDIDATES = 8
 
 
 @click.group("models")
@@ -23,7 +22,8 @@ def models_command() -> None:
     """List, fetch, add and check backbones."""
 
 
-models_command.add_command(background_command)
+for command in (add_command, background_command, verify_command):
+    models_command.add_command(command)
 
 
 @models_command.command("list")
@@ -75,7 +75,7 @@ def show_command(settings: Settings, name: str) -> None:
         f"# installed: {', '.join(here) or 'nothing'}\n{wants}{dump_card(card)}"
     )
     record = {"name": card.name, "runtime": found.runtime, "installed": found.installed}
-    emit(settings, {**record, "fingerprint": card.fingerprint, **_plain(card)}, text.rstrip())
+    emit(settings, {**record, "fingerprint": card.fingerprint, **plain_card(card)}, text.rstrip())
 
 
 @models_command.command("pull")
@@ -112,114 +112,8 @@ def pull_command(settings: Settings, names: tuple[str, ...]) -> None:
     emit(settings, {"models": done}, "\n".join(lines))
 
 
-@models_command.command("add")
-@click.argument("file", type=click.Path())
-@click.option("--embedding", metavar="TENSOR", help="The embedding; else a pooled layer is taken.")
-@click.option("--mean", metavar="M[,M,M]", help="Of the pixels, 0 to 255: real = (pixel-mean)/std.")
-@click.option("--std", metavar="S[,S,S]", help="Of the pixels.")
-@click.option("--color", type=click.Choice(["RGB", "BGR"]), default="RGB", show_default=True)
-@click.option(
-    "--crop", type=click.Choice(["center", "squash"]), default="center", show_default=True
-)
-@click.option("--licence", default="unknown", show_default=True, help="Of the weights.")
-@click.option("--title", help="One line about the model.")
-@click.option("--labels", metavar="FILE", type=click.Path(), help="Classes of its own classifier.")
-@click.option("--nonnegative", is_flag=True, help="The embedding is never below zero.")
-@click.option("--overwrite", is_flag=True, help="Replace a model added under that name.")
-@pass_settings
-def add_command(
-    settings: Settings,
-    file: str,
-    embedding: str | None,
-    mean: str | None,
-    std: str | None,
-    color: Any,
-    crop: Any,
-    licence: str,
-    title: str | None,
-    labels: str | None,
-    nonnegative: bool,
-    overwrite: bool,
-) -> None:
-    """Make a model of a .tflite or .onnx file.
-
-    Input and quantisation are read from the file. Without --embedding the tensors that
-    could serve are listed, and the deepest pooled one is taken.
-    """
-    from edgeinc.catalogue import Preprocessing, add, candidates
-
-    numbers = Preprocessing(_numbers(mean, "--mean"), _numbers(std, "--std"), color, crop)
-    if embedding is None:
-        _list_candidates(candidates(file))
-    card = add(
-        file,
-        embedding=embedding,
-        preprocessing=numbers,
-        licence=licence,
-        title=title,
-        labels=labels,
-        nonnegative=nonnegative,
-        overwrite=overwrite,
-    )
-    if card.classifier is None:
-        note("no classifier of quantised rows lies behind the embedding: no --base-classes")
-    elif card.labels is None:
-        note(f"its {card.classifier.classes} own classes have no names: --labels gives them")
-    text = f"{card.name} added, {card.dim} dimensions of {card.layer!r}, in {card.folder}"
-    emit(settings, {"name": card.name, "folder": str(card.folder), **_plain(card)}, text)
-
-
-@models_command.command("verify")
-@click.argument("name")
-@pass_settings
-def verify_command(settings: Settings, name: str) -> int:
-    """Check a model's files.
-
-    Their sha256, then loading and running one picture.
-    """
-    from edgeinc.catalogue import verify
-
-    found = verify(name)
-    checks = [{"file": c.name, "ok": c.ok, "message": c.message} for c in found.checks]
-    lines = [f"{c.name} {c.message}" for c in found.checks]
-    emit(settings, {"name": found.card.name, "ok": found.ok, "checks": checks}, "\n".join(lines))
-    if not found.ok:
-        note(f"edgeinc: {found.card.name} cannot be used: {found.advice}")
-    return 0 if found.ok else 1
-
-
 def _state(one: Listed) -> str:
     """What a list says of a model's weights, in one word."""
     if one.missing is not None:
         return "unusable"
     return "installed" if one.installed else "-"
-
-
-def _plain(card: ModelCard) -> dict[str, Any]:
-    """What a card says, for JSON."""
-    from dataclasses import asdict
-
-    plain = asdict(card)
-    return {key: plain[key] for key in plain if key not in ("name", "folder")}
-
-
-def _numbers(text: str | None, option: str) -> list[float] | None:
-    """One number or three, separated by commas."""
-    if text is None:
-        return None
-    try:
-        return [float(part) for part in text.split(",")]
-    except ValueError as exc:
-        raise click.BadParameter(
-            "give one number, or three with commas", param_hint=option
-        ) from exc
-
-
-def _list_candidates(found: Any) -> None:
-    note("tensors that could be the embedding (--embedding takes one):")
-    for one in found.candidates[:SHOWN_CANDIDATES]:
-        mark = "*" if one is found.proposed else " "
-        shape = "x".join(str(side) for side in one.spec.shape)
-        note(f"{mark} {one.spec.name}  {shape} {one.spec.dtype} ({one.operator})")
-    if len(found.candidates) > SHOWN_CANDIDATES:
-        note(f"  and {len(found.candidates) - SHOWN_CANDIDATES} more")

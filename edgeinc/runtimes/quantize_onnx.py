@@ -1,0 +1,198 @@
+"""Float `.onnx` networks in int8, by ONNX Runtime's own quantiser.
+
+Static, of the QDQ kind: weights int8 with a scale for each channel, activations uint8 with one
+scale a tensor, from the range that they have on pictures for calibration. See
+onnxruntime.ai/docs/performance/model-optimizations/quantization.html.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import tempfile
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+from edgeinc.errors import (
+    EdgeincError,
+    InputError,
+    ModelFormatError,
+    RuntimeUnavailableError,
+)
+from edgeinc.runtimes.base import Array
+from edgeinc.runtimes.cut_onnx import cut
+from edgeinc.runtimes.helpers import first_line, one_of
+from edgeinc.runtimes.onnx_graph import DEQUANTIZE, QUANTIZE, Graph, read, reading
+from edgeinc.runtimes.onnx_package import errors, package
+
+__all__ = ["METHODS", "Method", "check_float", "quantized"]
+
+Method = Literal["minmax", "percentile"]
+METHODS: tuple[Method, ...] = get_args(Method)
+_INTEGER = ("QLinear", "ConvInteger", "DynamicQuantize", "MatMulInteger")
+
+
+def check_float(model: bytes) -> None:
+    """Refuse what cannot be quantised, before any work.
+
+    Args:
+        model: Content of an `.onnx` file.
+
+    Raises:
+        ModelFormatError: It is damaged, keeps weights in another file, has several inputs,
+            leaves the size of pictures open, is quantised already, or not of float32.
+        RuntimeUnavailableError: The package `onnx` is not installed.
+    """
+    graph = read(model)
+    with reading():
+        entry = one_of(graph.inputs, "inputs")
+        if any(_is_integer(node.op_type) for node in graph.proto.graph.node):
+            raise ModelFormatError(
+                "this network is quantised already; add it as it is, without --quantize"
+            )
+        if kinds := _kinds(graph, entry) - {"FLOAT"}:
+            raise ModelFormatError(
+                f"this network has numbers of {', '.join(sorted(kinds)).lower()}, and only float32 "
+                "can be quantised; export it again in float32"
+            )
+        sides = entry.type.tensor_type.shape.dim[1:]
+        if not sides or not all(side.HasField("dim_value") for side in sides):
+            raise ModelFormatError(
+                f"the input {entry.name!r} leaves its size open; export the network with a fixed "
+                "size"
+            )
+
+
+def _is_integer(operator: str) -> bool:
+    return operator in (QUANTIZE, DEQUANTIZE) or operator.startswith(_INTEGER)
+
+
+def _kinds(graph: Graph, entry: Any) -> set[str]:
+    """Element types of the input and of all weights that are no sizes, axes or marks."""
+    import onnx
+
+    name = onnx.TensorProto.DataType.Name
+    kinds = {name(t.data_type) for t in graph.proto.graph.initializer}
+    return kinds - {"INT64", "INT32", "BOOL"} | {name(entry.type.tensor_type.elem_type)}
+
+
+def quantized(
+    model: bytes, tensor: str, pictures: Iterable[Array], *, method: Method, scratch: Path
+) -> bytes:
+    """Cut a float network at a tensor, and quantise what is left.
+
+    Input and output are integers, too: where the quantiser rounds the input, the file takes
+    these integers instead, and ends in those of the tensor. The file says in its metadata how
+    they are to be read (see `cut_onnx`).
+
+    Args:
+        model: Content of an `.onnx` file that `check_float` lets pass.
+        tensor: The embedding.
+        pictures: Inputs for calibration, each of the network's shape, float32.
+        method: `minmax` takes the whole range that is seen; `percentile` leaves out one value
+            in 100,000, and keeps the activations of all pictures in memory.
+        scratch: A folder for files that lie there in between; they are left there.
+
+    Returns:
+        Content of the quantised file.
+
+    Raises:
+        TensorNotFoundError: The network computes no tensor of that name.
+        ModelFormatError: The quantiser cannot take the network.
+        InputError: There is no room for the files.
+        RuntimeUnavailableError: A package is not installed.
+    """
+    begun, ready, done = (scratch / name for name in ("cut.onnx", "ready.onnx", "int8.onnx"))
+    content = cut(model, tensor)
+    entry = one_of(read(content).inputs, "inputs").name
+    with _quantiser() as (tools, prepare):
+        begun.write_bytes(content)
+        # Folds batch normalisation into the convolutions. Symbolic shapes would want sympy.
+        prepare(begun, ready, skip_symbolic_shape=True)
+        tools.quantize_static(
+            ready,
+            done,
+            _Reader(entry, pictures),
+            quant_format=tools.QuantFormat.QDQ,
+            per_channel=True,
+            activation_type=tools.QuantType.QUInt8,
+            weight_type=tools.QuantType.QInt8,
+            calibrate_method={
+                "minmax": tools.CalibrationMethod.MinMax,
+                "percentile": tools.CalibrationMethod.Percentile,
+            }[method],
+        )
+        return cut(_integers_in(done.read_bytes()), tensor)
+
+
+class _Reader:
+    """Pictures as ONNX Runtime's quantiser asks for them: one call a picture, None at the end."""
+
+    def __init__(self, entry: str, pictures: Iterable[Array]) -> None:
+        self._entry = entry
+        self._pictures = iter(pictures)
+
+    def get_next(self) -> dict[str, Array] | None:
+        picture = next(self._pictures, None)
+        return None if picture is None else {self._entry: picture}
+
+
+@contextlib.contextmanager
+def _quantiser() -> Iterator[tuple[Any, Any]]:
+    """The quantiser and what prepares a network for it; what it raises becomes an error of ours.
+
+    Raises:
+        ModelFormatError, InputError, RuntimeUnavailableError: As `quantized`.
+    """
+    package()
+    try:
+        from onnxruntime import quantization
+        from onnxruntime.quantization import shape_inference
+    except ImportError as exc:
+        raise RuntimeUnavailableError(
+            f"ONNX Runtime's quantiser does not load ({first_line(exc)}); "
+            "pip install 'edgeinc[onnx]'"
+        ) from exc
+    troubles: tuple[type[Exception], ...] = (
+        *errors(),
+        ArithmeticError,
+        AttributeError,
+        LookupError,
+    )
+    try:
+        yield quantization, shape_inference.quant_pre_process
+    except EdgeincError:
+        raise
+    except OSError as exc:
+        raise InputError(
+            f"there is no room to quantise the network in ({exc.strerror}); make some in "
+            f"{tempfile.gettempdir()}, or name another folder with TMPDIR"
+        ) from exc
+    except troubles as exc:
+        raise ModelFormatError(
+            f"ONNX Runtime's quantiser cannot take this network ({first_line(exc)}); export it "
+            "with opset 17, or add it without --quantize"
+        ) from exc
+
+
+def _integers_in(model: bytes) -> bytes:
+    """Let a network take the integers to which it rounds its input first, where it does."""
+    graph = read(model)
+    entry = one_of(graph.inputs, "inputs")
+    users = graph.users.get(entry.name, [])
+    if [node.op_type for node in users] != [QUANTIZE]:
+        return model
+    (rounding,) = users
+    zero = graph.constant(rounding.input, 2)
+    if zero is None or zero.size != 1 or str(zero.dtype) not in ("uint8", "int8"):
+        return model
+    proto = graph.proto
+    entry.type.tensor_type.elem_type = next(
+        t.data_type for t in proto.graph.initializer if t.name == rounding.input[2]
+    )
+    made = rounding.output[0]
+    for node in graph.users[made]:
+        node.input[:] = [entry.name if name == made else name for name in node.input]
+    proto.graph.node.remove(rounding)
+    content: bytes = proto.SerializeToString()
+    return content
