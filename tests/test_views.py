@@ -98,7 +98,7 @@ def test_examples_of_one_view_and_of_three_stand_beside_each_other(tmp_path: Pat
         engine.enroll("b", [scene(3), scene(4)])
         before = engine.fitted().snapshot
         answers = [engine.predict(scene(i)).candidates for i in range(8)]
-    with Engine.open(path, backbone=backbone(), tta=True) as engine:
+    with Engine.open(path, backbone=backbone(), tta=True, head="knn") as engine:
         # The same pictures, but other examples; the second time they count once.
         assert engine.enroll("a", [scene(1), scene(5)]).added == 2
         assert engine.enroll("a", [scene(1), scene(5)]).added == 0
