@@ -15,7 +15,7 @@ NUMBERS := tests/test_pebble.py tests/test_store_exactness.py tests/test_feature
            tests/test_heads.py tests/test_runtimes.py tests/test_litert_legacy.py
 PIP_OPTIONS := --quiet --disable-pip-version-check
 
-.PHONY: demo test check test-others test-arm64 benchmarks clean
+.PHONY: demo test check test-others test-arm64 test-accelerators benchmarks clean
 .DELETE_ON_ERROR:
 
 $(VENV)/installed: pyproject.toml
@@ -56,6 +56,20 @@ test-arm64:
 	QEMU_CPU=cortex-a72 tests/arm64/run $(ARM64) python3 -m pytest -q
 	QEMU_CPU=cortex-a76 tests/arm64/run $(ARM64) python3 -m pytest -q $(NUMBERS)
 	SITE=legacy tests/arm64/run $(ARM64) python3 -m pytest -q $(NUMBERS)
+
+# Providers whose packages are large, each in an environment of its own. OpenVINO's holds an ONNX
+# Runtime, in the place of the one that the project asks for; hence the names one by one.
+test-accelerators:
+	[ -e $(VENV)-qnn/installed ] || { $(PYTHON) -m venv $(VENV)-qnn && \
+	  $(VENV)-qnn/bin/pip install $(PIP_OPTIONS) -e '.[dev]' onnxruntime-qnn && \
+	  touch $(VENV)-qnn/installed; }
+	$(VENV)-qnn/bin/pytest -q tests/test_accelerators.py tests/test_devices.py
+	[ -e $(VENV)-openvino/installed ] || { $(PYTHON) -m venv $(VENV)-openvino && \
+	  $(VENV)-openvino/bin/pip install $(PIP_OPTIONS) numpy onnxruntime-openvino onnx PyYAML \
+	    opencv-python-headless click pytest && \
+	  $(VENV)-openvino/bin/pip install $(PIP_OPTIONS) --no-deps -e . && \
+	  touch $(VENV)-openvino/installed; }
+	$(VENV)-openvino/bin/pytest -q tests/test_accelerators.py
 
 benchmarks: $(VENV)/installed-dev
 	$(BIN)/python -m benchmarks

@@ -72,6 +72,7 @@ def test_the_example_of_a_card_is_one_and_has_every_key() -> None:
     given = {"name", "bytes", "sha256", "source", "runtime", "input", "embedding"}
     assert isinstance(node["files"], list)
     assert set(node["files"][0]) == given
+    assert {key for file in node["files"] for key in file} == given | {"device"}
 
 
 def test_the_fingerprint_is_over_what_is_said(tiny_card: Path) -> None:

@@ -158,6 +158,16 @@ def tflite_classifier() -> bytes:
     return net.build([picture], [logits])
 
 
+def tflite_compiled() -> bytes:
+    """(1, 8, 8, 3) -> (1, 1, 1, 4), uint8, by the one operator that Coral's compiler leaves."""
+    net = TfliteBuilder()
+    picture = net.tensor("picture", (1, 8, 8, 3), "uint8", quantization=(1.0, 0))
+    pool = net.tensor("pool", (1, 1, 1, 4), "uint8", quantization=(0.5, 0))
+    net.operator("CUSTOM", [picture], [pool])
+    net.model.operatorCodes[0].customCode = b"edgetpu-custom-op"
+    return net.build([picture], [pool])
+
+
 def tflite_reshape(dtype: str, *, signature: Sequence[int] | None = None) -> bytes:
     """(1, 4, 4, 3) -> (1, 48): every number comes out as it went in."""
     net = TfliteBuilder()
@@ -340,6 +350,28 @@ def onnx_float(batch: int | str = 1) -> bytes:
     return onnx_file(nodes, [ends[0]], [ends[1]], weights)
 
 
+def onnx_odd() -> bytes:
+    """A QDQ convolution, and then operators that no chip knows: which values are not zero."""
+    from onnx import helper
+
+    node = helper.make_node
+    nodes = [
+        node("DequantizeLinear", ["x", "s", "z"], ["x_dq"]),
+        node("DequantizeLinear", ["kernel", "s", "zw"], ["kernel_dq"]),
+        node("Conv", ["x_dq", "kernel_dq"], ["conv"]),
+        *quantized("conv", "s", "z", node),
+        node("NonZero", ["conv_dq"], ["where"]),
+        node("Shape", ["where"], ["y"]),
+    ]
+    weights = {
+        "kernel": KERNEL.transpose(0, 3, 1, 2).copy(),
+        "s": np.asarray(np.float32(0.01)),
+        "z": np.asarray(np.uint8(0)),
+        "zw": np.asarray(np.int8(0)),
+    }
+    return onnx_file(nodes, [("x", "UINT8", (1, 3, 8, 8))], [("y", "INT64", (2,))], weights)
+
+
 def onnx_open_batch() -> bytes:
     """The same with any number of pictures at once, as PyTorch often exports."""
     return onnx_float("batch")
@@ -376,3 +408,13 @@ def onnx_two(inputs: int, outputs: int) -> bytes:
     ]
     ends = [(name, "FLOAT", (1, 2)) for name in ("a", "b", "total", "twice_a")]
     return onnx_file(nodes, ends[:inputs], ends[2 : 2 + outputs])
+
+
+def named(model: bytes) -> bytes:
+    """The network with a name for each operator: its kind, and what it computes."""
+    import onnx
+
+    proto = onnx.load_model_from_string(model)
+    for node in proto.graph.node:
+        node.name = f"{node.op_type} {node.output[0]}"
+    return bytes(proto.SerializeToString())

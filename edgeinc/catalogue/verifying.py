@@ -16,7 +16,7 @@ from edgeinc.backbone import Backbone
 from edgeinc.cards import ModelCard, ModelFile, dump_card
 from edgeinc.catalogue.trial import attempt
 from edgeinc.classifier import make_rows
-from edgeinc.errors import EdgeincError, RuntimeUnavailableError
+from edgeinc.errors import DeviceError, EdgeincError, RuntimeUnavailableError
 from edgeinc.weights import (
     find_card,
     installed_path,
@@ -102,6 +102,9 @@ def _check(card: ModelCard, file: ModelFile) -> Check:
     except RuntimeUnavailableError as exc:
         words = f"has the right sha256 and cannot be tried: {exc}"
         return Check(file.name, None, words, str(exc))
+    except DeviceError as exc:
+        # A file that is for one device only says nothing where that is not here.
+        return Check(file.name, None, f"has the right sha256 and cannot be tried here: {exc}")
     except EdgeincError as exc:
         return Check(file.name, False, str(exc))
     if not found["values"] or not found["same"]:

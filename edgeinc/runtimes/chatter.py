@@ -72,7 +72,8 @@ def overheard() -> Iterator[list[str]]:
                 os.close(copy)
             kept.seek(0)
             text = _COLOUR.sub("", kept.read().decode("utf-8", "replace"))
-            lines += [line.strip() for line in text.splitlines() if line.strip()]
+            told = (line.strip() for line in text.splitlines())
+            lines += [line for line in told if line and not line.startswith(CHATTER.decode())]
 
 
 def _scratch() -> IO[bytes]:

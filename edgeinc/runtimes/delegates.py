@@ -16,7 +16,7 @@ from edgeinc.runtimes.helpers import first_line
 from edgeinc.runtimes.libraries import other_machine
 from edgeinc.runtimes.litert_package import load_delegate
 
-__all__ = ["KNOWN", "candidates", "here", "library_of", "load"]
+__all__ = ["KNOWN", "candidates", "here", "library_of", "load", "names"]
 
 
 class Delegate(NamedTuple):
@@ -72,6 +72,11 @@ def here() -> tuple[str, ...]:
     return tuple(name for name in KNOWN if _loads(library_of(Device(name))))
 
 
+def names(kind: str) -> list[str]:
+    """The known delegates that drive an `npu` or `gpu`, here or not."""
+    return [name for name, known in KNOWN.items() if getattr(known, kind) is not None]
+
+
 def candidates(kind: str, *, own_files: bool) -> list[Device]:
     """The delegates here that drive an `npu` or `gpu`, each with the options that select it.
 
@@ -79,12 +84,9 @@ def candidates(kind: str, *, own_files: bool) -> list[Device]:
         kind: Which.
         own_files: Also those that run only networks of their own compilers.
     """
-    found = []
-    for name in here():
-        options = getattr(KNOWN[name], kind)
-        if options is not None and (own_files or not KNOWN[name].own_files):
-            found.append(Device(name, options))
-    return found
+    fitting = [name for name in names(kind) if own_files or not KNOWN[name].own_files]
+    there = [name for name in fitting if _loads(library_of(Device(name)))]
+    return [Device(name, getattr(KNOWN[name], kind)) for name in there]
 
 
 def load(device: Device) -> object:
@@ -109,7 +111,8 @@ def load(device: Device) -> object:
     try:
         return load_delegate(library, device.strings)
     except (OSError, ValueError, RuntimeError) as exc:
-        said = " ".join(str(exc).split()) or type(exc).__name__
+        words = str(exc).removeprefix(f"Failed to load delegate from {library}")
+        said = " ".join(words.split()) or "it does not say why"
         raise DeviceNotFoundError(
             f"the delegate {library} does not start ({said}); check that its chip is there, "
             "and its options"

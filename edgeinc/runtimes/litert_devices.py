@@ -48,10 +48,9 @@ def delegated(
         else:
             return net, placement._replace(asked=device.text)
     if not problems:
-        looked = [name for name, known in delegates.KNOWN.items() if getattr(known, device.name)]
         raise DeviceNotFoundError(
             f"LiteRT finds no {device.name.upper()} here that takes such a file; install its "
-            f"delegate, or name it (known are {', '.join(looked or delegates.KNOWN)})"
+            f"delegate, or name it (looked for: {', '.join(delegates.names(device.name))})"
         )
     raise none_of(problems)
 

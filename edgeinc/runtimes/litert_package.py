@@ -116,6 +116,11 @@ def reading() -> Iterator[None]:
     except EdgeincError:
         raise
     except (*ERRORS, ArithmeticError, AttributeError, LookupError, struct.error) as exc:
+        if "unresolved custom op" in str(exc):
+            raise ModelFormatError(
+                f"this network was compiled for a device ({first_line(exc)}); ask for it by its "
+                "delegate, for instance libedgetpu.so.1"
+            ) from exc
         raise ModelFormatError(
             f"LiteRT cannot read this network ({first_line(exc)}); fetch it again"
         ) from exc

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from edgeinc.devices import Device, Placement
-from edgeinc.errors import InferenceError, ModelFormatError
+from edgeinc.errors import InferenceError, InputError, ModelFormatError
 from edgeinc.runtimes import cut_onnx
 from edgeinc.runtimes.base import CPU, Array, RuntimeInfo, Session, TensorSpec
 from edgeinc.runtimes.helpers import first_line, fixed_shape, model_bytes, one_of
@@ -54,6 +54,8 @@ def open_onnx(
     The CPU provider reads it in any case: what is damaged is told from what a device refuses,
     and the tensors' numbers are known where a compiled network no longer tells them.
     """
+    if device.name == CPU_PROVIDER and device.options:
+        raise InputError(f"{CPU_PROVIDER} takes no options here; give threads")
     content = model_bytes(model)
     session = _cpu(content, threads)
     if output is not None and not _ends_at(session, output):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -22,6 +23,9 @@ _ONNX = {
     "QLinearConv": 3,
     "QLinearMatMul": 3,
 }
+# ONNX Runtime turns pictures for some providers: operators get another domain and an ending.
+_TURNED = "com.ms.internal.nhwc"
+_TOKEN = re.compile(r"(_token_\d+)+$")
 _LITERT = ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED", "TRANSPOSE_CONV")
 
 
@@ -84,8 +88,8 @@ def onnx_macs(model: bytes) -> Mapping[str, int | None]:
 
 def onnx_operator(kind: str, domain: str, name: str, macs: Mapping[str, int | None]) -> Operator:
     """An operator that ONNX Runtime names; `macs` is what `onnx_macs` gave."""
-    idle = domain in ("", "ai.onnx") and kind not in _ONNX
-    return Operator(kind, name, 0 if idle else macs.get(name))
+    idle = domain in ("", "ai.onnx", _TURNED) and kind not in _ONNX
+    return Operator(kind, name, 0 if idle else macs.get(_TOKEN.sub("", name)))
 
 
 def _onnx_node(node: Any, shapes: Mapping[str, tuple[int, ...]]) -> int | None:

@@ -1,0 +1,174 @@
+"""Providers of ONNX Runtime whose packages are large: `make test-accelerators`.
+
+Each needs an environment of its own; where its package is not installed, its tests are skipped.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import platform
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from edgeinc import Backbone
+from edgeinc.cache import digest
+from edgeinc.errors import DeviceError, DeviceNotFoundError, DeviceRefusedError
+from edgeinc.runtimes import open_session
+from edgeinc.weights import find_card
+from tests import tiny_networks as tiny
+from tests.conftest import photo
+
+pytest.importorskip("onnx", reason="the tiny networks are built with it")
+ort = pytest.importorskip("onnxruntime", reason="ONNX Runtime is not installed")
+
+QNN = "QNNExecutionProvider"
+HTP = f"{QNN},backend_type=htp"
+OPENVINO = "OpenVINOExecutionProvider"
+PICTURES = [photo(kind, seed) for kind in range(8) for seed in range(3)]
+
+needs_qnn = pytest.mark.skipif(
+    importlib.util.find_spec("onnxruntime_qnn") is None or platform.machine() != "x86_64",
+    reason="onnxruntime-qnn with its simulation for x86-64 is not installed",
+)
+needs_openvino = pytest.mark.skipif(
+    OPENVINO not in ort.get_available_providers(), reason="onnxruntime-openvino is not installed"
+)
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("EDGEINC_CACHE", str(tmp_path))
+    return tmp_path / "compiled"
+
+
+def cosines(device: str) -> np.ndarray:
+    """Of the embedded backbone's embeddings on the device, all of it, and on the CPU."""
+    card = find_card("pebble")
+    with (
+        Backbone.open(card, runtime="onnx", device=device, strict=True) as there,
+        Backbone.open(card, runtime="onnx", device="cpu") as here,
+    ):
+        assert there.placement == (device, device.split(",")[0], 1.0, 1.0, ())
+        a, b = there.embed(PICTURES).astype(float), here.embed(PICTURES).astype(float)
+    return (a * b).sum(1) / np.linalg.norm(a, axis=1) / np.linalg.norm(b, axis=1)
+
+
+@needs_qnn
+def test_qualcomms_simulated_npu_runs_all_of_the_embedded_backbone(
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    assert cosines(HTP).min() >= 0.995
+    assert capfd.readouterr() == ("", "")
+
+
+@needs_qnn
+def test_what_qualcomms_provider_compiled_is_kept(cache: Path) -> None:
+    model = (Path(__file__).parents[1] / "models" / "pebble" / "pebble.onnx").read_bytes()
+
+    def run(device: str = HTP) -> bytes:
+        with open_session(model, "onnx", device=device, strict=True) as session:
+            assert session.placement.nodes == 1.0
+            shape, dtype = session.input.shape, session.input.dtype
+            numbers = np.random.default_rng(0).integers(0, 256, shape).astype(dtype)
+            return session.run(numbers).tobytes()
+
+    first = run()
+    (kept,) = cache.iterdir()
+    content = kept.read_bytes()
+    head, blob = content[64:].split(b"\n", 1)
+    assert content[:64] == digest(content[64:]).encode()
+    assert len(json.loads(head)[0]) > 100
+    assert b"EPContext" in blob
+    stamp = kept.stat().st_mtime_ns
+    assert run() == first
+    assert kept.stat().st_mtime_ns == stamp
+    # Damaged, or whole and yet no network: it is compiled again.
+    for bad in (content[:-1], digest(head + b"\nno network").encode() + head + b"\nno network"):
+        kept.write_bytes(bad)
+        assert run() == first
+        assert kept.read_bytes()[64:].startswith(head)
+        assert len(kept.read_bytes()) > len(content) // 2
+    assert run(f"{HTP},htp_performance_mode=burst") == first
+    assert len(list(cache.iterdir())) == 2
+
+
+@needs_qnn
+def test_operators_that_qualcomms_provider_leaves_are_named() -> None:
+    model = tiny.named(tiny.onnx_odd())
+    with pytest.raises(DeviceRefusedError, match="NonZero") as caught:
+        open_session(model, "onnx", device=HTP, strict=True)
+    assert any("NonZero" in name for name in caught.value.operators)
+    with pytest.warns(RuntimeWarning, match="the CPU runs.*NonZero"):
+        session = open_session(model, "onnx", device=HTP)
+    asked, ran, nodes, macs, left = session.placement
+    assert (asked, ran, macs) == (HTP, f"{QNN}+CPUExecutionProvider", 1.0)
+    assert nodes is not None
+    assert 0 < nodes < 1
+    assert left == caught.value.operators
+
+
+@needs_qnn
+def test_questions_that_qualcomms_provider_does_not_answer() -> None:
+    model = tiny.onnx_classifier()
+    for device, kind, says in (
+        (f"{QNN},backend_path=/nowhere.so", DeviceRefusedError, "took no part"),
+        (f"{QNN},hardware=npu", DeviceNotFoundError, "knows no npu here"),
+        ("npu", DeviceNotFoundError, "finds no NPU"),
+    ):
+        with pytest.raises(kind, match=says):
+            open_session(model, "onnx", device=device, strict=True)
+    # It passes over options that it does not know, without a word.
+    with pytest.warns(RuntimeWarning, match="did you mean htp_performance_mode"):
+        open_session(model, "onnx", device=f"{HTP},htp_perf_mode=burst")
+
+
+@needs_qnn
+def test_auto_leaves_a_simulation_alone() -> None:
+    with Backbone.open("pebble") as backbone:
+        assert backbone.device in ("CPU", "CPUExecutionProvider")
+
+
+@needs_openvino
+def test_openvino_runs_all_of_the_embedded_backbone(capfd: pytest.CaptureFixture[str]) -> None:
+    device = f"{OPENVINO},device_type=CPU"
+    assert cosines(device).min() >= 0.995
+    # What it compiles for the CPU does not load again: that is noted, and it runs all the same.
+    assert cosines(device).min() >= 0.995
+    assert capfd.readouterr() == ("", "")
+
+
+@needs_openvino
+@pytest.mark.parametrize(
+    ("device", "says"),
+    [
+        (f"{OPENVINO},device_type=NPU", "does not start.*NPU is not available"),
+        (f"{OPENVINO},nonsense=1", "Invalid OpenVINO EP option: nonsense"),
+        (f"{OPENVINO},num_of_threads=x", "Number of threads should be a number"),
+        ("npu", "NPU is not available"),
+    ],
+)
+def test_openvino_says_why_it_does_not_start(
+    device: str, says: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    if Path("/dev/accel/accel0").exists():
+        pytest.skip("there is an NPU here")
+    model = tiny.onnx_classifier()
+    with pytest.raises(DeviceError, match=says):
+        open_session(model, "onnx", device=device, strict=True)
+    with pytest.warns(RuntimeWarning, match=says):
+        session = open_session(model, "onnx", device=device)
+    assert session.placement == (device, "CPUExecutionProvider", 1.0, 1.0, ())
+    assert capfd.readouterr() == ("", "")
+
+
+def test_a_package_for_an_npu_is_expected_where_it_is() -> None:
+    code = "from edgeinc.runtimes import expects_npu; print(expects_npu('onnx'))"
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    there = importlib.util.find_spec("onnxruntime_qnn") is not None
+    there = there or OPENVINO in ort.get_available_providers()
+    assert found.stdout.split() == [str(there)]
