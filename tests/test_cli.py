@@ -371,7 +371,7 @@ def test_evaluation_against_strangers(shell: Shell, photos: Path, tmp_path: Path
     assert "5 strangers against 15 known pictures" in out
     assert "AUROC " in out
     assert "strangers rejected " in out
-    assert err.startswith("warning: 1 of the strangers lie in a folder 'kind 1'")
+    assert err.startswith("warning: 1 of the strangers lie in folders that are called")
     for words in (["--loo", "--unknown", strangers], ["--unknown", strangers]):
         assert shell("eval", *words)[0] == 2
 

@@ -17,6 +17,9 @@ from edgeinc.types import Evaluation, Prediction, StrangerEvaluation
 
 __all__ = ["evaluate_folder"]
 
+NAMED = 5
+"""Labels that a warning names at most."""
+
 
 def evaluate_folder(
     engine: Engine,
@@ -134,15 +137,20 @@ def _doubts(
     unknown: Path, others: Sequence[Path], paths: Sequence[Path], mine: set[str]
 ) -> list[str]:
     """Sentences on strangers that may be none."""
-    inside: Counter[str] = Counter()
+    doubts = []
+    inside = 0
+    called: set[str] = set()
     for path in others:
         folders = [unknown.absolute().name, *path.relative_to(unknown).parts[:-1]]
-        inside.update({*map(_label, folders)} & mine)
-    doubts = [
-        f"{count} of the strangers lie in a folder {label!r}, as an enrolled class is called; "
-        "those that show it are no strangers."
-        for label, count in sorted(inside.items())
-    ]
+        found = {*map(_label, folders)} & mine
+        inside += bool(found)
+        called |= found
+    if called:
+        names = ", ".join(sorted(called)[:NAMED]) + (", ..." if len(called) > NAMED else "")
+        doubts.append(
+            f"{inside} of the strangers lie in folders that are called as enrolled classes are "
+            f"({names}); those that show them are no strangers."
+        )
     if both := len({p.resolve() for p in others} & {p.resolve() for p in paths}):
         doubts.append(f"{both} of the strangers are among the known pictures too; take them out.")
     return doubts
