@@ -98,6 +98,19 @@ def test_accuracy_before_and_after_is_that_of_the_head() -> None:
     assert f"{before:.3f} before" in found_again(review)
 
 
+def test_a_look_at_new_ones_is_by_the_head_that_is_called_ridge() -> None:
+    classes = {label: blob(k, 3, noise=140.0) for k, label in enumerate("abcde")}
+    snapshot = stored(classes)
+    mean = to_features(np.full((1, DIM), 60, np.uint8), nonnegative=True)[0] / 32767
+    for background in (None, Background(mean=mean, count=1000)):
+        new = review_new(snapshot, [id_of("a", 0)], background, lambda id: None)
+        head = fit("ridge", snapshot, background)
+        every = review_all(snapshot, head, background, lambda id: None)
+        assert new.confusion == every.confusion
+        assert new.gain == every.gain
+        assert 0 < (new.accuracy or 0) < 1
+
+
 def test_copies_add_nothing() -> None:
     classes = usual()
     close = classes["b"][4].astype(np.int32)

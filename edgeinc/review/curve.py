@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from edgeinc.features import Snapshot
+from edgeinc.features import Background, Snapshot
 from edgeinc.review.judge import Judged, Single, yardstick
-from edgeinc.review.sample import Index, part
+from edgeinc.review.sample import part
 
 __all__ = ["gain"]
 
@@ -21,7 +21,9 @@ BEST = 0.4
 """The least share that is believed."""
 
 
-def gain(snapshot: Snapshot, judged: Judged, space: Single) -> float | None:
+def gain(
+    snapshot: Snapshot, judged: Judged, background: Background | None, space: Single
+) -> float | None:
     """By how much twice as many examples would raise the share of right answers.
 
     Each half of the examples of every class is fitted alone and tried on the other. With E1
@@ -32,6 +34,7 @@ def gain(snapshot: Snapshot, judged: Judged, space: Single) -> float | None:
     Args:
         snapshot: Examples, all of them left out in `judged`.
         judged: By a head fitted to all.
+        background: The backbone's, where it has one.
         space: The inner products of all.
 
     Returns:
@@ -45,17 +48,13 @@ def gain(snapshot: Snapshot, judged: Judged, space: Single) -> float | None:
     # Rows of a class are in the order of digests, which is as good as drawn by lot.
     odd = (rows - starts[snapshot.y[rows]]) % 2 == 1
     halves = rows[~odd], rows[odd]
-    missed = sum(
-        int(np.sum(usable[_answers(snapshot, here, there, space)] != snapshot.y[there]))
-        for here, there in (halves, halves[::-1])
-    )
+    missed = 0
+    for learned, asked in (halves, halves[::-1]):
+        products = space.products(learned)
+        scorer, _ = yardstick(part(snapshot, learned), background, products)
+        answers = scorer.scores(snapshot.some(asked)).argmax(axis=1)
+        missed += int(np.sum(usable[answers] != snapshot.y[asked]))
     wrong = judged.first != judged.truth
     errors = int(wrong[rows].sum())
     left = min(max((errors + WEIGHT * USUAL) / (missed + WEIGHT), BEST), 1.0)
     return errors / len(rows) * (1.0 - left)
-
-
-def _answers(snapshot: Snapshot, learned: Index, asked: Index, space: Single) -> Index:
-    """What a head fitted to the rows `learned` takes the rows `asked` for, `(m,)`."""
-    scorer, _ = yardstick(part(snapshot, learned), space.products(learned))
-    return np.asarray(scorer.scores(snapshot.some(asked)).argmax(axis=1))

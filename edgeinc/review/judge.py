@@ -7,8 +7,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from edgeinc.features import UNIT, Snapshot
+from edgeinc.features import UNIT, Background, Snapshot
 from edgeinc.heads import Ridge, Scorer
+from edgeinc.heads.prior import Prior
 from edgeinc.heads.space import Space
 from edgeinc.review.sample import Index
 
@@ -78,10 +79,14 @@ class Single(Space):
         return None if known is None else np.asarray(known[np.ix_(rows, rows)])
 
 
-def yardstick(snapshot: Snapshot, between: NDArray[Any] | None = None) -> tuple[Scorer, Single]:
-    """Ridge regression fitted in single precision, and the inner products of its examples."""
-    space = Single(snapshot, between)
-    return Ridge(snapshot, space=space), space
+def yardstick(
+    snapshot: Snapshot, background: Background | None, between: NDArray[Any] | None = None
+) -> tuple[Scorer, Single]:
+    """The head `ridge` fitted in single precision, and the inner products of its examples."""
+    space, prior = Single(snapshot, between), Prior.of(background, snapshot)
+    if prior is not None:
+        prior = prior._replace(origin=prior.origin.astype(np.float32))
+    return Ridge(snapshot, prior, space=space), space
 
 
 def judge(scorer: Scorer, snapshot: Snapshot, rows: Index) -> Judged:

@@ -50,20 +50,20 @@ def review_new(
     classes = named(snapshot, nearest_classes(snapshot, touched, NEAR))
     rows = sample(snapshot, NEW, classes, new)
     small, fresh = part(snapshot, rows), np.isin(rows, new)
-    scorer, space = yardstick(small)
+    scorer, space = yardstick(small, background)
     judged = judge(scorer, small, np.arange(len(rows)))
     before = None
     if fresh.any() and not fresh.all():
         kept = np.flatnonzero(~fresh)
         former = part(small, kept)
-        measure, _ = yardstick(former, space.products(kept))
+        measure, _ = yardstick(former, background, space.products(kept))
         before = judge(measure, former, np.arange(len(kept))).accuracy
     listing = Listing(small, judged, source, fresh)
     listing.examples(background)
     by_class = (sample(snapshot, ALIKE, np.array([c]), new) for c in touched[:TOUCHED])
     listing.twins(snapshot, [near for rows in by_class for near in twins(snapshot, rows, new)])
     listing.classes(snapshot)
-    return listing.review(snapshot, before, gain(small, judged, space))
+    return listing.review(snapshot, before, gain(small, judged, background, space))
 
 
 def review_all(
@@ -81,8 +81,8 @@ def review_all(
     judged = judge(scorer, snapshot, sample(snapshot, ALL, classes))
     some = named(snapshot, nearest_classes(snapshot, classes, NEAR))
     small = part(snapshot, sample(snapshot, NEW, some))
-    measure, space = yardstick(small)
-    more = gain(small, judge(measure, small, np.arange(small.total)), space)
+    measure, space = yardstick(small, background)
+    more = gain(small, judge(measure, small, np.arange(small.total)), background, space)
     listing = Listing(snapshot, judged, source)
     listing.examples(background)
     by_class = (even(judged.rows[judged.truth == c], ALIKE) for c in classes)
