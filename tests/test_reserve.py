@@ -72,5 +72,5 @@ def test_files_are_written_where_the_system_cannot_take_room(
     assert written.shape[0] == 1
     with attaching.reserved(tmp_path, 100) as part:
         assert part.stat().st_size == 100
-        attaching._settle(part, b"content", tmp_path / "settled")
+        attaching._fill(part, b"content", tmp_path / "settled")
     assert (tmp_path / "settled").read_bytes() == b"content"
