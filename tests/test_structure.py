@@ -41,6 +41,7 @@ NEIGHBOURS = {
     ("between", "decision"),
     ("classifier", "decision"),  # two answers become one
     ("learner", "decision"),  # a ranking is what the one hands to the other
+    ("catalogue", "parts"),  # models are compared on parts that are drawn
     ("demo", "draw"),  # the demo's result is an annotated picture
     ("demo", "parts"),  # of parts that it draws
     ("__main__", "cli"),

@@ -289,6 +289,7 @@ def test_who_loads_networks() -> None:
         ("catalogue/child.py", "inspect"),
         ("catalogue/child.py", "make_card"),
         ("catalogue/child.py", "run_card"),
+        ("catalogue/quantize_trial.py", "make_card"),
         ("catalogue/reading.py", "inspect"),
         ("catalogue/reading.py", "open_session"),
     }

@@ -101,6 +101,12 @@ def _run(request: Request) -> dict[str, Any]:
     return run_card(replace(card, files=files))
 
 
+def _embed(request: Request) -> dict[str, Any]:
+    from edgeinc.catalogue.compare_trial import embed_shown
+
+    return embed_shown(request["card"], request["device"], request["paths"], request["parts"])
+
+
 def _quantize(request: Request) -> dict[str, Any]:
     # Here: no other job wants it, and it brings a package that takes a second to load.
     from edgeinc.catalogue.quantize_trial import quantize_and_measure
@@ -118,6 +124,7 @@ def _quantize(request: Request) -> dict[str, Any]:
 
 
 _JOBS: dict[str, Callable[[Request], dict[str, Any]]] = {
+    "embed": _embed,
     "inspect": _inspect,
     "make": _make,
     "quantize": _quantize,

@@ -2,27 +2,73 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+
 import click
 
 from edgeinc.cli.common import Settings, emit, note, pass_settings
+
+if TYPE_CHECKING:
+    from edgeinc.catalogue import Comparison, Pair
 
 __all__ = ["verify_command"]
 
 
 @click.command("verify")
-@click.argument("name")
+@click.argument("name", metavar="NAME|CARD")
+@click.option(
+    "--pictures",
+    metavar="DIR",
+    type=click.Path(),
+    help="Compare on pictures from here; else on parts that are drawn.",
+)
 @pass_settings
-def verify_command(settings: Settings, name: str) -> int:
-    """Check a model's files.
+def verify_command(settings: Settings, name: str, pictures: str | None) -> int:
+    """Check a model's files, and whether they agree.
 
-    Their sha256, then loading and running one picture.
+    Their sha256, then loading and running one picture. Then the same pictures go through every
+    file on every device that is here: each pair is equal bit for bit, within one step of the
+    quantisation, or different.
     """
-    from edgeinc.catalogue import verify
+    from edgeinc.catalogue import compare, verify
 
     found = verify(name)
     checks = [{"file": c.name, "ok": c.ok, "message": c.message} for c in found.checks]
     lines = [f"{c.name} {c.message}" for c in found.checks]
-    emit(settings, {"name": found.card.name, "ok": found.ok, "checks": checks}, "\n".join(lines))
+    record = {"name": found.card.name, "ok": found.ok, "checks": checks}
     if not found.ok:
+        emit(settings, record, "\n".join(lines))
         note(f"edgeinc: {found.card.name} cannot be used: {found.advice}")
-    return 0 if found.ok else 1
+        return 1
+    compared = compare(found.card, pictures, device=settings.device)
+    record |= {
+        "ok": compared.ok,
+        "pictures": compared.pictures,
+        "runs": [asdict(run) for run in compared.runs],
+        "pairs": [pair._asdict() for pair in compared.pairs],
+        "left_out": list(compared.left_out),
+    }
+    emit(settings, record, "\n".join([*lines, *_lines(compared)]))
+    for sentence in compared.left_out:
+        note(f"not compared: {sentence}")
+    if not compared.ok:
+        note(
+            f"edgeinc: {found.card.name} gives other embeddings in one place than in another; use "
+            "one file and one device for a store, or fetch the files again"
+        )
+    return 0 if compared.ok else 1
+
+
+def _lines(compared: Comparison) -> list[str]:
+    if not compared.pairs:
+        return [f"one run of {compared.pictures} pictures, and none to compare it with"]
+    return [f"on {compared.pictures} pictures:", *(_words(pair) for pair in compared.pairs)]
+
+
+def _words(pair: Pair) -> str:
+    how = {"equal": "equal bit for bit", "one step": "within one step"}.get(
+        pair.verdict, f"{pair.steps:g} steps apart at most"
+    )
+    more = "" if pair.verdict == "equal" else f", cosine {pair.cosine:.6f} (least {pair.least:.6f})"
+    return f"  {pair.one} and {pair.other}: {how}{more}"

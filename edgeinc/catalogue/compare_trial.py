@@ -1,0 +1,78 @@
+"""Embedding pictures with one file on one device: the part that loads it, in a trial."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import warnings
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgeinc.backbone import Backbone
+from edgeinc.cards import parse_card
+from edgeinc.devices import Device
+from edgeinc.errors import DeviceRefusedError, ImageError
+from edgeinc.images import read_image
+from edgeinc.parts import draw_part
+from edgeinc.runtimes.base import CPU
+
+__all__ = ["embed_shown"]
+
+_CPUS = ("CPU", "CPUExecutionProvider")
+
+
+def embed_shown(
+    card: str, device: str, paths: Sequence[str], parts: Sequence[tuple[str, int]]
+) -> dict[str, Any]:
+    """Embeds pictures with the one file of a card. This loads it: only in a trial.
+
+    Args:
+        card: Its text; the file lies in the working folder.
+        device: As in `Backbone.open`.
+        paths: Pictures; those that cannot be read are passed over.
+        parts: Kind and seed of parts that are drawn.
+
+    Returns:
+        `values`, the embeddings' real values `(n, dim)`, float32 of little end, in base64;
+        `seen`, the sha256 of each picture's pixels; `device`, that really ran it; `share` of
+        the operators that it ran, or None.
+
+    Raises:
+        DeviceRefusedError: The CPU ran all of it, and another device was asked for.
+        EdgeincError: As `Backbone.open` and `Backbone.activations`.
+    """
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        backbone = Backbone.open(parse_card(card, Path()), device=device, threads=1)
+    with backbone:
+        if Device.of(device).name not in CPU and backbone.device in _CPUS:
+            why = str(said[-1].message) if said else "it runs no part of the network"
+            raise DeviceRefusedError(why.removesuffix(" (the CPU is used instead)"))
+        seen, rows = [], []
+        for picture in _pictures(paths, parts):
+            seen.append(hashlib.sha256(picture.tobytes()).hexdigest())
+            rows.append(backbone.activations(picture).reshape(-1))
+    if not rows:
+        raise ImageError("None of the pictures can be read; give others.")
+    return {
+        "values": base64.b64encode(np.stack(rows).astype("<f4").tobytes()).decode(),
+        "seen": seen,
+        "device": backbone.device,
+        "share": backbone.placement.nodes,
+    }
+
+
+def _pictures(
+    paths: Sequence[str], parts: Sequence[tuple[str, int]]
+) -> Iterator[NDArray[np.uint8]]:
+    for path in paths:
+        try:
+            yield read_image(path)
+        except ImageError:
+            continue
+    for kind, seed in parts:
+        yield draw_part(kind, np.random.default_rng(seed))
