@@ -237,6 +237,7 @@ class Learner:
             # All are worked out when first asked for: here rather than at a prediction.
             _ = scorer.temperature, similarity.thresholds, similarity.proto.usual
             scorer.release()
+            similarity.release()
             snapshot.release()
             fitted = Fitted(version, snapshot, scorer, similarity)
             with self._lock:

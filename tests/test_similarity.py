@@ -13,9 +13,11 @@ from edgeinc.between import Moved, ranking
 from edgeinc.decision import decide
 from edgeinc.features import UNIT, Background, Examples, Snapshot
 from edgeinc.heads import ClassSimilarity, fit
-from edgeinc.heads.closeness import Closeness, Means
+from edgeinc.heads.closeness import Closeness
 from edgeinc.heads.evidence import Evidence
+from edgeinc.heads.kind import within_kind
 from edgeinc.heads.levels import greater, greatest
+from edgeinc.heads.means import Means
 from edgeinc.heads.metric import Metric
 from edgeinc.learner import Learner
 from edgeinc.types import NEGATIVE
@@ -185,6 +187,33 @@ def test_a_kind_is_told_from_all_kinds() -> None:
     assert Means(enrolled((9,)), background()).kind == 0
 
 
+def test_a_kind_has_its_own_metric() -> None:
+    back = background()
+    examples = enrolled((9,) * 10)
+    assert within_kind(back, examples, 0.0) is None
+    assert within_kind(back, enrolled((1, 1)), 1.0) is None
+    assert within_kind(BACKGROUNDS["mean only"] or back, examples, 1.0) is None
+    found = within_kind(back, examples, 1.0)
+    assert found is not None
+    assert (found.weights > 0).all()
+    kin = found.background
+    assert np.allclose(kin.vectors @ kin.vectors.T, np.eye(len(kin.values)), atol=1e-4)
+    assert (np.diff(kin.values) <= 1e-9).all()
+    assert kin.values.sum() <= 1.0 - back.mean @ back.mean
+    # A direction in which examples of a class differ is shrunk more than without them.
+    spread = np.zeros(DIM)
+    spread[3] = 1.0
+    rows = shots(1, 0, 20) / UNIT + np.outer(np.linspace(-1, 1, 20), spread)
+    rows *= UNIT / np.linalg.norm(rows, axis=1, keepdims=True)
+    wide = Examples(DIM)
+    wide.add("wide", np.asarray(np.rint(rows), np.int16))
+    along = spread.astype(np.float32)[np.newaxis]
+    other = within_kind(back, wide.snapshot(), 1.0)
+    assert other is not None
+    there = Metric(DIM, other.background).squares(along)
+    assert there < 0.8 * Metric(DIM, back).squares(along)
+
+
 def test_the_closer_the_more_familiar() -> None:
     evidence = Evidence(Means(enrolled((1, 1, 1, 1)), background()), narrow=True)
     assert (evidence.scale.slope > 0).all()
@@ -301,3 +330,23 @@ def test_a_wider_background_is_another_metric() -> None:
     narrow = Metric(DIM, replace(back, values=back.values[:2], vectors=back.vectors[:2]))
     assert len(narrow.gain) == 2
     assert narrow.spread != Metric(DIM, back).spread
+
+
+def test_leaving_out_within_a_kind_is_measuring_without() -> None:
+    """The metric of a kind is made of its examples, and is taken without the one left out."""
+    whole = enrolled((5, 4, 3))
+    means = Means(whole, background())
+    means.kind = 1.0
+    kin = means.of_kind(background())
+    own = Closeness(kin, narrow=True).own(np.arange(whole.total))
+    for i in (0, 6, 10):
+        examples = Examples(DIM)
+        for j, row in enumerate(whole.rows):
+            if j != i:
+                examples.add(whole.labels[whole.y[j]], row[np.newaxis])
+        rest = Means(examples.snapshot(), background())
+        rest.kind, rest.middle = 1.0, means.middle
+        closeness = Closeness(rest.of_kind(background()), narrow=True)
+        mean = rest.mean(whole.y[i : i + 1])
+        # Nearly: with one example fewer the background counts for a little more.
+        assert closeness.to_means(whole.rows[i : i + 1], mean)[0] == pytest.approx(own[i], abs=0.08)

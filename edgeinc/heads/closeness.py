@@ -2,80 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
-from edgeinc.features import UNIT, Background, Snapshot
-from edgeinc.heads.base import CLASSES
-from edgeinc.heads.metric import Metric
-from edgeinc.heads.proto import Proto
-from edgeinc.types import NEGATIVE
+from edgeinc.features import UNIT
+from edgeinc.heads.means import Means, chunks
 
 DISTANCE = 0.1
 """What the squared distance counts for beside the cosine, where classes are of all kinds."""
 
 NARROW = 0.5
 """What it counts for besides where all classes are of one kind."""
-
-CHUNK = 256
-"""Rows worked on at a time."""
-
-
-class Means:
-    """Class means, as every kind of closeness needs them; negatives are in no class.
-
-    Attributes:
-        labels: C labels of classes.
-        snapshot: Their examples.
-        proto: All means; that of the negatives, if there are any, comes before the classes.
-        metric: The metric.
-        directions: `(C, d)` float32, those of `proto` that are of classes.
-        lengths: `(C,)` float32, likewise.
-        leading: `(C, k)` float32, the means' shares in the metric's leading directions.
-        squares: `(C,)` their squared lengths in the metric.
-        kind: 0 where the classes are of all kinds, near 1 where all are of one kind: with the
-            background's mean as origin, what the mean of the class means is worth as an estimate
-            of where pictures of this kind lie. It is the factor of James & Stein (1961),
-            `1 - (scatter of the class means / C) / |their mean|^2`, at least 0.
-        middle: `(d,)` float32, the mean of the class means off the background's.
-    """
-
-    def __init__(self, snapshot: Snapshot, background: Background | None = None) -> None:
-        """Measure a snapshot; `background` as for `Proto`."""
-        self.proto = Proto(snapshot, background)
-        self.metric = Metric(snapshot.dim, background)
-        self.snapshot = snapshot.without(NEGATIVE)
-        self.labels = self.snapshot.labels
-        classes = len(self.labels)
-        first = len(snapshot.labels) - classes
-        self.directions, self.lengths = self.proto.directions[first:], self.proto.lengths[first:]
-        self.leading = np.empty((classes, len(self.metric.gain)), np.float32)
-        self.squares = np.empty(classes)
-        total = np.zeros(snapshot.dim)
-        for start in range(0, classes, CLASSES):
-            part = slice(start, start + CLASSES)
-            rows = self.directions[part] * self.lengths[part, np.newaxis]
-            self.leading[part] = self.metric.leading(rows)
-            self.squares[part] = self.metric.squares(rows)
-            total += rows.sum(axis=0, dtype=np.float64)
-        self.middle = (total / max(classes, 1)).astype(np.float32)
-        square = float(self.metric.squares(self.middle[np.newaxis])[0])
-        scatter = (float(self.squares.sum()) - classes * square) / max(classes - 1, 1)
-        self.kind = max(0.0, 1.0 - scatter / classes / square) if classes > 1 else 0.0
-        self._negatives = snapshot, np.arange(snapshot.total - self.snapshot.total)
-
-    def mean(self, columns: NDArray[np.intp]) -> NDArray[np.float32]:
-        """Means `(n, d)` of some classes, off the background's."""
-        return np.asarray(self.directions[columns] * self.lengths[columns, np.newaxis])
-
-    def negatives(self, most: int) -> Iterator[NDArray[np.int16]]:
-        """At most so many negatives, evenly spaced, some rows `(m, d)` at a time."""
-        snapshot, index = self._negatives
-        for part in chunks(index[:: max(1, -(-len(index) // most))]):
-            yield snapshot.some(part)
 
 
 class Closeness:
@@ -104,8 +43,13 @@ class Closeness:
         leading = self.metric.leading(self._shift[np.newaxis])[0]
         return np.asarray(plain + self._means.leading @ (leading * self.metric.gain), np.float64)
 
-    def scores(self, features: NDArray[np.int16]) -> NDArray[np.float32]:
-        """Closeness `(n, C)` float32 of `(n, d)` int16 features to the class means."""
+    def scores(
+        self, features: NDArray[np.int16], index: NDArray[np.intp] | None = None
+    ) -> NDArray[np.float32]:
+        """Closeness `(n, C)` float32 of `(n, d)` int16 features to the class means.
+
+        Where they are the rows `index` of the snapshot, in the metric without them.
+        """
         rows = self.off(features)
         leading = self.metric.leading(rows)
         inner = (rows @ self._means.directions.T) * self._means.lengths
@@ -114,7 +58,34 @@ class Closeness:
         squares = self.metric.squares(rows)[:, np.newaxis] - 2.0 * along + self._shift_square
         others = self._means.squares - 2.0 * self._shifted + self._shift_square
         both = inner - along - self._shifted + self._shift_square
-        return self._joined(both, squares, others[np.newaxis]).astype(np.float32)
+        others = others[np.newaxis]
+        if index is not None and self._means.weights[index].any():
+            misses, gain = self._misses(rows, index)
+            first = self.metric.inner(rows - self._shift, misses)[:, np.newaxis]
+            leading = self.metric.leading(misses)
+            second = (misses @ self._means.directions.T) * self._means.lengths
+            second += (leading * self.metric.gain) @ self._means.leading.T
+            shift = np.broadcast_to(self._shift, rows.shape)
+            second = second - self.metric.inner(misses, shift)[:, np.newaxis]
+            both = both + gain[:, np.newaxis] * first * second
+            squares = squares + gain[:, np.newaxis] * first**2
+            others = others + gain[:, np.newaxis] * second**2
+        return self._joined(both, squares, others).astype(np.float32)
+
+    def _misses(
+        self, rows: NDArray[np.float32], index: NDArray[np.intp]
+    ) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
+        """How far rows lie from their class's mean, as if they were not part of it.
+
+        And by how much inner products grow along these without them (Sherman & Morrison 1950).
+        """
+        y = self._snapshot.y[index]
+        counts = self._snapshot.counts[y].astype(np.float32)[:, np.newaxis]
+        misses = rows - self._means.mean(y)
+        misses *= counts / np.maximum(counts - 1.0, 1.0)
+        weights = self._means.weights[index]
+        left = 1.0 - weights * self.metric.inner(misses, misses)
+        return misses, weights / np.maximum(left, 0.01)
 
     def to_means(
         self, features: NDArray[np.int16], means: NDArray[np.float32]
@@ -132,9 +103,22 @@ class Closeness:
             rows = snapshot.some(part)
             others = np.maximum(snapshot.counts[y] - 1, 1)[:, np.newaxis]
             means = (snapshot.sums_of(y) - rows) / (UNIT * others) - self.metric.centre
-            own = self.to_means(rows, means.astype(np.float32))
+            own = self._without(rows, means.astype(np.float32), part)
             parts.append(np.where(snapshot.counts[y] > 1, own, 0.0))
         return np.concatenate(parts)
+
+    def _without(
+        self, features: NDArray[np.int16], means: NDArray[np.float32], index: NDArray[np.intp]
+    ) -> NDArray[np.float64]:
+        """As `to_means`, for the rows `index`, in the metric without them."""
+        off = self.off(features)
+        rows, others = off - self._shift, means - self._shift
+        both, squares, lengths = self.metric.triple(rows, others)
+        misses, gain = self._misses(off, index)
+        first, second = self.metric.inner(rows, misses), self.metric.inner(others, misses)
+        return self._joined(
+            both + gain * first * second, squares + gain * first**2, lengths + gain * second**2
+        )
 
     def reached(self, index: NDArray[np.intp], most: int) -> NDArray[np.float64]:
         """Closeness `(m,)` of what is of no class, or of another, to the nearest class.
@@ -143,7 +127,7 @@ class Closeness:
         """
         parts = [np.zeros(0)]
         for part in chunks(index) if len(self._means.labels) > 1 else ():
-            scores = self.scores(self._snapshot.some(part))
+            scores = self.scores(self._snapshot.some(part), part)
             scores[np.arange(len(part)), self._snapshot.y[part]] = -np.inf
             parts.append(scores.max(axis=1).astype(np.float64))
         for rows in self._means.negatives(most):
@@ -190,9 +174,3 @@ class Closeness:
         squares, others = np.maximum(squares, 1e-12), np.maximum(others, 1e-12)
         distance = np.maximum(squares + others - 2.0 * inner, 0.0) / self.metric.length
         return np.asarray(inner / np.sqrt(squares * others) - self.weight * distance)
-
-
-def chunks(index: NDArray[np.intp]) -> Iterator[NDArray[np.intp]]:
-    """An index, `CHUNK` at a time."""
-    for start in range(0, len(index), CHUNK):
-        yield index[start : start + CHUNK]

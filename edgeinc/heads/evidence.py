@@ -9,8 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgeinc.heads.base import CELLS, CLASSES, HELD_OUT
-from edgeinc.heads.closeness import Closeness, Means
+from edgeinc.heads.closeness import Closeness
 from edgeinc.heads.levels import Numbers, expected, greater, greatest, spread_of
+from edgeinc.heads.means import Means
 
 PAIR = 2.4
 """Mean cosine of two pictures of one class, where no class has two: so many times the metric's
@@ -36,7 +37,7 @@ FEW = 0.5
 """Share by which the deviation grows for one example, halved for two: with few, the mean lies
 anywhere."""
 
-ACCEPTED = 1.7
+ACCEPTED = 1.8
 """Deviations below what is expected of its own pictures above which no class's threshold lies:
 some 5 to 10 in 100 of them lie farther below."""
 
@@ -150,15 +151,17 @@ class Evidence:
         return (self.closeness.weight * self.closeness.size * DISTANCE_DEVIATION) ** 2
 
     @cached_property
-    def _deviation(self) -> float:
-        """Standard deviation of a held-out picture's closeness to its class."""
+    def _held_out(self) -> tuple[float, float]:
+        """How far above what is awaited held-out pictures' closeness is, and its deviation."""
         snapshot = self._snapshot
         counts = snapshot.counts.astype(np.float64)
         rows = self._rows[snapshot.counts[snapshot.y[self._rows]] > 1]
         awaited = self._awaited(self._drawn(self._pairs, counts), counts - 1.0)
         misses = self.closeness.own(rows) - awaited[snapshot.y[rows]]
+        shift = float(misses.sum()) / (WEIGHT + len(rows))
+        misses -= shift
         variance = WEIGHT * ((DEVIATION * self._metric.spread) ** 2 + self._usual)
-        return float(np.sqrt((variance + misses @ misses) / (WEIGHT + len(rows))))
+        return shift, float(np.sqrt((variance + misses @ misses) / (WEIGHT + len(rows))))
 
     def _unrelated(self, cosine: float, counts: Numbers) -> Numbers:
         """Closeness of pictures that have this cosine to the mean of `counts` of one class."""
@@ -185,15 +188,16 @@ class Evidence:
 
     def _scale(self, pairs: Numbers, counts: Numbers) -> Scale:
         strange, other = self._strangers
-        own = (1.0 + FEW / counts) * self._deviation
+        shift, deviation = self._held_out
+        own = (1.0 + FEW / counts) * deviation
         # One scale for classes of so many examples: pictures of strangers are closer, too, to
         # classes whose pictures differ little. The threshold is each class's own.
         common = np.full(len(counts), self._common)
-        usual, spread = greater(self._awaited(common, counts), own, strange, other)
+        usual, spread = greater(self._awaited(common, counts) + shift, own, strange, other)
         middle = (usual * other + strange * spread) / (spread + other)
         mean = (spread + other) / 2
         slope = np.maximum((usual - strange) / mean, LEAST_SLOPE) / mean
-        awaited = self._awaited(self._drawn(pairs, counts), counts)
+        awaited = self._awaited(self._drawn(pairs, counts), counts) + shift
         awaited, spread = greater(awaited, own, strange, other)
         cosine = float(expected(np.array([self._metric.strangers]), np.ones(1))[0])
         floor = self._unrelated(cosine + REFUSED * self._metric.spread, counts)

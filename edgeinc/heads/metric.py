@@ -32,6 +32,7 @@ class Metric:
         centre: `(d,)` float64, what is taken off features: the background's mean, or zeros.
         directions: `(k, d)` float32, the v_i.
         gain: `(k,)` float32.
+        floor: Variance of the even rest, with what is added.
         share: Mean squared length of the background's pictures off its mean, over the plain one.
         length: The same itself.
         strangers: Mean cosine of two unrelated pictures.
@@ -52,6 +53,7 @@ class Metric:
         weights = np.minimum((even + added) / (variances + added), 1.0)
         self.gain = (weights - 1.0).astype(np.float32)
         left = np.concatenate([variances * weights, np.full(others, even)])
+        self.floor = even + added
         self.length = max(float(left.sum()), 1e-6)
         self.share = self.length / total
         self.strangers = PLAIN_STRANGERS if background is None else 0.0

@@ -13,9 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgeinc.features import UNIT, Background, Snapshot
-from edgeinc.heads.closeness import Means, chunks
 from edgeinc.heads.evidence import Evidence
 from edgeinc.heads.levels import Numbers, sigmoid
+from edgeinc.heads.means import Means, chunks
 
 
 class ClassSimilarity:
@@ -36,7 +36,12 @@ class ClassSimilarity:
         self.proto, self.labels = self._means.proto, self._means.labels
         self._column = {label: c for c, label in enumerate(self.labels)}
         self._snapshot = self._means.snapshot
-        self._evidence = (Evidence(self._means, narrow=False), Evidence(self._means, narrow=True))
+        kin = self._means.of_kind(background)
+        self._evidence = (Evidence(self._means, narrow=False), Evidence(kin, narrow=True))
+
+    def release(self) -> None:
+        """Let go of rows that were looked at; they are looked at again when asked for."""
+        self._snapshot.release()
 
     @cached_property
     def thresholds(self) -> Numbers:
