@@ -230,12 +230,11 @@ class Backbone(AbstractContextManager["Backbone"]):
 
     def _embed_one(self, session: Session, picture: Picture, look: Look = None) -> Integers:
         image = read_image(picture, least=self.least)
+        seen = [self._prepare.see(image, view) for view in self.views or (None,)]
         if look is not None:
-            look(picture, image)
-        rows = [
-            to_integers(session.run(self._prepare(image, view)), self._quantization, self._positive)
-            for view in self.views or (None,)
-        ]
+            look(picture, min(image.shape[:2]), seen[0])
+        filled = (session.run(self._prepare.fill(one)) for one in seen)
+        rows = [to_integers(out, self._quantization, self._positive) for out in filled]
         return pooled(rows) if len(rows) > 1 else rows[0]
 
     def close(self) -> None:

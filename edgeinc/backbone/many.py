@@ -15,8 +15,8 @@ from edgeinc.runtimes import Session
 
 __all__ = ["Look", "Pool"]
 
-Look: TypeAlias = Callable[[Picture, NDArray[np.uint8]], None] | None
-"""Gets a picture as it was given and as it was read."""
+Look: TypeAlias = Callable[[Picture, int, NDArray[np.uint8]], None] | None
+"""Gets a picture as it was given, its shorter side as it was read, and what the network sees."""
 
 T = TypeVar("T")
 R = TypeVar("R")

@@ -34,10 +34,10 @@ def enroll_pictures(
     memory.refuse_use()
     for label in dict.fromkeys(label for label, _ in labelled):
         class_of(label)
-    size, seen = backbone.card.input, dict[int, list[str]]()
+    seen: dict[int, list[str]] = {}
 
-    def look(picture: Picture, image: NDArray[np.uint8]) -> None:
-        seen[id(picture)] = faults(image, size.height, size.width)
+    def look(picture: Picture, side: int, image: NDArray[np.uint8]) -> None:
+        seen[id(picture)] = faults(image, side)
 
     rows, warnings = backbone.embed_many(
         [picture for _, picture in labelled], skip_unreadable=skip_unreadable, look=look

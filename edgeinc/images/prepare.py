@@ -59,15 +59,22 @@ class Preparation:
             `(1, height, width, 3)` or `(1, 3, height, width)`, contiguous. It may share
             memory with `image` when nothing had to be changed.
         """
-        import cv2
+        return self.fill(self.see(image, view))
 
+    def see(self, image: NDArray[np.uint8], view: View | None = None) -> NDArray[np.uint8]:
+        """What the network sees of a picture: `(height, width, 3)` uint8 BGR."""
         spec = self._spec
         if view is not None:
             image = take(image, view, spec.height, spec.width)
         elif spec.crop == "center":
             image = crop(image, spec.height, spec.width)
-        image = shrink(image, spec.height, spec.width)
-        if spec.color == "RGB":
+        return shrink(image, spec.height, spec.width)
+
+    def fill(self, image: NDArray[np.uint8]) -> NDArray[Any]:
+        """The network's input, from what `see` gave."""
+        import cv2
+
+        if self._spec.color == "RGB":
             image = cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
         out: NDArray[Any] = image if self._table is None else cv2.LUT(image, self._table)
         if self._signed:

@@ -5,9 +5,6 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from edgeinc.images.prepare import shrink
-from edgeinc.images.views import crop
-
 __all__ = ["faults"]
 
 # The bounds, and what they catch, are in docs/check.md.
@@ -29,35 +26,31 @@ SMALL = 3
 """How many times shorter than the network's input the shorter side of a picture may be."""
 
 
-def faults(image: NDArray[np.uint8], height: int, width: int) -> list[str]:
-    """Says what is wrong with a picture that a network of this input is to learn from.
+def faults(image: NDArray[np.uint8], side: int) -> list[str]:
+    """Says what is wrong with a picture that a network is to learn from.
 
     Args:
-        image: `(H, W, 3)` uint8 BGR, as `read_image` gives it for that network.
-        height: Of the network's input, pixels.
-        width: The same.
+        image: `(height, width, 3)` uint8 BGR, what the network sees of it.
+        side: The picture's shorter side, pixels, before it was brought to that size.
 
     Returns:
         A few words for each fault; none for a good picture. Of a small picture nothing is said
         about blur, because enlarging blurs it.
 
-    >>> faults(np.zeros((480, 640, 3), np.uint8), 224, 224)
+    >>> faults(np.zeros((224, 224, 3), np.uint8), 480)
     ['too dark: 95 % of it is below 64 of 255', 'empty: it is of one colour']
     """
     import cv2
 
-    # Every picture of an import comes through here: grey before it is shrunk costs a third.
-    part = cv2.cvtColor(crop(image, height, width), cv2.COLOR_BGR2GRAY)
-    grey = shrink(part, height, width)
+    grey = cv2.cvtColor(image, cv2.COLOR_BGR2GRAY)
     found = []
     if cv2.countNonZero(cv2.compare(grey, DARK, cv2.CMP_LT)) >= 0.95 * grey.size:
         found.append(f"too dark: 95 % of it is below {DARK} of 255")
     if cv2.countNonZero(cv2.compare(grey, BRIGHT, cv2.CMP_GT)) >= 0.9 * grey.size:
         found.append(f"too bright: 90 % of it is above {BRIGHT} of 255")
-    least = -(-min(height, width) // SMALL)
-    small = min(part.shape[:2]) < least
+    least = -(-min(grey.shape) // SMALL)
+    small = side < least
     if small:
-        side = min(image.shape[:2])
         found.append(f"too small: {side} pixels, where {least} or more are needed")
     variance = float(cv2.meanStdDev(grey)[1][0, 0]) ** 2
     # The Laplacian's mean is next to nothing, so that its mean square is its variance.
