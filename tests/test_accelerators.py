@@ -113,6 +113,25 @@ def test_operators_that_qualcomms_provider_leaves_are_named() -> None:
 
 
 @needs_qnn
+def test_what_an_older_onnxruntime_tells(monkeypatch: pytest.MonkeyPatch, cache: Path) -> None:
+    # Releases before 1.24 have no such call, and tell by a profile of one run.
+    name = "get_provider_graph_assignment_info"
+    owner = next(kind for kind in ort.InferenceSession.__mro__ if name in vars(kind))
+    monkeypatch.delattr(owner, name)
+    assert cosines(HTP).min() >= 0.995
+    assert not cache.exists()
+    model = tiny.named(tiny.onnx_odd())
+    with pytest.raises(DeviceRefusedError, match="NonZero") as caught:
+        open_session(model, "onnx", device=HTP, strict=True)
+    with pytest.warns(RuntimeWarning, match="unknown.*the CPU runs.*NonZero"):
+        session = open_session(model, "onnx", device=HTP)
+    assert session.placement[:4] == (HTP, f"{QNN}+CPUExecutionProvider", None, None)
+    assert session.placement.left == caught.value.operators
+    with pytest.raises(DeviceRefusedError, match="took no part"):
+        open_session(model, "onnx", device="AzureExecutionProvider", strict=True)
+
+
+@needs_qnn
 def test_questions_that_qualcomms_provider_does_not_answer() -> None:
     model = tiny.onnx_classifier()
     for device, kind, says in (

@@ -14,26 +14,12 @@ from edgeinc.runtimes import cut_onnx
 from edgeinc.runtimes.base import CPU, Array, RuntimeInfo, Session, TensorSpec
 from edgeinc.runtimes.helpers import first_line, fixed_shape, model_bytes, one_of
 from edgeinc.runtimes.onnx_devices import accelerated
-from edgeinc.runtimes.onnx_package import CPU_PROVIDER, errors, options, package
+from edgeinc.runtimes.onnx_package import CPU_PROVIDER, DTYPES, errors, options, package
 from edgeinc.runtimes.providers import here
 
 __all__ = ["NAME", "OnnxSession", "info", "open_onnx"]
 
 NAME = "onnx"
-_DTYPES = {
-    f"tensor({theirs})": ours
-    for theirs, ours in {
-        "uint8": "uint8",
-        "int8": "int8",
-        "uint16": "uint16",
-        "int16": "int16",
-        "int32": "int32",
-        "int64": "int64",
-        "float16": "float16",
-        "float": "float32",
-        "double": "float64",
-    }.items()
-}
 
 
 def info() -> RuntimeInfo:
@@ -142,13 +128,13 @@ def _ends_at(session: Any, output: str) -> bool:
 
 def _spec(value: Any, integers: Any) -> TensorSpec:
     """Return an input or output of a session as a record; -1 for open axes."""
-    if value.type not in _DTYPES:
+    if value.type not in DTYPES:
         raise ModelFormatError(
             f"the tensor {value.name!r} is a {value.type}; choose one of "
-            f"{', '.join(sorted(set(_DTYPES.values())))}"
+            f"{', '.join(sorted(set(DTYPES.values())))}"
         )
     shape = tuple(n if isinstance(n, int) else -1 for n in value.shape)
     match integers:
         case [float(scale), int(zero_point)]:
-            return TensorSpec(value.name, shape, _DTYPES[value.type], scale, zero_point)
-    return TensorSpec(value.name, shape, _DTYPES[value.type])
+            return TensorSpec(value.name, shape, DTYPES[value.type], scale, zero_point)
+    return TensorSpec(value.name, shape, DTYPES[value.type])

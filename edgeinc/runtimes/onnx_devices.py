@@ -6,6 +6,8 @@ import warnings
 from collections.abc import Mapping
 from contextlib import suppress
 from functools import partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from edgeinc.devices import Device, Placement
@@ -19,6 +21,7 @@ from edgeinc.runtimes.chatter import overheard
 from edgeinc.runtimes.helpers import near, none_of
 from edgeinc.runtimes.onnx_compiled import Compiled, compiled, stamp
 from edgeinc.runtimes.onnx_package import CPU_PROVIDER, errors, options, package, reason
+from edgeinc.runtimes.onnx_profile import profiled
 from edgeinc.runtimes.shares import Operator, onnx_macs, onnx_operator, share, some
 
 __all__ = ["accelerated"]
@@ -90,12 +93,18 @@ def _open(
     told.pop(providers.HARDWARE, None)
     _look_at(device.name, told)
 
+    tells = hasattr(ort.InferenceSession, "get_provider_graph_assignment_info")
+    key = stamp(content, ort.__version__, device, chips) if tells else None
+
     def make(network: bytes, settings: Mapping[str, str], alone: bool = strict) -> Any:
         chosen = options(threads)
         chosen.add_session_config_entry("session.record_ep_graph_assignment_info", "1")
         chosen.add_session_config_entry("session.disable_cpu_ep_fallback", str(int(alone)))
         for key, value in settings.items():
             chosen.add_session_config_entry(key, value)
+        if not tells:
+            chosen.enable_profiling = True
+            chosen.profile_file_prefix = str(Path(folder) / "profile")
         if not chips:
             return ort.InferenceSession(network, chosen, [(device.name, told)], enable_fallback=0)
         chosen.add_provider_for_devices(chips, told)
@@ -103,9 +112,12 @@ def _open(
 
     parts = partial(_parts, content, device.name)
     kept, failure = None, None
-    with overheard() as said:
+    with (
+        TemporaryDirectory(prefix="edgeinc-", ignore_cleanup_errors=True) as folder,
+        overheard() as said,
+    ):
         try:
-            kept = compiled(content, stamp(content, ort.__version__, device, chips), make, parts)
+            kept = compiled(content, key, make, parts)
         except errors() as exc:
             failure = exc
         if failure is not None and strict:
@@ -124,12 +136,9 @@ def _open(
 def _parts(
     content: bytes, provider: str, session: Any
 ) -> tuple[list[Operator] | None, list[Operator]]:
-    """The operators that a provider took, and those that were left to others.
-
-    ONNX Runtime tells since release 1.24; of an older one the first is None.
-    """
+    """The operators that a provider took, and those that were left to others: see `profiled`."""
     if not hasattr(session, "get_provider_graph_assignment_info"):
-        return None, []
+        return profiled(session, provider)
     nodes = [
         (part.ep_name, node)
         for part in session.get_provider_graph_assignment_info()
@@ -167,15 +176,15 @@ def _placement(
             left,
         )
     if failure is not None or (strict and left):
-        which = some(left) if left else "which, ONNX Runtime tells from release 1.24 on"
+        which = some(left) if left else f"some of it ({_said(failure, said)})"
         raise DeviceRefusedError(
             f"{name} does not run all of the network: the CPU would run {which}; use another "
             "network, or leave strict out",
             left,
         )
-    if kept.taken is None:
-        return Placement(device.text, "+".join(kept.session.get_providers()), None, None)
-    nodes, macs = share([*kept.taken, *kept.left], kept.left)
+    nodes = macs = None
+    if kept.taken is not None:
+        nodes, macs = share([*kept.taken, *kept.left], kept.left)
     return Placement(device.text, f"{name}+{CPU_PROVIDER}" if left else name, nodes, macs, left)
 
 

@@ -9,9 +9,25 @@ from edgeinc.errors import RuntimeUnavailableError
 from edgeinc.runtimes.base import physical_cores
 from edgeinc.runtimes.helpers import first_line
 
-__all__ = ["CPU_PROVIDER", "errors", "options", "package", "reason"]
+__all__ = ["CPU_PROVIDER", "DTYPES", "errors", "options", "package", "reason"]
 
 CPU_PROVIDER = "CPUExecutionProvider"
+DTYPES = {
+    f"tensor({theirs})": ours
+    for theirs, ours in {
+        "uint8": "uint8",
+        "int8": "int8",
+        "uint16": "uint16",
+        "int16": "int16",
+        "int32": "int32",
+        "int64": "int64",
+        "float16": "float16",
+        "float": "float32",
+        "double": "float64",
+    }.items()
+}
+"""Numpy's names of the element types that a session takes and gives."""
+
 # Where in its sources, which function, and its number for the kind of error.
 _WHERE = re.compile(r"^/.*?\.(cc|h):\d+ .*?\) (?=[A-Z])|\[ONNXRuntimeError\] : \d+ : \w+ : ")
 
