@@ -158,7 +158,7 @@ def test_fingerprint_follows_what_shapes_an_embedding() -> None:
         ("name: thing_8.tflite", "name: ../thing_8.tflite", "plain file name"),
         ("name: thing_8.tflite", "name: .thing_8.tflite", "plain file name"),
         ("name: names.txt", "name: thing_8.onnx", "twice"),
-        ("runtime: onnx", "runtime: torch", "runtime must be one of litert, onnx"),
+        ("runtime: onnx", "runtime: Torch 2", "runtime must be a name of lower-case letters"),
         ("bytes: 12", "bytes: -1", "bytes must be a whole number"),
         ("890123\n", "89012\n", "64 hexadecimal digits"),
         ("https://example.org/thing_8.tflite", "file:///etc/passwd", "http or https"),

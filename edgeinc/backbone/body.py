@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from edgeinc.backbone.ends import check_session, own_tensor
 from edgeinc.backbone.function import function_card
 from edgeinc.backbone.numbers import Integers, dequantize, pooled, to_integers, unit_length
-from edgeinc.backbone.opening import check_session, open_card, own_tensor
+from edgeinc.backbone.opening import open_card
 from edgeinc.cards import Asset, InputTensor, ModelCard, Quantization
 from edgeinc.devices import AskedDevice
 from edgeinc.errors import ImageError
@@ -27,8 +28,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Backbone"]
 
-# Below this many pictures the sessions for many at once are not worth their opening.
-MANY = 16
+MANY = 16  # pictures, below which sessions for many at once are not worth their opening
 # Only there: an accelerator is one, and would be given as many networks as there are cores.
 CPUS = ("CPU", "CPUExecutionProvider")
 
@@ -43,7 +43,7 @@ class Backbone(AbstractContextManager["Backbone"]):
         file_name, file_sha256: Of the weights in use, the second in hex.
         device: The device that really runs it, in its runtime's own words.
         placement: The device asked for, and how much of the network the device runs.
-        runtime: `litert`, `onnx` or `function`.
+        runtime: `litert`, `onnx`, another's name, or `function`.
         dim: Length of an embedding.
         dtype: Its numbers: uint8 where they are never negative, else int16.
         shape: Shape of the layer without axes of length 1; `(dim,)` where it is pooled.
@@ -105,7 +105,7 @@ class Backbone(AbstractContextManager["Backbone"]):
 
         Args:
             card: A card, a model's name, or the path of a card.
-            runtime: `litert` or `onnx`; by default the card's first that is installed.
+            runtime: Of one of the card's files; by default the card's first that is installed.
             device: `auto`, `cpu`, `npu`, `gpu`, or the runtime's own name of a provider or
                 delegate, with options: see `Device`.
             strict: Fail rather than leave any of the network to the CPU.

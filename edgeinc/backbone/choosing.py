@@ -7,10 +7,10 @@ from typing import NamedTuple
 
 from edgeinc.cards import ModelCard, ModelFile
 from edgeinc.devices import Device
-from edgeinc.errors import DeviceNotFoundError
-from edgeinc.runtimes import expects_npu, kinds_of, runtimes_for
+from edgeinc.errors import DeviceNotFoundError, TensorNotFoundError
+from edgeinc.runtimes import RUNTIMES, expects_npu, kinds_of, runtimes_for
 
-__all__ = ["Attempt", "attempts", "nothing_fits", "on_cpu"]
+__all__ = ["Attempt", "attempts", "ends_there", "nothing_fits", "on_cpu"]
 
 _CPU = Device("cpu")
 _SUFFIXES = {"litert": ".tflite", "onnx": ".onnx"}
@@ -48,14 +48,34 @@ def attempts(files: Sequence[ModelFile], wanted: Device, *, strict: bool) -> lis
     if wanted.name in ("npu", "gpu"):
         first = [Attempt(f, d, strict) for f, d in made_for if wanted.name in kinds_of(d)]
         return first + [Attempt(file, wanted, strict) for file in plain]
-    first = [Attempt(f, _joined(d, wanted), strict) for f, d in made_for if d.name == wanted.name]
+    own = [(f, d) for f, d in made_for if wanted.name in (d.name, f.runtime)]
+    first = [Attempt(f, _joined(d, wanted), strict) for f, d in own]
     fitting = [file for file in plain if file.runtime in runtimes_for(wanted)]
     return first + [Attempt(file, wanted, strict) for file in fitting]
 
 
 def _joined(device: Device, wanted: Device) -> Device:
     """A file's own device, with the options that were asked for."""
-    return Device(device.name, {**device.options, **wanted.options})
+    return Device(wanted.name, {**device.options, **wanted.options})
+
+
+def ends_there(files: Sequence[ModelFile], tensor: str | None) -> list[ModelFile]:
+    """The files that can end at a tensor: what a vendor's compiler has written cannot be cut.
+
+    Args:
+        files: Of a card.
+        tensor: None for the embedding.
+
+    Raises:
+        TensorNotFoundError: None can.
+    """
+    fitting = [f for f in files if f.runtime in RUNTIMES or tensor in (None, f.embedding.tensor)]
+    if not fitting:
+        ends = ", ".join(f"{file.name} at {file.embedding.tensor!r}" for file in files)
+        raise TensorNotFoundError(
+            f"no file can be cut at {tensor!r} ({ends}); take the card's .tflite or .onnx file"
+        )
+    return fitting
 
 
 def on_cpu(files: Sequence[ModelFile]) -> list[Attempt]:
@@ -73,7 +93,7 @@ def nothing_fits(card: ModelCard, wanted: Device, why: str) -> DeviceNotFoundErr
         why: What is wrong with the files that it has; empty where it has none.
     """
     kinds = runtimes_for(wanted)
-    suffix = _SUFFIXES[kinds[0]] if len(kinds) == 1 else f"{wanted.name}"
+    suffix = _SUFFIXES.get(kinds[0], kinds[0]) if len(kinds) == 1 else wanted.name
     if any(file.runtime in kinds for file in card.files):
         what = f"{wanted.name} needs the {suffix} file of {card.name}"
         what += f" ({why.rstrip('.')})" if why else ", and another one was asked for"

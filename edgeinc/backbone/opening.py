@@ -2,33 +2,29 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from functools import partial
-from typing import TypeAlias, get_args
+from typing import TypeAlias
 
-import numpy as np
-
-from edgeinc.backbone.choosing import Attempt, attempts, nothing_fits, on_cpu
+from edgeinc.backbone.choosing import Attempt, attempts, ends_there, nothing_fits, on_cpu
+from edgeinc.backbone.ends import ends_of
 from edgeinc.cache import cache_dir, keep, recall
-from edgeinc.cards import DType, EmbeddingTensor, ModelCard, ModelFile, Quantization
+from edgeinc.cards import ModelCard, ModelFile
 from edgeinc.devices import AskedDevice, Device
 from edgeinc.errors import (
     CardError,
     DeviceError,
     EdgeincError,
-    ModelFormatError,
     ModelNotFoundError,
     RuntimeUnavailableError,
 )
-from edgeinc.runtimes import Session, TensorSpec, open_session
+from edgeinc.runtimes import RUNTIMES, Session, open_session
 from edgeinc.runtimes.helpers import fall_back, none_of, warn_of_rest
 from edgeinc.weights import load_file, stamped
 
 Opened: TypeAlias = tuple[ModelFile, Callable[..., Session], Session]
 
-__all__ = ["check_session", "cut_network", "open_card", "own_tensor"]
+__all__ = ["cut_network", "open_card"]
 
 
 def open_card(
@@ -70,7 +66,7 @@ def open_card(
     if not files:
         have = ", ".join(file.runtime for file in card.files)
         raise CardError(f"{card.name} has no file for runtime {runtime!r}; it has: {have}.")
-    wanted = Device.of(device)
+    files, wanted = ends_there(files, tensor), Device.of(device)
     failed: list[EdgeincError] = []
     first = attempts(files, wanted, strict=strict)
     rest = on_cpu(files)
@@ -115,6 +111,7 @@ def _open_first(
                 device=device,
                 strict=whole,
                 fallback=False,
+                ends=ends_of(card, file),
             )
             session = another(threads=threads)
         except (DeviceError, ModelNotFoundError, RuntimeUnavailableError) as exc:
@@ -154,6 +151,8 @@ def cut_network(card: ModelCard, file: ModelFile, tensor: str) -> bytes:
     cannot be written, and where the package that cuts is not installed, the work is done, or
     refused, by the runtime.
     """
+    if file.runtime not in RUNTIMES:
+        return load_file(card, file)
     place = cache_dir() / "cut" / stamped(card, file, tensor)
     stored = recall(place)
     if stored:
@@ -177,61 +176,3 @@ def _cut(content: bytes, runtime: str, tensor: str) -> bytes:
     from edgeinc.runtimes import cut_onnx
 
     return cut_onnx.cut(content, tensor)
-
-
-def own_tensor(
-    card: ModelCard, tensor: str, there: TensorSpec
-) -> tuple[ModelCard, EmbeddingTensor]:
-    """A card of the same network that ends at another tensor, and that tensor.
-
-    Raises:
-        ModelFormatError: The tensor's numbers cannot be an embedding.
-    """
-    dtype = next((known for known in get_args(DType) if known == there.dtype), None)
-    quantization = None
-    if there.scale is not None and there.zero_point is not None:
-        quantization = Quantization(there.scale, there.zero_point)
-    if dtype is None or (quantization is None) != (dtype == "float32"):
-        raise ModelFormatError(
-            f"{tensor} holds {there.dtype} of unknown scale; choose a tensor of quantised uint8 "
-            "or int8, or of float32."
-        )
-    least = None if quantization is None else np.iinfo(dtype).min
-    card = replace(
-        card,
-        layer=tensor,
-        dim=math.prod(there.shape),
-        nonnegative=quantization is not None and quantization.zero_point == least,
-        classifier=None,
-        background=None,
-    )
-    return card, EmbeddingTensor(tensor, dtype, quantization)
-
-
-def check_session(
-    card: ModelCard, file: ModelFile, embedding: EmbeddingTensor, session: Session
-) -> None:
-    """Holds a session against its card.
-
-    Raises:
-        CardError: Input or embedding of the network are not as the card says.
-    """
-    height, width = card.input.height, card.input.width
-    shape = (1, height, width, 3) if file.input.layout == "NHWC" else (1, 3, height, width)
-    flat = replace(session.output, shape=(math.prod(session.output.shape),))
-    for what, there, expected, said in (
-        ("input", session.input, shape, file.input),
-        ("embedding", flat, (card.dim,), embedding),
-    ):
-        same = (there.dtype, there.shape) == (said.dtype, expected)
-        # A file need not tell its quantisation; where it does, the card must not differ.
-        if said.quantization is not None and there.scale is not None:
-            scale, zero_point = said.quantization.scale, said.quantization.zero_point
-            close = math.isclose(there.scale, scale, rel_tol=1e-4)
-            same = same and close and there.zero_point == zero_point
-        if not same:
-            raise CardError(
-                f"The {what} of {file.name} is {there.dtype} {there.shape} (scale "
-                f"{there.scale}, zero point {there.zero_point}) and the card says {said.dtype} "
-                f"{expected} ({said.quantization}); correct the card of {card.name}."
-            )

@@ -23,6 +23,7 @@ NULLS = ("", "~", "null")
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,127}")
 WHOLE = re.compile(r"[-+]?[0-9]{1,15}")
 NUMBER = re.compile(r"[-+]?[0-9]{1,30}(\.[0-9]{0,30})?([eE][-+]?[0-9]{1,3})?")
+WORD = re.compile(r"[a-z0-9][a-z0-9_-]{0,31}")
 SHA256 = re.compile(r"[0-9a-f]{64}")
 ADDRESS = re.compile(r"https?://[^\s]{1,2000}")
 
@@ -144,6 +145,13 @@ class Fields:
         value = self.text(key)
         if not NAME.fullmatch(value):
             raise self.error(key, "must be a plain file name of letters, digits and ._+-")
+        return value
+
+    def word(self, key: str) -> str:
+        """A short name of lower-case letters, digits, `_` and `-`."""
+        value = self.text(key)
+        if not WORD.fullmatch(value):
+            raise self.error(key, "must be a name of lower-case letters, digits, _ and -")
         return value
 
     def sha256(self, key: str) -> str:

@@ -12,7 +12,7 @@ import hashlib
 import json
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypeAlias
 
 __all__ = [
     "Asset",
@@ -34,7 +34,8 @@ Color = Literal["RGB", "BGR"]
 Crop = Literal["center", "squash"]
 Layout = Literal["NHWC", "NCHW"]
 DType = Literal["uint8", "int8", "float32"]
-RuntimeName = Literal["litert", "onnx"]
+RuntimeName: TypeAlias = str
+"""`litert`, `onnx`, or a name that `edgeinc.runtimes.offered` knows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +115,7 @@ class ModelFile(Asset):
     """Weights for one runtime.
 
     Attributes:
-        runtime: That reads them.
+        runtime: That reads them: `litert`, `onnx`, a vendor's, or one that a package offers.
         input: The network's input.
         embedding: Its embedding.
         device: The only device that they are for, as a caller asks for it; None for any.

@@ -24,7 +24,6 @@ from edgeinc.cards.records import (
     ModelCard,
     ModelFile,
     Quantization,
-    RuntimeName,
 )
 from edgeinc.devices import Device
 from edgeinc.errors import CardError, InputError
@@ -36,7 +35,8 @@ COLORS: tuple[Color, ...] = ("RGB", "BGR")
 CROPS: tuple[Crop, ...] = ("center", "squash")
 LAYOUTS: tuple[Layout, ...] = ("NHWC", "NCHW")
 DTYPES: tuple[DType, ...] = ("uint8", "int8", "float32")
-RUNTIMES: tuple[RuntimeName, ...] = ("litert", "onnx")
+# For any device; files for other runtimes are for the device of that name.
+PLAIN = ("litert", "onnx")
 
 SCHEMA = 1
 MAX_CARD_BYTES = 64 * 1024
@@ -117,12 +117,12 @@ def _quantization(fields: Fields, dtype: DType) -> Quantization | None:
 def _file(fields: Fields) -> ModelFile:
     tensor, embedding = fields.child("input"), fields.child("embedding")
     dtype, out = tensor.choice("dtype", DTYPES), embedding.choice("dtype", DTYPES)
-    asset = _asset_keys(fields)
+    asset, runtime = _asset_keys(fields), fields.word("runtime")
     file = ModelFile(
-        runtime=fields.choice("runtime", RUNTIMES),
+        runtime=runtime,
         input=InputTensor(tensor.choice("layout", LAYOUTS), dtype, _quantization(tensor, dtype)),
         embedding=EmbeddingTensor(embedding.text("tensor"), out, _quantization(embedding, out)),
-        device=_device(fields, asset.name),
+        device=_device(fields, asset.name, runtime),
         name=asset.name,
         bytes=asset.bytes,
         sha256=asset.sha256,
@@ -133,9 +133,12 @@ def _file(fields: Fields) -> ModelFile:
     return file
 
 
-def _device(fields: Fields, name: str) -> str | None:
-    """The only device that a file is for: as the card says, or as Coral's compiler names files."""
+def _device(fields: Fields, name: str, runtime: str) -> str | None:
+    """The only device that a file is for: as the card says, or as file or runtime are named."""
     if not fields.has("device"):
+        if runtime not in PLAIN:
+            return runtime
+        # So Coral's compiler names its files.
         return "libedgetpu.so.1" if name.endswith("_edgetpu.tflite") else None
     text = fields.text("device")
     try:

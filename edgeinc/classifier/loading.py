@@ -5,7 +5,8 @@ from __future__ import annotations
 from edgeinc.cache import cache_dir, digest, keep, recall
 from edgeinc.cards import Classifier, ModelCard, ModelFile
 from edgeinc.classifier.own import OwnClasses
-from edgeinc.errors import CardError, LabelError
+from edgeinc.errors import CardError, LabelError, ModelFormatError
+from edgeinc.runtimes import RUNTIMES
 from edgeinc.runtimes.layer import Layer
 from edgeinc.store import clean_label
 from edgeinc.weights import installed_path, load_file, load_labels
@@ -58,8 +59,10 @@ def make_rows(card: ModelCard, file_name: str | None = None) -> Layer:
     stored = recall(place)
     if stored is not None and digest(stored) == said.sha256:
         return Layer.unpack(stored)
-    here = [file for file in card.files if installed_path(card, file) is not None]
-    file = next((f for f in here if f.name == file_name), (here or list(card.files))[0])
+    # Of what a vendor's compiler has written nothing can be read.
+    files = [file for file in card.files if file.runtime in RUNTIMES] or list(card.files)
+    here = [file for file in files if installed_path(card, file) is not None]
+    file = next((f for f in here if f.name == file_name), (here or files)[0])
     layer = read_rows(load_file(card, file), file)
     packed = layer.pack()
     if digest(packed) != said.sha256 or layer.rows.shape != (said.classes, card.dim):
@@ -79,6 +82,11 @@ def read_rows(content: bytes, file: ModelFile) -> Layer:
         RuntimeUnavailableError: What reads it is not installed.
     """
     # Each needs a package that the other does not.
+    if file.runtime not in RUNTIMES:
+        raise ModelFormatError(
+            f"{file.name} is for {file.runtime}: its classifier cannot be read; give the card of "
+            "the network a .tflite or .onnx file too"
+        )
     if file.runtime == "litert":
         from edgeinc.runtimes import layer_tflite
 

@@ -17,13 +17,15 @@ from pathlib import Path
 from edgeinc.devices import WORDS, AskedDevice, Device
 from edgeinc.errors import DeviceError, InputError, RuntimeUnavailableError
 from edgeinc.runtimes.base import Inspection, RuntimeInfo, Session, TensorInfo, TensorSpec
+from edgeinc.runtimes.contract import Runtime, on_disk
 from edgeinc.runtimes.function import FunctionSession
-from edgeinc.runtimes.helpers import fall_back, warn_of_rest
+from edgeinc.runtimes.helpers import fall_back, model_bytes, warn_of_rest
 
 __all__ = [
     "RUNTIMES",
     "FunctionSession",
     "Inspection",
+    "Runtime",
     "RuntimeInfo",
     "Session",
     "TensorInfo",
@@ -33,31 +35,33 @@ __all__ = [
     "inspect",
     "installed",
     "kinds_of",
+    "on_disk",
     "open_session",
     "runtimes_for",
 ]
 
 RUNTIMES = ("litert", "onnx")
-"""The runtimes that read model files; the faster one on a CPU first."""
+"""The runtimes of which edgeinc can cut the files; the faster one on a CPU first. More are in
+`edgeinc.runtimes.offered`."""
 
 
 def installed() -> tuple[str, ...]:
-    """Return the runtimes whose package is here, in the order of `RUNTIMES`.
+    """Return the runtimes whose package is here: those of `RUNTIMES` in their order, then others.
 
-    Nothing is loaded, so a package that is damaged still counts.
+    None of these packages is loaded, so one that is damaged still counts.
     """
-    from edgeinc.runtimes import litert_package
+    from edgeinc.runtimes import litert_package, offered
 
     here = {
         "litert": litert_package.installed(),
         "onnx": importlib.util.find_spec("onnxruntime") is not None,
     }
-    return tuple(name for name in RUNTIMES if here[name])
+    return (*(name for name in RUNTIMES if here[name]), *offered.installed())
 
 
 def available() -> tuple[RuntimeInfo, ...]:
     """Return the runtimes that load, with version and devices; this loads them."""
-    from edgeinc.runtimes import litert_package, onnx
+    from edgeinc.runtimes import litert_package, offered, onnx
 
     found = []
     for info in (litert_package.info, onnx.info):
@@ -65,7 +69,7 @@ def available() -> tuple[RuntimeInfo, ...]:
             found.append(info())
         except RuntimeUnavailableError:
             continue
-    return tuple(found)
+    return (*found, *offered.survey()[0])
 
 
 def runtimes_for(device: AskedDevice) -> tuple[str, ...]:
@@ -75,8 +79,8 @@ def runtimes_for(device: AskedDevice) -> tuple[str, ...]:
     ('litert', 'onnx')
     >>> runtimes_for("OpenVINOExecutionProvider,device_type=NPU")
     ('onnx',)
-    >>> runtimes_for("libedgetpu.so.1")
-    ('litert',)
+    >>> runtimes_for("libedgetpu.so.1"), runtimes_for("hailo")
+    (('litert',), ('hailo',))
 
     Raises:
         InputError: It is no device.
@@ -84,7 +88,9 @@ def runtimes_for(device: AskedDevice) -> tuple[str, ...]:
     name = Device.of(device).name
     if name in WORDS:
         return RUNTIMES
-    return ("onnx",) if name.endswith("ExecutionProvider") else ("litert",)
+    if name.endswith("ExecutionProvider"):
+        return ("onnx",)
+    return (name,) if _is_offered(name) else ("litert",)
 
 
 def open_session(
@@ -96,12 +102,13 @@ def open_session(
     device: AskedDevice = "auto",
     strict: bool = False,
     fallback: bool = True,
+    ends: tuple[TensorSpec, TensorSpec] | None = None,
 ) -> Session:
     """Open a network.
 
     Args:
         model: Its file, or the file's content.
-        runtime: `litert` for `.tflite`, `onnx` for `.onnx`.
+        runtime: `litert` for `.tflite`, `onnx` for `.onnx`, or a name in `offered.names()`.
         output: Tensor to give instead of the network's output. The network is cut there, so
             that what is behind is not run; where it is the only output already, or the file
             was cut at it before, nothing is done and no package for cutting is needed. In
@@ -115,15 +122,18 @@ def open_session(
             alone. `Session.placement` tells either way what really runs.
         fallback: False makes it an error when the device runs no part, and gives no warning
             where the CPU helps.
+        ends: Input and output as a card describes them, for a runtime that is not in
+            `RUNTIMES`: files for chips need not tell. It has no CPU to fall back to.
 
     Returns:
         A session; close it, or use it as a context manager.
 
     Raises:
-        InputError: There is no such runtime, `threads` is below 1, or it is no device.
+        InputError: `threads` is below 1, it is no device, or `ends` are missing.
         ModelFormatError: The file is damaged, has open sizes, or several inputs or outputs.
         TensorNotFoundError: The network computes no tensor named `output`.
-        RuntimeUnavailableError: A package is not installed; the message names the extra.
+        RuntimeUnavailableError: A package is not installed; the message names the extra. Or
+            there is no such runtime.
         DeviceError: `strict` or no `fallback`, and the device is not here, does not load, or
             refused the network: see the three kinds in `edgeinc.errors`.
         InferenceError: The network fails on zeros, which are run where the file does not
@@ -131,7 +141,20 @@ def open_session(
     """
     if threads is not None and threads < 1:
         raise InputError(f"{threads} threads cannot run a network; give at least 1")
-    wanted, opener = Device.of(device), _opener(runtime)
+    wanted = Device.of(device)
+    if runtime not in RUNTIMES:
+        from edgeinc.runtimes import offered
+
+        return offered.open_offered(
+            runtime,
+            model_bytes(model),
+            ends,
+            device=wanted,
+            output=output,
+            threads=threads,
+            strict=strict,
+        )
+    opener = _opener(runtime)
     try:
         session = opener(model, wanted, output=output, threads=threads, strict=strict)
     except DeviceError as exc:
@@ -156,6 +179,13 @@ def kinds_of(device: Device) -> tuple[str, ...]:
     if device.name in ("npu", "gpu"):
         return (device.name,)
     known = delegates.KNOWN.get(device.name) or providers.KNOWN.get(device.name)
+    if known is None and _is_offered(device.name):
+        from edgeinc.runtimes import offered
+
+        try:
+            return offered.find(device.name).kinds
+        except RuntimeUnavailableError:
+            return ()
     return tuple(kind for kind in ("npu", "gpu") if getattr(known, kind, None) is not None)
 
 
@@ -185,6 +215,14 @@ def inspect(model: bytes | Path, runtime: str) -> Inspection:
     if _known(runtime) == "litert":
         return inspection.inspect_litert(model)
     return inspection.inspect_onnx(model)
+
+
+def _is_offered(name: str) -> bool:
+    """Whether a device's name is that of a runtime beyond `RUNTIMES`."""
+    from edgeinc.runtimes import offered
+
+    # Looking for other packages takes longer, and only where none of ours is meant.
+    return name in offered.OWN or (offered.is_name(name) and name in offered.names())
 
 
 def _opener(runtime: str) -> Callable[..., Session]:
