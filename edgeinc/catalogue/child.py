@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import signal
-import tempfile
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import asdict, replace
@@ -31,8 +30,6 @@ Request = dict[str, Any]
 def main() -> None:
     """Does what the request asks; an error that a caller can catch is an answer too."""
     request = json.loads(Path(REQUEST).read_text(encoding="utf-8"))
-    # What packages leave in between goes with this folder, however this process ends.
-    tempfile.tempdir = str(Path.cwd())
     _restrain(request)
     try:
         answer = _JOBS[request["job"]](request)

@@ -125,9 +125,10 @@ def _run(folder: Path, said: IO[bytes], seconds: float) -> int | None:
     child = subprocess.Popen(
         [sys.executable or "", "-m", CHILD],
         cwd=folder,
-        # What a network that may be damaged leaves in the cache goes with the folder.
+        # What it leaves in the cache, and packages in between, goes with the folder.
         env={
             **os.environ,
+            **dict.fromkeys(("TMPDIR", "TEMP", "TMP"), str(folder)),
             "PYTHONPATH": os.pathsep.join(places),
             "EDGEINC_CACHE": str(folder / "cache"),
         },
