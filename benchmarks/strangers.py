@@ -1,6 +1,7 @@
 """Pictures of what was never enrolled: how well they are told apart, and how often rejected.
 
-Enrolled are pictures of Flowers-17; no constant was chosen on them, nor on the strangers.
+Enrolled are pictures of Flowers-17. How strangers of the same kind are told was looked for with
+them at hand (docs/strangers.md); no constant was chosen on the strangers of Tiny-ImageNet.
 """
 
 from __future__ import annotations
