@@ -14,7 +14,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from edgeinc.cards import Asset, dump_card, parse_card
+from edgeinc.cards import Asset, ModelCard, dump_card, parse_card
 from edgeinc.catalogue.adding import make_card
 from edgeinc.catalogue.reading import Preprocessing
 from edgeinc.catalogue.trial import ANSWER, REQUEST
@@ -93,15 +93,20 @@ def _make(request: Request) -> dict[str, Any]:
 
 
 def _run(request: Request) -> dict[str, Any]:
+    return run_card(_one_file(request))
+
+
+def _one_file(request: Request) -> ModelCard:
+    """A card with the file alone that is in this folder."""
     card = parse_card(request["card"], Path())
     files = tuple(file for file in card.files if file.name == request["name"])
-    return run_card(replace(card, files=files))
+    return replace(card, files=files)
 
 
 def _embed(request: Request) -> dict[str, Any]:
     from edgeinc.catalogue.compare_trial import embed_shown
 
-    return embed_shown(request["card"], request["device"], request["paths"], request["parts"])
+    return embed_shown(_one_file(request), request["device"], request["paths"], request["parts"])
 
 
 def _quantize(request: Request) -> dict[str, Any]:

@@ -6,14 +6,13 @@ import base64
 import hashlib
 import warnings
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from edgeinc.backbone import Backbone
-from edgeinc.cards import parse_card
+from edgeinc.cards import ModelCard
 from edgeinc.devices import Device
 from edgeinc.errors import DeviceRefusedError, ImageError
 from edgeinc.images import read_image
@@ -26,12 +25,12 @@ _CPUS = ("CPU", "CPUExecutionProvider")
 
 
 def embed_shown(
-    card: str, device: str, paths: Sequence[str], parts: Sequence[tuple[str, int]]
+    card: ModelCard, device: str, paths: Sequence[str], parts: Sequence[tuple[str, int]]
 ) -> dict[str, Any]:
     """Embeds pictures with the one file of a card. This loads it: only in a trial.
 
     Args:
-        card: Its text; the file lies in the working folder.
+        card: With that file alone, and its folder.
         device: As in `Backbone.open`.
         paths: Pictures; those that cannot be read are passed over.
         parts: Kind and seed of parts that are drawn.
@@ -47,7 +46,7 @@ def embed_shown(
     """
     with warnings.catch_warnings(record=True) as said:
         warnings.simplefilter("always")
-        backbone = Backbone.open(parse_card(card, Path()), device=device, threads=1)
+        backbone = Backbone.open(card, device=device, threads=1)
     with backbone:
         if Device.of(device).name not in CPU and backbone.device in _CPUS:
             why = str(said[-1].message) if said else "it runs no part of the network"

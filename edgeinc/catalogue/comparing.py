@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -198,9 +198,8 @@ def _run(
         EdgeincError: It is not here, is damaged, or does not run there.
     """
     content = load_file(card, file)
-    # The card of this file alone, and of no classifier: that is another matter.
-    alone = dump_card(replace(card, files=(file,), classifier=None))
-    found = attempt("embed", file.name, content, {"card": alone, "device": device.text, **shown})
+    request = {"card": dump_card(card), "device": device.text, **shown}
+    found = attempt("embed", file.name, content, request)
     values = np.frombuffer(base64.b64decode(found["values"]), "<f4")
     rows = values.reshape(len(found["seen"]), card.dim)
     name = f"{file.name} on {found['device']}"

@@ -1,0 +1,171 @@
+"""`models verify`: the same pictures through every file and device, and golden embeddings."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from edgeinc.cache import digest
+from edgeinc.cards import (
+    EmbeddingTensor,
+    InputSpec,
+    InputTensor,
+    ModelCard,
+    ModelFile,
+    Quantization,
+    dump_card,
+)
+from edgeinc.catalogue import compare
+from edgeinc.catalogue.golden import read_golden
+from edgeinc.cli import main
+from edgeinc.errors import CardError, ImageError, InputError
+from edgeinc.parts import KINDS, draw_part
+from edgeinc.runtimes import installed
+from edgeinc.weights import find_card
+from tests import tiny_networks as tiny
+
+pytest.importorskip("onnx", reason="the extra `onnx` is not installed")
+STEP = 0.01
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("EDGEINC_CACHE", str(tmp_path / "cache"))
+
+
+def mean_colour(add: float, *, integers: bool) -> bytes:
+    """The mean of each channel, `add` more, in floats or in integers of `STEP`."""
+    from onnx import helper
+
+    node = helper.make_node
+    nodes = [
+        node("Add", ["x", "more"], ["sum"]),
+        node("GlobalAveragePool", ["sum"], ["pool"]),
+    ]
+    weights = {"more": np.array([add, 0, 0], np.float32).reshape(1, 3, 1, 1)}
+    end = ("pool", "FLOAT", (1, 3, 1, 1))
+    if integers:
+        nodes.append(node("QuantizeLinear", ["pool", "step", "zero"], ["whole"]))
+        weights |= {"step": np.array(STEP, np.float32), "zero": np.array(0, np.uint8)}
+        end = ("whole", "UINT8", (1, 3, 1, 1))
+    return tiny.onnx_file(nodes, [("x", "FLOAT", (1, 3, 8, 8))], [end], weights)
+
+
+def card_of(folder: Path, networks: list[bytes], *, integers: bool) -> Path:
+    """A card that takes networks for one and the same."""
+    whole = EmbeddingTensor("whole", "uint8", Quantization(STEP, 0))
+    embedding = whole if integers else EmbeddingTensor("pool", "float32", None)
+    files = []
+    for i, content in enumerate(networks):
+        name = f"net{i or ''}.onnx"
+        (folder / name).write_bytes(content)
+        entry = InputTensor("NCHW", "float32", None)
+        files.append(ModelFile(name, len(content), digest(content), None, "onnx", entry, embedding))
+    spec = InputSpec(8, 8, "RGB", (0.0,) * 3, (128.0,) * 3, "center")
+    card = ModelCard("net", "t", "MIT", None, "net", spec, "pool", 3, True, tuple(files))
+    path = folder / "net.yaml"
+    path.write_text(dump_card(card), encoding="utf-8")
+    return path
+
+
+@pytest.mark.parametrize(
+    ("add", "integers", "verdict"),
+    [
+        (0, True, "equal"),
+        (0.6 * STEP, True, "one step"),
+        (3 * STEP, True, "different"),
+        (0.1, False, "different"),
+    ],
+)
+def test_how_far_two_files_are_apart(
+    add: float, integers: bool, verdict: str, tmp_path: Path
+) -> None:
+    both = [mean_colour(more, integers=integers) for more in (0, add)]
+    found = compare(card_of(tmp_path, both, integers=integers))
+    (pair,) = found.pairs
+    assert [run.file for run in found.runs] == ["net.onnx", "net1.onnx"]
+    assert found.pictures == 12
+    assert pair.verdict == verdict
+    if integers:
+        assert pair.steps == {"equal": 0, "one step": 1, "different": 3}[verdict]
+    assert (pair.cosine == 1) == (verdict == "equal")
+    assert found.ok
+
+
+def test_files_of_different_networks(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = card_of(tmp_path, [mean_colour(more, integers=False) for more in (0, 5)], integers=False)
+    assert main(["--json", "models", "verify", str(path)]) == 1
+    out, err = capsys.readouterr()
+    found = json.loads(out)
+    assert (found["ok"], [check["ok"] for check in found["checks"]]) == (False, [True, True])
+    assert found["pairs"][0]["verdict"] == "different"
+    assert set(found["pairs"][0]) == {"one", "other", "verdict", "steps", "cosine", "least"}
+    assert set(found["runs"][0]) == {"name", "file", "runtime", "device", "share"}
+    assert "other embeddings in one place than in another" in err
+
+
+def test_pictures_of_ones_own(tmp_path: Path) -> None:
+    path = card_of(tmp_path, [mean_colour(0, integers=True)], integers=True)
+    photos = tmp_path / "photos"
+    photos.mkdir()
+    with pytest.raises(ImageError, match="holds no picture"):
+        compare(path, photos)
+    (photos / "broken.png").write_bytes(b"no picture")
+    assert "None of the pictures can be read" in compare(path, photos).left_out[0]
+    assert cv2.imwrite(str(photos / "part.png"), draw_part(KINDS[0], np.random.default_rng(0)))
+    found = compare(path, photos)
+    assert (found.pictures, len(found.runs), found.pairs, found.left_out) == (1, 1, (), ())
+
+
+def test_what_cannot_be_compared_is_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    both = [mean_colour(more, integers=True) for more in (0, STEP)]
+    path = card_of(tmp_path, both, integers=True)
+    (tmp_path / "net1.onnx").unlink()
+    found = compare(path, device="NobodysExecutionProvider")
+    assert [run.file for run in found.runs] == ["net.onnx"]
+    assert len(found.left_out) == 3
+    assert "NobodysExecutionProvider" in found.left_out[0]
+    assert all("net1.onnx is not installed" in sentence for sentence in found.left_out[1:])
+    with pytest.raises(InputError, match="no option"):
+        compare(path, device="cpu,fast")
+    assert main(["models", "verify", str(path)]) == 0
+    out, err = capsys.readouterr()
+    assert "none to compare it with" in out
+    assert "not compared: net1.onnx" in err
+
+
+def test_the_embedded_backbone_is_what_it_was() -> None:
+    found = compare("pebble")
+    names = [run.file for run in found.runs]
+    here = [file.name for file in find_card("pebble").files if file.runtime in installed()]
+    told = [sentence for sentence in found.left_out if "drawn differently" in sentence]
+    assert names == here + ["pebble.golden.json"] * (not told)
+    assert found.ok
+    for pair in found.pairs:
+        # Another processor may round an integer the other way.
+        assert pair.least > 0.999
+
+
+def test_golden_embeddings_that_cannot_be(tmp_path: Path) -> None:
+    card = find_card("pebble")
+    assert card.folder is not None
+    golden = read_golden(card)
+    assert golden is not None
+    assert golden.integers.shape == (len(golden.parts), card.dim)
+    assert read_golden(replace(card, folder=tmp_path)) is None
+    mine = tmp_path / "pebble.golden.json"
+    shutil.copy(card.folder / "pebble.golden.json", mine)
+    with pytest.raises(CardError, match="not for 5 dimensions"):
+        read_golden(replace(card, folder=tmp_path, dim=5))
+    for content in ("{", "[1]", '[{"kind": "nut", "seed": 0, "picture": "", "embedding": "x"}]'):
+        mine.write_text(content, encoding="utf-8")
+        with pytest.raises(CardError, match="no golden embeddings"):
+            read_golden(replace(card, folder=tmp_path))
