@@ -83,7 +83,7 @@ def _line(p: Prediction) -> str:
         whose = "  (the backbone's own)" if p.candidates[0].base else ""
         answer = f"{p.label}  {p.score:.2f}{whose}"
     elif p.candidates:
-        answer = f"unknown  (nearest: {p.candidates[0].label})"
+        answer = f"unknown  (nearest: {p.candidates[0].label}, familiarity {p.familiarity:.2f})"
     else:
         answer = "unknown  (nothing is enrolled)"
     return f"{printable(str(p.source))}: {answer}"
