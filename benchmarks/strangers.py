@@ -32,7 +32,7 @@ ACCEPTED, REJECTED = 0.90, 0.85
 
 WORLDS = {
     "near": f"{KNOWN} of 17 flowers enrolled, the other {17 - KNOWN} are strangers",
-    "negatives": "the same, as many pictures of each stranger as shots are negatives",
+    "negatives": f"{KNOWN} of 17 flowers enrolled, as many pictures of each other one as negatives",
     "far": "17 flowers at 64 pixels enrolled, strangers of Tiny-ImageNet",
 }
 
