@@ -350,3 +350,10 @@ def test_leaving_out_within_a_kind_is_measuring_without() -> None:
         mean = rest.mean(whole.y[i : i + 1])
         # Nearly: with one example fewer the background counts for a little more.
         assert closeness.to_means(whole.rows[i : i + 1], mean)[0] == pytest.approx(own[i], abs=0.08)
+
+
+def test_without_a_background_there_is_no_kind() -> None:
+    assert Means(enrolled((9,) * 10)).kind == 0
+    similarity = ClassSimilarity(enrolled((5,) * 8))
+    own = [similarity.familiarity(shots(2, c, 20), np.full(20, c)) for c in range(8)]
+    assert (np.concatenate(own) >= np.repeat(similarity.thresholds, 20)).mean() > 0.8

@@ -56,7 +56,9 @@ class Means:
         self.middle = (total / max(classes, 1)).astype(np.float32)
         square = float(self.metric.squares(self.middle[np.newaxis])[0])
         scatter = (float(self.squares.sum()) - classes * square) / max(classes - 1, 1)
-        self.kind = max(0.0, 1.0 - scatter / classes / square) if classes > 1 else 0.0
+        # Without a background nobody knows where pictures of other kinds lie.
+        told = background is not None and classes > 1
+        self.kind = max(0.0, 1.0 - scatter / classes / square) if told else 0.0
         self._negatives = snapshot, np.arange(snapshot.total - self.snapshot.total)
 
     def of_kind(self, background: Background | None) -> Means:
