@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import TypeAlias
 
 from edgeinc.cards import ModelCard, ModelFile
-from edgeinc.devices import Device
+from edgeinc.devices import WORDS, Device
 from edgeinc.errors import DeviceNotFoundError, TensorNotFoundError
 from edgeinc.runtimes import RUNTIMES, expects_npu, kinds_of, runtimes_for
 
@@ -16,12 +16,8 @@ _CPU = Device("cpu")
 _SUFFIXES = {"litert": ".tflite", "onnx": ".onnx"}
 
 
-class Attempt(NamedTuple):
-    """A file, the device to open it on, and whether that must run all of it."""
-
-    file: ModelFile
-    device: Device
-    whole: bool
+Attempt: TypeAlias = tuple[ModelFile, Device, bool]
+"""A file, the device to open it on, and whether that must run all of it."""
 
 
 def attempts(files: Sequence[ModelFile], wanted: Device, *, strict: bool) -> list[Attempt]:
@@ -41,17 +37,17 @@ def attempts(files: Sequence[ModelFile], wanted: Device, *, strict: bool) -> lis
     if wanted.name == "cpu":
         return []
     if wanted.name == "auto":
-        first = [Attempt(file, device, False) for file, device in made_for if device != _CPU]
+        first = [(file, device, False) for file, device in made_for if device != _CPU]
         likely = {r for r in {file.runtime for file in plain} if expects_npu(r)}
         npu = Device("npu")
-        return first + [Attempt(file, npu, True) for file in plain if file.runtime in likely]
+        return first + [(file, npu, True) for file in plain if file.runtime in likely]
     if wanted.name in ("npu", "gpu"):
-        first = [Attempt(f, d, strict) for f, d in made_for if wanted.name in kinds_of(d)]
-        return first + [Attempt(file, wanted, strict) for file in plain]
+        first = [(f, d, strict) for f, d in made_for if wanted.name in kinds_of(d)]
+        return first + [(file, wanted, strict) for file in plain]
     own = [(f, d) for f, d in made_for if wanted.name in (d.name, f.runtime)]
-    first = [Attempt(f, _joined(d, wanted), strict) for f, d in own]
+    first = [(f, _joined(d, wanted), strict) for f, d in own]
     fitting = [file for file in plain if file.runtime in runtimes_for(wanted)]
-    return first + [Attempt(file, wanted, strict) for file in fitting]
+    return first + [(file, wanted, strict) for file in fitting]
 
 
 def _joined(device: Device, wanted: Device) -> Device:
@@ -81,7 +77,7 @@ def ends_there(files: Sequence[ModelFile], tensor: str | None) -> list[ModelFile
 def on_cpu(files: Sequence[ModelFile]) -> list[Attempt]:
     """The attempts on the CPU."""
     fitting = [file for file in files if file.device is None or Device.of(file.device) == _CPU]
-    return [Attempt(file, _CPU, False) for file in fitting]
+    return [(file, _CPU, False) for file in fitting]
 
 
 def nothing_fits(card: ModelCard, wanted: Device, why: str) -> DeviceNotFoundError:
@@ -93,10 +89,18 @@ def nothing_fits(card: ModelCard, wanted: Device, why: str) -> DeviceNotFoundErr
         why: What is wrong with the files that it has; empty where it has none.
     """
     kinds = runtimes_for(wanted)
-    suffix = _SUFFIXES.get(kinds[0], kinds[0]) if len(kinds) == 1 else wanted.name
-    if any(file.runtime in kinds for file in card.files):
+    suffix = _SUFFIXES.get(kinds[0], kinds[0])
+    if wanted.name in WORDS:
+        what = f"{card.name} has no file for {wanted.name}, only for {_made_for(card)}"
+        what += f" ({why.rstrip('.')})" if why else ""
+    elif any(file.runtime in kinds for file in card.files):
         what = f"{wanted.name} needs the {suffix} file of {card.name}"
         what += f" ({why.rstrip('.')})" if why else ", and another one was asked for"
     else:
         what = f"{card.name} has no {suffix} file, which {wanted.name} needs"
     return DeviceNotFoundError(f"{what}; choose another model or device")
+
+
+def _made_for(card: ModelCard) -> str:
+    """The devices that a card's files are for."""
+    return ", ".join(dict.fromkeys(file.device or "the CPU" for file in card.files))

@@ -63,7 +63,7 @@ def own_tensor(
 def check_session(
     card: ModelCard, file: ModelFile, embedding: EmbeddingTensor, session: Session
 ) -> None:
-    """Holds a session against its card.
+    """Holds a session against its card; one that does not fit is closed.
 
     Raises:
         CardError: Input or embedding of the network are not as the card says.
@@ -81,6 +81,7 @@ def check_session(
             close = math.isclose(there.scale, scale, rel_tol=1e-4)
             same = same and close and there.zero_point == zero_point
         if not same:
+            session.close()
             raise CardError(
                 f"The {what} of {file.name} is {there.dtype} {there.shape} (scale "
                 f"{there.scale}, zero point {there.zero_point}) and the card says {said.dtype} "

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -51,7 +52,7 @@ def overheard() -> Iterator[list[str]]:
     """Keeps what is printed while the block runs off stdout and stderr, and hands it over.
 
     Libraries of accelerators print to either; why they do not start often stands nowhere
-    else, and stdout is for results.
+    else, and stdout is for results. What other threads print meanwhile goes the same way.
 
     Yields:
         A list; the lines are in it when the block has ended, without colours.
@@ -59,6 +60,7 @@ def overheard() -> Iterator[list[str]]:
     lines: list[str] = []
     with _swapping, _scratch() as kept:
         own = {}
+        _flush()
         for number in (STDOUT, STDERR):
             # A service may run with one of them closed.
             with suppress(OSError):
@@ -67,6 +69,7 @@ def overheard() -> Iterator[list[str]]:
         try:
             yield lines
         finally:
+            _flush()
             for number, copy in own.items():
                 os.dup2(copy, number)
                 os.close(copy)
@@ -74,6 +77,14 @@ def overheard() -> Iterator[list[str]]:
             text = _COLOUR.sub("", kept.read().decode("utf-8", "replace"))
             told = (line.strip() for line in text.splitlines())
             lines += [line for line in told if line and not line.startswith(CHATTER.decode())]
+
+
+def _flush() -> None:
+    """Empties Python's own buffers: what is in them was printed before, or while, diverted."""
+    for stream in (sys.stdout, sys.stderr):
+        # A service may run without them.
+        with suppress(AttributeError, OSError, ValueError):
+            stream.flush()
 
 
 def _scratch() -> IO[bytes]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import importlib
 import importlib.util
 from contextlib import ExitStack
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -172,7 +173,9 @@ def _ends(
 ) -> tuple[TensorSpec, TensorSpec]:
     """Input and output as the file has them, in the element types that the card asks for."""
     entry, end = one_of(model.inputs, "inputs"), one_of(model.outputs, "outputs")
-    return _end(package, entry, input), _end(package, end, output)
+    # What its integers mean differs where the compiler has put the normalisation into the file.
+    given = replace(_end(package, entry, input), scale=None, zero_point=None)
+    return given, _end(package, end, output)
 
 
 def _end(package: Any, stream: Any, said: TensorSpec) -> TensorSpec:
