@@ -8,9 +8,7 @@ libedgetpu.so.1,device=usb                  the library of a LiteRT delegate
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import NamedTuple, TypeAlias
 
@@ -20,14 +18,13 @@ __all__ = ["WORDS", "AskedDevice", "Device", "Placement"]
 
 WORDS = ("auto", "cpu", "npu", "gpu")
 MOST = 4096
-_KEY = re.compile(r"[A-Za-z0-9_.:-]{1,128}")
-# Commas part the options; a doubled one is a comma itself, as in QEMU's options.
-_COMMA = re.compile(r"(?<!,)(?:,,)*,(?!,)")
+_LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_.:-"
 
 
-@dataclass(frozen=True)
 class Device:
-    """A device, and what to tell the provider or delegate that runs it.
+    """A device, and what to tell the provider or delegate that runs it; never changed.
+
+    A plain class: it is made at every start, and a dataclass takes a millisecond to define.
 
     >>> Device("libedgetpu.so.1", {"device": "usb"})
     Device('libedgetpu.so.1,device=usb')
@@ -37,20 +34,24 @@ class Device:
     Attributes:
         name: `auto`, `cpu`, `npu`, `gpu`, an execution provider of ONNX Runtime by its own
             name, or the library of a LiteRT delegate.
-        options: By the provider's or delegate's own keys; numbers become text.
+        options: By the provider's or delegate's own keys, as texts.
     """
 
+    __slots__ = ("name", "options")
     name: str
-    options: Mapping[str, str | int | float] = field(default_factory=dict)
+    options: Mapping[str, str]
 
-    def __post_init__(self) -> None:
+    def __init__(self, name: str, options: Mapping[str, str | int | float] | None = None) -> None:
         """Checks name and options.
+
+        Args:
+            name: Of the device.
+            options: Numbers become text.
 
         Raises:
             InputError: There is no name, a key is no word, a value is neither text nor number,
                 or options are given to a word that is no provider or delegate.
         """
-        name = self.name
         if not isinstance(name, str) or not _is_text(name.strip()):
             raise InputError(
                 f"{name!r} is no device; give auto, cpu, npu, gpu, or the name of a provider or "
@@ -58,15 +59,19 @@ class Device:
             )
         name = name.strip()
         name = name.lower() if name.lower() in WORDS else name
-        if not isinstance(self.options, Mapping):
+        options = {} if options is None else options
+        if not isinstance(options, Mapping):
             raise InputError(f"the options of {name} are no mapping; give keys with values")
-        if self.options and name in WORDS:
+        if options and name in WORDS:
             raise InputError(
                 f"{name!r} takes no options; name the provider or delegate that they are for"
             )
-        options = {_key(name, key): _value(name, key, v) for key, v in self.options.items()}
+        texts = {_key(name, key): _value(name, key, value) for key, value in options.items()}
         object.__setattr__(self, "name", name)
-        object.__setattr__(self, "options", MappingProxyType(options))
+        object.__setattr__(self, "options", MappingProxyType(texts))
+
+    def __setattr__(self, name: str, value: object) -> None:
+        raise AttributeError(f"a device is never changed; make another one to change its {name}")
 
     @classmethod
     def of(cls, given: AskedDevice) -> Device:
@@ -81,7 +86,11 @@ class Device:
             return given
         if not isinstance(given, str):
             raise InputError(f"{given!r} is no device; give a text, or an edgeinc.Device")
-        name, *parts = [part.replace(",,", ",") for part in _split(given)]
+        if "\0" in given:
+            raise InputError(f"{given!r} is no device; give a name, and options as key=value")
+        # Commas part the options; a doubled one is a comma itself, as in QEMU's options.
+        parts = given.replace(",,", "\0").split(",")
+        name, *parts = [part.replace("\0", ",") for part in parts]
         options: dict[str, str] = {}
         for part in parts:
             key, equals, value = part.partition("=")
@@ -92,7 +101,7 @@ class Device:
                 )
             if key.strip() in options:
                 raise InputError(f"the device {given!r} has the option {key} twice; leave one")
-            options[key.strip()] = value.strip()
+            options[key.strip()] = value
         return cls(name, options)
 
     @property
@@ -103,8 +112,11 @@ class Device:
 
     @property
     def strings(self) -> dict[str, str]:
-        """The options as the runtimes take them."""
-        return {key: str(value) for key, value in self.options.items()}
+        """The options as a dictionary of one's own, which is what the runtimes take."""
+        return dict(self.options)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Device) and self.text == other.text
 
     def __hash__(self) -> int:
         return hash(self.text)
@@ -148,23 +160,14 @@ AskedDevice: TypeAlias = str | Device
 """What a caller may give for a device."""
 
 
-def _split(text: str) -> list[str]:
-    """A text at its single commas."""
-    parts, start = [], 0
-    for match in _COMMA.finditer(text):
-        parts.append(text[start : match.end() - 1])
-        start = match.end()
-    return [*parts, text[start:]]
-
-
 def _is_text(text: str) -> bool:
     return 0 < len(text) <= MOST and text.isprintable()
 
 
 def _key(name: str, key: object) -> str:
-    if not isinstance(key, str) or not _KEY.fullmatch(key):
-        raise InputError(f"{key!r} is no name of an option of {name}; see docs/devices.md")
-    return key
+    if isinstance(key, str) and 0 < len(key) <= 128 and all(c in _LETTERS for c in key):
+        return key
+    raise InputError(f"{key!r} is no name of an option of {name}; see docs/devices.md")
 
 
 def _value(name: str, key: str, value: object) -> str:
@@ -176,7 +179,7 @@ def _value(name: str, key: str, value: object) -> str:
     if number and not isinstance(value, bool):
         return str(value)
     if isinstance(value, str) and len(value) <= MOST and (not value or value.isprintable()):
-        return value
+        return value.strip()
     raise InputError(
         f"the option {key} of {name} is {value!r}; give a text or a number, as {name} wants it"
     )

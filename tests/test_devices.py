@@ -82,7 +82,7 @@ def numbers() -> np.ndarray:
 )
 def test_a_device_is_one_text(text: str, name: str, options: dict[str, str]) -> None:
     device = Device.of(text)
-    assert (device.name, device.strings) == (name, options)
+    assert (device.name, dict(device.options)) == (name, options)
     assert Device.of(device.text) == device == Device.of(device)
     assert hash(Device.of(device.text)) == hash(device)
 
@@ -115,6 +115,15 @@ def test_what_is_no_device(bad: Any, says: str) -> None:
 def test_options_of_the_wrong_type(value: Any) -> None:
     with pytest.raises(InputError, match="give a text or a number"):
         Device("QNNExecutionProvider", {"htp_arch": value})
+
+
+def test_a_device_is_never_changed() -> None:
+    device = Device("libx.so", {"a": "b"})
+    with pytest.raises(AttributeError, match="never changed"):
+        device.name = "liby.so"
+    options: Any = device.options
+    with pytest.raises(TypeError):
+        options["a"] = "c"
 
 
 def test_options_are_a_mapping() -> None:

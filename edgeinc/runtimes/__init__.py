@@ -20,6 +20,7 @@ from edgeinc.runtimes.base import Inspection, RuntimeInfo, Session, TensorInfo, 
 from edgeinc.runtimes.contract import Runtime, on_disk
 from edgeinc.runtimes.function import FunctionSession
 from edgeinc.runtimes.helpers import fall_back, model_bytes, warn_of_rest
+from edgeinc.runtimes.hints import expects_npu
 
 __all__ = [
     "RUNTIMES",
@@ -187,15 +188,6 @@ def kinds_of(device: Device) -> tuple[str, ...]:
         except RuntimeUnavailableError:
             return ()
     return tuple(kind for kind in ("npu", "gpu") if getattr(known, kind, None) is not None)
-
-
-def expects_npu(runtime: str) -> bool:
-    """Return whether a runtime may have an NPU here that takes plain files; loads no runtime."""
-    from edgeinc.runtimes import delegates, providers
-
-    if runtime == "litert":
-        return bool(delegates.candidates("npu", own_files=False))
-    return providers.expected()
 
 
 def inspect(model: bytes | Path, runtime: str) -> Inspection:

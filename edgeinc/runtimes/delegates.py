@@ -13,6 +13,7 @@ from typing import NamedTuple
 from edgeinc.devices import Device
 from edgeinc.errors import DeviceLibraryError, DeviceNotFoundError
 from edgeinc.runtimes.helpers import first_line
+from edgeinc.runtimes.hints import loads
 from edgeinc.runtimes.libraries import other_machine
 from edgeinc.runtimes.litert_package import load_delegate
 
@@ -69,7 +70,7 @@ def library_of(device: Device) -> str:
 
 def here() -> tuple[str, ...]:
     """The known delegates whose libraries load; whether a chip is there they tell later."""
-    return tuple(name for name in KNOWN if _loads(library_of(Device(name))))
+    return tuple(name for name in KNOWN if loads(library_of(Device(name))))
 
 
 def names(kind: str) -> list[str]:
@@ -85,7 +86,7 @@ def candidates(kind: str, *, own_files: bool) -> list[Device]:
         own_files: Also those that run only networks of their own compilers.
     """
     fitting = [name for name in names(kind) if own_files or not KNOWN[name].own_files]
-    there = [name for name in fitting if _loads(library_of(Device(name)))]
+    there = [name for name in fitting if loads(library_of(Device(name)))]
     return [Device(name, getattr(KNOWN[name], kind)) for name in there]
 
 
@@ -142,11 +143,3 @@ def _cannot_load(
         f"the delegate {library} cannot be loaded ({said}); install it again, in the build for "
         "this system"
     )
-
-
-def _loads(library: str) -> bool:
-    try:
-        ctypes.CDLL(library)
-    except OSError:
-        return False
-    return True

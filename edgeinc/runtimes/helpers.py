@@ -16,7 +16,6 @@ from edgeinc.errors import (
     TensorNotFoundError,
 )
 from edgeinc.runtimes.base import TensorSpec
-from edgeinc.runtimes.shares import some
 
 __all__ = [
     "fall_back",
@@ -26,10 +25,12 @@ __all__ = [
     "near",
     "none_of",
     "one_of",
+    "some",
     "tensor_not_found",
     "warn_of_rest",
 ]
 
+MOST_NAMED = 8
 T = TypeVar("T")
 
 
@@ -57,6 +58,13 @@ def warn_of_rest(placement: Placement) -> None:
             RuntimeWarning,
             stacklevel=4,
         )
+
+
+def some(names: Sequence[object]) -> str:
+    """Return a list in words; what is beyond eight is counted."""
+    named = ", ".join(map(str, names[:MOST_NAMED]))
+    more = len(names) - MOST_NAMED
+    return f"{named} and {more} more" if more > 0 else named
 
 
 def none_of(problems: Sequence[DeviceError]) -> DeviceError:

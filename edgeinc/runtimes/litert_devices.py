@@ -9,9 +9,9 @@ from edgeinc.devices import Device, Placement
 from edgeinc.errors import DeviceError, DeviceNotFoundError, DeviceRefusedError, ModelFormatError
 from edgeinc.runtimes import delegates
 from edgeinc.runtimes.chatter import overheard
-from edgeinc.runtimes.helpers import first_line, none_of
+from edgeinc.runtimes.helpers import first_line, none_of, some
 from edgeinc.runtimes.litert_package import ERRORS, ON_CPU, interpreter
-from edgeinc.runtimes.shares import Operator, litert_macs, share, some
+from edgeinc.runtimes.shares import Operator, litert_macs, share
 
 __all__ = ["delegated"]
 

@@ -18,11 +18,11 @@ from edgeinc.errors import (
 )
 from edgeinc.runtimes import providers
 from edgeinc.runtimes.chatter import overheard
-from edgeinc.runtimes.helpers import near, none_of
+from edgeinc.runtimes.helpers import near, none_of, some
 from edgeinc.runtimes.onnx_compiled import Compiled, compiled, stamp
 from edgeinc.runtimes.onnx_package import CPU_PROVIDER, errors, options, package, reason
 from edgeinc.runtimes.onnx_profile import profiled
-from edgeinc.runtimes.shares import Operator, onnx_macs, onnx_operator, share, some
+from edgeinc.runtimes.shares import Operator, onnx_macs, onnx_operator, share
 
 __all__ = ["accelerated"]
 

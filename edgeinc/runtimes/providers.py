@@ -7,17 +7,16 @@ that is registered and then shows the chips that it knows. Both are asked for by
 from __future__ import annotations
 
 import importlib
-import importlib.util
 import threading
-from pathlib import Path
 from typing import Any, NamedTuple
 
 from edgeinc.devices import Device
 from edgeinc.errors import DeviceLibraryError, DeviceNotFoundError, InputError
 from edgeinc.runtimes.helpers import first_line, near
+from edgeinc.runtimes.hints import plugin_modules
 from edgeinc.runtimes.onnx_package import errors, reason
 
-__all__ = ["HARDWARE", "KNOWN", "LIBRARY", "candidates", "expected", "find", "here"]
+__all__ = ["HARDWARE", "KNOWN", "LIBRARY", "candidates", "find", "here"]
 
 LIBRARY = "library"
 """An option of ours: the path of a plugin provider's library."""
@@ -68,24 +67,6 @@ KNOWN = {
 }
 
 
-def expected() -> bool:
-    """Whether a provider for an NPU may be here, without loading ONNX Runtime.
-
-    True where a plugin's package is installed, or the library of a classic provider lies in
-    ONNX Runtime's own. CoreML, which is built into every package for macOS, does not count.
-    """
-    if _plugin_modules():
-        return True
-    package = importlib.util.find_spec("onnxruntime")
-    if package is None or package.origin is None:
-        return False
-    libraries = Path(package.origin).parent.glob("capi/*onnxruntime_providers_*")
-    names = [library.name.lower() for library in libraries]
-    wanted = [name for name, provider in KNOWN.items() if provider.npu is not None]
-    short = [name.removesuffix("ExecutionProvider").lower() for name in wanted]
-    return any(one in name for one in short for name in names)
-
-
 def here(ort: Any) -> tuple[str, ...]:
     """The providers that can be asked for, plugins among them; this registers these."""
     _register_packages(ort)
@@ -115,10 +96,10 @@ def find(ort: Any, device: Device) -> list[Any]:
         DeviceLibraryError: Its library does not load.
         InputError: `hardware` is no kind of chip.
     """
-    hardware = device.strings.get(HARDWARE)
+    hardware = device.options.get(HARDWARE)
     if hardware not in (None, "cpu", "gpu", "npu"):
         raise InputError(f"hardware={hardware} of {device.name} is none; give cpu, gpu or npu")
-    library = device.strings.get(LIBRARY)
+    library = device.options.get(LIBRARY)
     if library is not None:
         _register(ort, device.name, library)
     elif device.name not in _registered:
@@ -147,26 +128,13 @@ def _kind(chip: Any) -> str:
     return str(chip.device.type).rsplit(".", 1)[-1].lower()
 
 
-def _plugin_modules() -> list[str]:
-    """Modules of the packages that bring plugins: Qualcomm's, and those named as agreed.
-
-    They are looked for beside ONNX Runtime; going through all of `sys.path` takes 20 ms.
-    """
-    package = importlib.util.find_spec("onnxruntime")
-    if package is None or package.origin is None:
-        return []
-    beside = Path(package.origin).parents[1].glob("onnxruntime_*/__init__.py")
-    names = sorted(path.parent.name for path in beside)
-    return [n for n in names if n == "onnxruntime_qnn" or n.startswith("onnxruntime_ep_")]
-
-
 def _register_packages(ort: Any, only: str | None = None) -> None:
     """Registers the plugins whose packages are installed, or only the one of a name.
 
     A package that does not load is passed over unless it was asked for: the other providers
     are not to suffer from it.
     """
-    for module in _plugin_modules():
+    for module in plugin_modules():
         try:
             package = importlib.import_module(module)
             name, library = str(package.get_ep_name()), str(package.get_library_path())

@@ -9,9 +9,8 @@ from typing import Any, NamedTuple
 
 from edgeinc.errors import EdgeincError
 
-__all__ = ["MOST_NAMED", "Operator", "litert_macs", "onnx_macs", "onnx_operator", "share", "some"]
+__all__ = ["Operator", "litert_macs", "onnx_macs", "onnx_operator", "share"]
 
-MOST_NAMED = 8
 # What multiplies, and the number of the input that holds the weights.
 _ONNX = {
     "Conv": 1,
@@ -58,13 +57,6 @@ def share(all_of: Sequence[Operator], left: Sequence[Operator]) -> tuple[float, 
     if len(known) < len(macs) or None in rest or not sum(known):
         return nodes, None
     return nodes, 1 - sum(n for n in rest if n is not None) / sum(known)
-
-
-def some(left: Sequence[object]) -> str:
-    """The operators that were left, in words; many are counted."""
-    named = ", ".join(map(str, left[:MOST_NAMED]))
-    more = len(left) - MOST_NAMED
-    return f"{named} and {more} more" if more > 0 else named
 
 
 def onnx_macs(model: bytes) -> Mapping[str, int | None]:
