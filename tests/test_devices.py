@@ -34,7 +34,7 @@ from edgeinc.errors import (
     InputError,
     ModelFormatError,
 )
-from edgeinc.runtimes import delegates, open_session, providers
+from edgeinc.runtimes import delegates, hints, open_session, providers
 from edgeinc.runtimes.shares import Operator, onnx_macs, share
 from tests import tiny_networks as tiny
 from tests.conftest import photo
@@ -352,6 +352,14 @@ def test_multiplications_of_onnx_networks() -> None:
         0.5,
         None,
     )
+
+
+def test_what_every_start_looks_for_is_what_is_known() -> None:
+    plain = [name for name in delegates.names("npu") if not delegates.KNOWN[name].own_files]
+    assert list(hints.PLAIN) == plain
+    npus = [name for name, known in providers.KNOWN.items() if known.npu is not None]
+    short = [name.removesuffix("ExecutionProvider").lower() for name in npus]
+    assert [*hints.CLASSIC, "coreml"] == short
 
 
 CARD = """\
