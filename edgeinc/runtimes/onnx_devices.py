@@ -28,7 +28,6 @@ __all__ = ["accelerated"]
 
 # Providers that pass over an option that they do not know, and those that they know.
 _OPTIONS = {
-    "XnnpackExecutionProvider": "intra_op_num_threads",
     "QNNExecutionProvider": (
         "backend_path backend_type device_id disable_file_mapped_weights dump_json_qnn_graph "
         "dump_qnn_ir_dlc dump_qnn_ir_dlc_dir enable_block_quant_weight_optimization "
