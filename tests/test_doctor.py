@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import platform
 import shutil
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 
 from edgeinc import __version__
-from edgeinc.doctor import UNKNOWN, examine
+from edgeinc.cards import read_card
+from edgeinc.doctor import UNKNOWN, examine, uses
 from edgeinc.runtimes import available
 from edgeinc.weights import list_cards
 from tests.absent import run_without
@@ -49,8 +50,17 @@ def test_what_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tiny_car
     assert set(found.models) == {card.name for card in list_cards()}
     assert (found.models["tiny"], found.models["bare"]) == (True, False)
     assert found.cache == str(tmp_path)
+    assert found.uses.keys() == {name for name, here in found.models.items() if here}
+    (use,) = found.uses["tiny"]
+    assert (use.file, use.runtime, use.devices[0], use.missing) == (
+        "tiny.onnx",
+        "onnx",
+        "cpu",
+        None,
+    )
     missing = [name for name, here in found.packages.items() if here is None]
     assert len(found.advice) == len(missing) + 2 - len(found.runtimes)
+    assert (found.install is None) == (not missing)
     # All of it is JSON.
     assert json.loads(json.dumps(asdict(found)))["models"] == found.models
 
@@ -61,6 +71,10 @@ def test_what_is_missing_comes_with_the_command_that_brings_it() -> None:
         ("ai-edge-litert", "tflite-runtime", "h5py", "onnx", "matplotlib"),
     )
     assert [runtime["name"] for runtime in found["runtimes"]] == ["onnx"]
+    assert found["install"] == "pip install 'edgeinc[litert,hdf5,onnx,plot]'"
+    uses = {use["runtime"]: use for use in found["uses"]["pebble"]}
+    assert uses["onnx"]["devices"][0] == "cpu"
+    assert uses["litert"]["missing"] == "pip install 'edgeinc[litert]'"
     assert {name for name, here in found["packages"].items() if here is None} == {
         "h5py",
         "onnx",
@@ -94,3 +108,30 @@ def test_a_system_s_own_cv2_counts() -> None:
     found, lines = examine_without(distributions=tuple(names))
     assert found["packages"]["opencv"] == UNKNOWN
     assert not any("opencv" in line for line in lines)
+
+
+def test_what_a_card_cannot_use(tiny_card: Path, tmp_path: Path) -> None:
+    tiny = read_card(tiny_card)
+    kinds = {
+        "plain.onnx": ("onnx", None),
+        "coral_edgetpu.tflite": ("litert", "libedgetpu.so.1"),
+        "chip.hef": ("hailo", "hailo"),
+        "odd.x": ("odd", "odd"),
+        "cpu.onnx": ("onnx", "cpu"),
+    }
+    files = tuple(
+        replace(tiny.files[0], name=name, runtime=runtime, device=device)
+        for name, (runtime, device) in kinds.items()
+    )
+    for name in list(kinds)[1:]:
+        (tmp_path / name).touch()
+    found = {
+        use.file: use for use in uses(replace(tiny, files=files, folder=tmp_path), available())
+    }
+    assert found["plain.onnx"].missing == "edgeinc models pull tiny"
+    assert found["cpu.onnx"][2:] == (("cpu",), None)
+    assert "hailo-all" in str(found["chip.hef"].missing)
+    assert "no package here offers" in str(found["odd.x"].missing)
+    coral = str(found["coral_edgetpu.tflite"].missing)
+    assert "libedgetpu.so.1 is not here" in coral or "edgeinc[litert]" in coral
+    assert [use.devices for use in found.values() if use.missing is not None] == [()] * 4

@@ -22,6 +22,7 @@ from edgeinc.types import NEGATIVE
 
 if TYPE_CHECKING:
     from edgeinc.cards import ModelCard
+    from edgeinc.doctor import Examination
     from edgeinc.store.repair.examination import Condition
 
 __all__ = ["doctor_command"]
@@ -53,9 +54,11 @@ def doctor_command(settings: Settings, repair: str | None) -> int:
         return _repair(settings, repair)
     found = examine(settings.store, _card(settings), device=settings.device, strict=settings.strict)
     memory = "unknown" if found.memory is None else f"{found.memory / 2**30:.1f} GiB"
+    free = "" if found.free is None else f", {found.free / 2**30:.1f} free"
     text = [
         f"edgeinc {found.edgeinc}, Python {found.python}",
-        f"{found.machine}, {found.cores} cores, memory {memory}",
+        f"{found.machine}, {found.cores} cores, memory {memory}{free}",
+        *_machine(found),
         "",
         "runtimes",
         *(f"  {r.name:8s} {r.version:10s} {', '.join(r.devices)}" for r in found.runtimes),
@@ -64,10 +67,12 @@ def doctor_command(settings: Settings, repair: str | None) -> int:
         *(f"  {name:12s} {version or 'missing'}" for name, version in found.packages.items()),
         "",
         f"models (weights in {found.cache})",
-        *(f"  {'installed' if here else '-':10s} {name}" for name, here in found.models.items()),
+        *_models(found),
     ]
     if found.placement is not None:
         text.append(f"  {found.backbone} on {found.placement.asked}: {found.placement.words}")
+    if found.install is not None:
+        text += ["", f"all that is missing: {found.install}"]
     faults: list[str] = []
     if found.store is not None:
         faults = found.store.faults
@@ -75,8 +80,38 @@ def doctor_command(settings: Settings, repair: str | None) -> int:
     for line in (*found.advice, *faults, *(found.store.advice if found.store else ())):
         note(printable(line))
     placement = None if found.placement is None else found.placement._asdict()
-    emit(settings, {**asdict(found), "placement": placement}, "\n".join(text))
+    record = {
+        **asdict(found),
+        "placement": placement,
+        "processor": found.processor._asdict(),
+        "cameras": [camera._asdict() for camera in found.cameras],
+        "uses": {name: [use._asdict() for use in them] for name, them in found.uses.items()},
+    }
+    emit(settings, record, "\n".join(text))
     return 0 if found.store is None or found.store.sound else 1
+
+
+def _machine(found: Examination) -> Iterator[str]:
+    """Processor, cameras and energy, a line each."""
+    chip = found.processor
+    words = {True: "sums products of bytes", False: "no sums of products of bytes", None: "unknown"}
+    listed = ", ".join(name for name, here in chip.features.items() if here) or "-"
+    yield f"{printable(chip.name or 'processor')}: for int8 {listed} ({words[chip.int8]})"
+    for camera in found.cameras:
+        usable = "" if camera.usable else " (this user may not open it)"
+        yield f"camera {printable(camera.name)} at {camera.path}{usable}"
+    if not found.cameras:
+        yield "no camera"
+    yield f"energy: {found.energy or 'can be measured'}"
+
+
+def _models(found: Examination) -> Iterator[str]:
+    """Each card, and what its files can use."""
+    for name, here in found.models.items():
+        yield f"  {name}" if here else f"  {name}: edgeinc models pull {name}"
+        for use in found.uses.get(name, ()):
+            ways = ", ".join(use.devices) if use.missing is None else f"no: {use.missing}"
+            yield f"    {use.runtime:8s} {ways}"
 
 
 def _card(settings: Settings) -> ModelCard | None:

@@ -1,10 +1,9 @@
-"""What this device has: runtimes, devices, cores, memory, backbones; and is the store sound?"""
+"""Looking at a device and at a store; nothing is changed."""
 
 from __future__ import annotations
 
 import os
 import platform
-import time
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
@@ -14,8 +13,10 @@ from typing import TYPE_CHECKING
 from edgeinc.backbone import Backbone
 from edgeinc.cache import cache_dir
 from edgeinc.devices import AskedDevice, Placement
+from edgeinc.doctor.uses import Use, uses
 from edgeinc.errors import EdgeincError, StoreError
-from edgeinc.runtimes import RuntimeInfo, available
+from edgeinc.machine import Camera, Processor, cameras, energy, memory, processor
+from edgeinc.runtimes import RuntimeInfo, available, offered
 from edgeinc.runtimes.base import physical_cores
 from edgeinc.version import __version__
 from edgeinc.weights import is_installed, list_cards
@@ -23,9 +24,8 @@ from edgeinc.weights import is_installed, list_cards
 if TYPE_CHECKING:
     from edgeinc.cards import ModelCard
     from edgeinc.store.repair.examination import Condition
-    from edgeinc.store.repair.salvage import Salvage
 
-__all__ = ["Examination", "examine", "repair", "tidy"]
+__all__ = ["UNKNOWN", "Examination", "examine"]
 
 UNKNOWN = "of unknown version"
 
@@ -45,13 +45,13 @@ PACKAGES = {
     "onnx": ("onnx", ("onnx",)),
     "matplotlib": ("matplotlib", ("matplotlib",)),
 }
-# What to install where a runtime or a package is missing.
-RUNTIMES = {"litert": ("LiteRT", "'edgeinc[litert]'"), "onnx": ("ONNX Runtime", "onnxruntime")}
+# What to install where a runtime or a package is missing: an extra of edgeinc, or a package.
+RUNTIMES = {"litert": ("LiteRT", "[litert]"), "onnx": ("ONNX Runtime", "onnxruntime")}
 WANTED = {
     "opencv": "opencv-python-headless",
-    "h5py": "'edgeinc[hdf5]'",
-    "onnx": "'edgeinc[onnx]'",
-    "matplotlib": "'edgeinc[plot]'",
+    "h5py": "[hdf5]",
+    "onnx": "[onnx]",
+    "matplotlib": "[plot]",
 }
 
 
@@ -63,33 +63,46 @@ class Examination:
         edgeinc: Its version.
         python: Version of Python.
         machine: Processor architecture, system and release.
+        processor: Its name, and what of it int8 networks profit from.
         cores: Physical cores.
         memory: Memory of the machine, bytes; None where the system does not tell.
+        free: How much of it programs may have now, bytes.
+        energy: Why energy cannot be measured; empty where it can.
+        cameras: The cameras.
         runtimes: The runtimes that are installed.
         packages: Version of each package that counts; None where it is missing, `of unknown
             version` where it was installed by other means than Python's.
         models: Name of each card, and whether its weights are installed.
+        uses: For each installed card, what its files can use here.
         backbone: The card's name whose network was opened; None where there was none.
         placement: The device asked for, what runs that network, and how much of it; None where
             it does not open, which `advice` explains.
         cache: The folder where fetched weights lie.
         store: What was found about the store; None where there is none.
-        advice: One line for each thing that is missing, with the command that brings it.
+        advice: One line for each thing that is missing, with the command that brings it, and
+            for each package that offers a runtime and is broken.
+        install: One command that brings everything that is missing; None where nothing is.
     """
 
     edgeinc: str
     python: str
     machine: str
+    processor: Processor
     cores: int
     memory: int | None
+    free: int | None
+    energy: str
+    cameras: tuple[Camera, ...]
     runtimes: tuple[RuntimeInfo, ...]
     packages: dict[str, str | None]
     models: dict[str, bool]
+    uses: dict[str, tuple[Use, ...]]
     backbone: str | None
     placement: Placement | None
     cache: str
     store: Condition | None
     advice: tuple[str, ...]
+    install: str | None
 
 
 def examine(
@@ -109,11 +122,14 @@ def examine(
     """
     runtimes = available()
     packages = {name: _version(*where) for name, where in PACKAGES.items()}
-    models = {card.name: is_installed(card) for card in list_cards()}
+    cards = {card.name: card for card in list_cards()}
+    models = {name: is_installed(one) for name, one in cards.items()}
     here = {runtime.name for runtime in runtimes}
     missing = [words for name, words in RUNTIMES.items() if name not in here]
     missing += [(name, what) for name, what in WANTED.items() if packages[name] is None]
-    advice = [f"{name} is missing; install it with: pip install {what}" for name, what in missing]
+    advice = [f"{name} is missing; install it with: {_command([what])}" for name, what in missing]
+    advice += offered.survey()[1]
+    total, free = memory()
     placement = None
     if card is not None:
         try:
@@ -125,47 +141,23 @@ def examine(
         edgeinc=__version__,
         python=platform.python_version(),
         machine=f"{platform.machine()}, {platform.system()} {platform.release()}",
+        processor=processor(),
         cores=physical_cores(),
-        memory=_memory(),
+        memory=total,
+        free=free,
+        energy=energy().problem,
+        cameras=cameras(),
         runtimes=runtimes,
         packages=packages,
         models=models,
+        uses={name: uses(cards[name], runtimes) for name in cards if models[name]},
         backbone=None if card is None else card.name,
         placement=placement,
         cache=str(cache_dir()),
         store=None if store is None or not os.path.lexists(store) else _examine_store(store),
         advice=tuple(advice),
+        install=_command([what for _, what in missing]) if missing else None,
     )
-
-
-def repair(store: str | Path, new: str | Path, card: ModelCard | None = None) -> Salvage:
-    """Saves what is sound of a damaged store into a new one; the damaged one is only read.
-
-    Args:
-        store: The damaged store.
-        new: A file that does not exist.
-        card: The backbone's, for a store that can no longer tell which one it is bound to.
-
-    Raises:
-        InputError: `new` exists.
-        StoreError: There is nothing to be saved, or the new store cannot be written.
-    """
-    from edgeinc.store import Identity
-    from edgeinc.store.repair.salvage import salvage
-
-    bound = None if card is None else Identity(card.name, card.fingerprint, card.dim)
-    return salvage(store, new, now=time.time(), given=bound)
-
-
-def tidy(store: str | Path) -> int:
-    """Deletes private copies of stores that killed processes left; see docs/store.md.
-
-    Returns:
-        How many.
-    """
-    from edgeinc.store.disk.leftovers import sweep
-
-    return sweep(Path(store))
 
 
 def _examine_store(store: str | Path) -> Condition:
@@ -178,6 +170,17 @@ def _examine_store(store: str | Path) -> Condition:
         return Condition(str(store), 0, 0, writable=False, faults=[str(exc)])
 
 
+def _command(wanted: list[str]) -> str:
+    """One command that installs extras of edgeinc (in brackets) and packages.
+
+    >>> _command(["[onnx]", "onnxruntime", "[plot]"])
+    "pip install 'edgeinc[onnx,plot]' onnxruntime"
+    """
+    extras = [what.strip("[]") for what in wanted if what.startswith("[")]
+    ours = [f"'edgeinc[{','.join(extras)}]'"] if extras else []
+    return " ".join(["pip install", *ours, *(w for w in wanted if not w.startswith("["))])
+
+
 def _version(module: str, distributions: tuple[str, ...]) -> str | None:
     for name in distributions:
         try:
@@ -185,10 +188,3 @@ def _version(module: str, distributions: tuple[str, ...]) -> str | None:
         except PackageNotFoundError:
             continue
     return None if find_spec(module) is None else UNKNOWN
-
-
-def _memory() -> int | None:
-    try:
-        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    except (AttributeError, ValueError, OSError):
-        return None
