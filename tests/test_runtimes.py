@@ -298,7 +298,7 @@ def test_several_inputs_and_outputs(name: str) -> None:
 
 def test_wrong_questions() -> None:
     model = tiny.onnx_reshape("uint8")
-    with pytest.raises(RuntimeUnavailableError, match="no package here offers .*'caffe'"):
+    with pytest.raises(RuntimeUnavailableError, match=r"no package here offers .*'caffe'"):
         open_session(model, "caffe")
     with pytest.raises(InputError, match="litert, onnx"):
         runtimes.inspect(model, "caffe")
