@@ -117,7 +117,7 @@ def test_no_picture_judges_what_it_calibrated(
 
     original = quantizing.attempt
     monkeypatch.setattr(quantizing, "attempt", watch)
-    done = add_quantized(net, photos, preprocessing=PIXELS, method="percentile", least_cosine=0.5)
+    done = add_quantized(net, photos, preprocessing=PIXELS, least_cosine=0.5)
     pictures = asked["quantize"]["pictures"]
     assert len({Path(path).read_bytes() for path in pictures}) == len(pictures) == 49
     assert done.calibrated + done.held_out == 48
@@ -125,7 +125,7 @@ def test_no_picture_judges_what_it_calibrated(
 
 def test_too_far_from_the_float_network(net: Path, photos: Path, places: tuple[Path, Path]) -> None:
     before = add(net, preprocessing=PIXELS)
-    with pytest.raises(WeightsError, match=r"nothing was added. Try --calibration percentile"):
+    with pytest.raises(WeightsError, match=r"nothing was added. Try more pictures"):
         add_quantized(net, photos, preprocessing=PIXELS, overwrite=True, least_cosine=1.0)
     assert find_card("net") == before
     assert [path.name for path in user_models_dir().iterdir()] == ["net"]
@@ -217,8 +217,6 @@ def test_such_a_network_is_refused_in_the_trial_too(
         add_quantized(tmp_path / "net.tflite", photos)
     with pytest.raises(CardError, match="give mean and std"):
         add_quantized(net, photos)
-    with pytest.raises(InputError, match="choose minmax or percentile"):
-        add_quantized(net, photos, method="entropy")
     with pytest.raises(InputError, match="no cosine"):
         add_quantized(net, photos, least_cosine=1.5)
     assert list(user_models_dir().iterdir()) == list(places[0].iterdir()) == []
@@ -245,9 +243,7 @@ def test_no_room(net: Path, photos: Path, monkeypatch: pytest.MonkeyPatch, tmp_p
             add_quantized(net, photos, preprocessing=PIXELS)
     assert list(user_models_dir().iterdir()) == []
     with pytest.raises(InputError, match="no room to quantise"):
-        quantize_onnx.quantized(
-            net.read_bytes(), "pool", [], method="minmax", scratch=tmp_path / "nowhere"
-        )
+        quantize_onnx.quantized(net.read_bytes(), "pool", [], scratch=tmp_path / "nowhere")
 
 
 @pytest.mark.skipif(os.name != "posix", reason="signals as POSIX has them")

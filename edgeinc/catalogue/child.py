@@ -119,7 +119,6 @@ def _quantize(request: Request) -> dict[str, Any]:
         preprocessing=Preprocessing(**request["preprocessing"]),
         nonnegative=request["nonnegative"],
         pictures=request["pictures"],
-        method=request["method"],
         least=request["least"],
         share=request["share"],
     )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import statistics
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -21,7 +20,7 @@ from edgeinc.catalogue.reading import Preprocessing
 from edgeinc.errors import ImageError, InputError
 from edgeinc.images import Preparation, read_image
 from edgeinc.runtimes import available
-from edgeinc.runtimes.quantize_onnx import Method, check_float, quantized
+from edgeinc.runtimes.quantize_onnx import check_float, quantized
 
 __all__ = ["quantize_and_measure"]
 
@@ -35,7 +34,6 @@ def quantize_and_measure(
     preprocessing: Preprocessing,
     nonnegative: bool,
     pictures: Sequence[str],
-    method: Method,
     least: int,
     share: int,
 ) -> dict[str, Any]:
@@ -47,7 +45,6 @@ def quantize_and_measure(
         preprocessing: Of its input.
         nonnegative: No value is ever below zero.
         pictures: Paths, in the order in which they are to be taken.
-        method: How the range of activations is found.
         least: How many pictures must be readable.
         share: One of so many judges, the others calibrate.
 
@@ -72,7 +69,7 @@ def quantize_and_measure(
     prepare = Preparation(card.input, layout=file.input.layout, dtype="float32")
     tensor = file.embedding.tensor
     inputs = (prepare(read_image(path)) for path in calibrating)
-    whole = quantized(content, tensor, inputs, method=method, scratch=Path())
+    whole = quantized(content, tensor, inputs, scratch=Path())
     folder = Path("int8")
     folder.mkdir()
     (folder / name).write_bytes(whole)
@@ -132,9 +129,9 @@ def _measure(whole: ModelCard, small: ModelCard, judges: Sequence[str]) -> dict[
         "cosine": float(alike.mean()),
         "least": float(alike.min()),
         "neighbours": float((nearest(x) == nearest(y)).mean()),
-        "float_ms": 1000 * statistics.median(times[:, 0]),
-        "int8_ms": 1000 * statistics.median(times[:, 1]),
-        "speedup": statistics.median(times[:, 0] / times[:, 1]),
+        "float_ms": 1000 * float(np.median(times[:, 0])),
+        "int8_ms": 1000 * float(np.median(times[:, 1])),
+        "speedup": float(np.median(times[:, 0] / times[:, 1])),
     }
 
 

@@ -7,7 +7,7 @@ that calibrate and those that judge; no picture does both, nor does a copy of it
 from __future__ import annotations
 
 import base64
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -21,7 +21,6 @@ from edgeinc.catalogue.reading import Preprocessing
 from edgeinc.catalogue.trial import LIMITS, Limits, attempt
 from edgeinc.errors import CardError, InputError, ModelFormatError, WeightsError
 from edgeinc.images import list_images
-from edgeinc.runtimes.quantize_onnx import METHODS
 
 __all__ = ["LEAST_COSINE", "LEAST_PICTURES", "Quantized", "add_quantized"]
 
@@ -88,7 +87,6 @@ def add_quantized(
     title: str | None = None,
     nonnegative: bool = False,
     overwrite: bool = False,
-    method: str = "minmax",
     least_cosine: float = LEAST_COSINE,
     note: Callable[[str], None] | None = None,
 ) -> Quantized:
@@ -107,14 +105,12 @@ def add_quantized(
         title: One line for people.
         nonnegative: No value of the embedding is ever below zero.
         overwrite: Replace a model that was added under that name before.
-        method: How the range of activations is found: `minmax` or `percentile`; see
-            `runtimes.quantize_onnx.quantized`.
         least_cosine: Mean cosine of float and int8 embeddings below which nothing is added.
         note: Called with a sentence before the work begins.
 
     Raises:
         InputError: The folder has fewer than 40 different pictures that can be read, there is
-            no such method, or no room for the work.
+            no room for the work, or `least_cosine` is no cosine.
         ModelFormatError: The network cannot be quantised: not `.onnx`, not float32, quantised
             already, several inputs, open sizes, weights in another file; or as in `add`.
         WeightsError: The int8 network drifts further than `least_cosine`; nothing is added.
@@ -127,8 +123,6 @@ def add_quantized(
             f"{path} cannot be quantised here, only .onnx can; export the float network as .onnx, "
             "or add it without --quantize."
         )
-    if method not in METHODS:
-        raise InputError(f"{method!r} is no way to calibrate; choose {' or '.join(METHODS)}.")
     if not 0 <= least_cosine <= 1:
         raise InputError(f"{least_cosine} is no cosine to reach; give one from 0 to 1.")
     target = check_free(path.stem, overwrite)
@@ -144,14 +138,14 @@ def add_quantized(
         "labels": None,
         "nonnegative": nonnegative,
     }
-    asked = {"pictures": pictures, "method": method, "least": LEAST_PICTURES, "share": SHARE}
+    asked = {"pictures": pictures, "least": LEAST_PICTURES, "share": SHARE}
     # What there is no room for is refused before the work, not after it.
     _take_room(target, len(content))
     found = attempt("quantize", path.name, content, {**request, **asked}, _limits(len(pictures)))
     network = base64.b64decode(found["network"])
     measured = found["measured"]
     if not measured["cosine"] >= least_cosine:
-        raise WeightsError(_refusal(path.name, measured, least_cosine, method))
+        raise WeightsError(_refusal(path.name, measured, least_cosine))
     request["embedding"] = found["embedding"]
     text = attempt("make", path.name, network, request)["card"]
     card = parse_card(text, origin=f"A card for {path.name}")
@@ -162,7 +156,7 @@ def add_quantized(
         skipped=(*skipped, *found["skipped"]),
         **measured,
     )
-    words = f"Made of {path.name} (sha256 {digest(content)}) by {found['tool']}, {method}: "
+    words = f"Made of {path.name} (sha256 {digest(content)}) by {found['tool']}: "
     card = replace(card, notes=f"{words}{done.words}.")
     parse_card(text := dump_card(card), origin=f"A card for {path.name}")
     files = {path.name: network, f"{card.name}.yaml": text.encode()}
@@ -216,13 +210,12 @@ def _take_room(target: Path, size: int) -> None:
         ) from exc
 
 
-def _refusal(name: str, measured: dict[str, float], least_cosine: float, method: str) -> str:
+def _refusal(name: str, measured: dict[str, float], least_cosine: float) -> str:
     """That a network drifts too far, and what to try."""
-    other: Sequence[str] = [one for one in METHODS if one != method]
     return (
         f"{name} in int8 is too far from what it is in float: on {measured['held_out']} pictures "
         f"held out the cosine of the embeddings is {measured['cosine']:.4f} in the mean, and "
-        f"{least_cosine:g} is asked for; nothing was added. Try --calibration {other[0]}, more "
-        "pictures of what it will see, the right --mean and --std, another --embedding, or add the "
-        "float network without --quantize."
+        f"{least_cosine:g} is asked for; nothing was added. Try more pictures "
+        "of what it will see, the right --mean and --std, another --embedding, or add the float "
+        "network without --quantize."
     )

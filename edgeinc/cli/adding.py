@@ -38,13 +38,6 @@ SHOWN_SKIPPED = 10
     help="Make a float .onnx file int8, on pictures of what it will see: 40 at least.",
 )
 @click.option(
-    "--calibration",
-    type=click.Choice(["minmax", "percentile"]),
-    default="minmax",
-    show_default=True,
-    help="With --quantize: how the range of numbers is found.",
-)
-@click.option(
     "--least-cosine",
     metavar="C",
     type=click.FloatRange(0, 1),
@@ -67,7 +60,6 @@ def add_command(
     labels: str | None,
     nonnegative: bool,
     quantize: str | None,
-    calibration: Any,
     least_cosine: float,
     overwrite: bool,
 ) -> None:
@@ -96,7 +88,6 @@ def add_command(
             title=title,
             nonnegative=nonnegative,
             overwrite=overwrite,
-            method=calibration,
             least_cosine=least_cosine,
             note=note,
         )
