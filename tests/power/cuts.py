@@ -23,7 +23,7 @@ from tests.power.history import DIM, LABELS, choose, follow
 from tests.power.model import Example, Model, Moment
 from tests.power.verdict import Past, Verdict, judge
 
-__all__ = ["Cuts", "cut_power", "scratch"]
+__all__ = ["NEW", "Cuts", "Left", "cut_power", "scratch"]
 
 ROOT = Path(__file__).parents[2]
 OPERATIONS = 24
@@ -61,15 +61,20 @@ class Cuts:
     seconds: float = 0.0
 
 
-class _Left(NamedTuple):
-    """What a cut left: files, and what the store among them holds."""
+class Left(NamedTuple):
+    """What a cut left: files, and what the store among them holds.
+
+    Where the cut came in a purge, the files may still hold what it destroys: only the next
+    opening wipes it. So `destroyed` may be less than the moment's secrets.
+    """
 
     files: dict[str, bytes]
     moment: Moment
     device: str | None
+    destroyed: set[bytes]
 
 
-NEW = _Left({}, Model().moment(), None)
+NEW = Left({}, Model().moment(), None, set())
 
 
 class _Cut(NamedTuple):
@@ -157,17 +162,18 @@ def _record(work: Path, library: Path, job: Job, files: dict[str, bytes]) -> lis
 
 
 def _replay(
-    calls: list[trace.Call], job: Job, left: _Left, deaf: frozenset[str], cuts: Cuts
+    calls: list[trace.Call], job: Job, left: Left, deaf: frozenset[str], cuts: Cuts
 ) -> Iterator[_Cut]:
     """Every moment of a history at which a power cut may leave something new."""
     disk = Disk(left.files, deaf=deaf)
     moments, device, acknowledged = [left.moment], left.device, 0
+    destroyed = left.destroyed
     rng, model = random.Random(job.seed), left.moment.model.copy()
     for call in calls:
         cuts.calls[call.kind] += 1
         if call.kind != "mark":
             if disk.apply(call):
-                yield _Cut(disk, Past(moments, acknowledged, device))
+                yield _Cut(disk, Past(moments, acknowledged, device, destroyed))
             continue
         what, value = call.content.decode().split()
         if what == "begin":
@@ -180,7 +186,8 @@ def _replay(
         else:
             acknowledged += 1
             cuts.operations[operation.kind] += 1
-        yield _Cut(disk, Past(moments, acknowledged, device))
+        destroyed = moments[acknowledged].secrets
+        yield _Cut(disk, Past(moments, acknowledged, device, destroyed))
 
 
 def _try(
@@ -190,7 +197,7 @@ def _try(
     rng: random.Random,
     cuts: Cuts,
     keep: Path | None,
-) -> list[_Left]:
+) -> list[Left]:
     """Open what the disk may hold after a cut, several times over; what was sound."""
     cuts.points += 1
     seen: set[bytes] = set()
@@ -209,7 +216,8 @@ def _try(
             moment = cut.past.moments[verdict.operation]
             cuts.kept += verdict.kept
             cuts.there += moment.state != cut.past.moments[cut.past.acknowledged].state
-            sound.append(_Left(files, moment, cut.past.device))
+            destroyed = cut.past.destroyed & moment.secrets
+            sound.append(Left(files, moment, cut.past.device, destroyed))
             continue
         _note(cuts, verdict, style, files, keep)
     return sound

@@ -21,10 +21,10 @@ from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tests.power.cuts import LARGEST, NEW, ROOT
+from tests.power.cuts import LARGEST, NEW, ROOT, Left
 from tests.power.driver import STORE, Job, run
 from tests.power.history import DIM, LABELS, choose, follow
-from tests.power.model import Example, Moment
+from tests.power.model import Example
 from tests.power.verdict import Past, judge
 
 __all__ = ["Kills", "kill"]
@@ -70,15 +70,15 @@ def kill(kills: int, seed: int) -> Kills:
         with subprocess.Popen(
             command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
         ) as nursery:
-            moment, device = NEW.moment, NEW.device
+            left = NEW
             for _ in range(kills):
-                if len(moment.model.examples) > LARGEST:
-                    moment, device = NEW.moment, NEW.device
+                if len(left.moment.model.examples) > LARGEST:
+                    left = NEW
                     shutil.rmtree(work / "store")
                 (work / "store").mkdir(exist_ok=True)
-                job = Job.drawn(moment.model, ENDLESS, rng)
-                past = _past(_killed(work, nursery, job, rng), job, moment, device, result)
-                moment, device = _judged(work, past, rng, result)
+                job = Job.drawn(left.moment.model, ENDLESS, rng)
+                past = _past(_killed(work, nursery, job, rng), job, left, result)
+                left = _judged(work, past, rng, result)
             nursery.stdin.close()
     result.seconds = time.monotonic() - start
     return result
@@ -110,15 +110,14 @@ def _killed(
     return [line.split() for line in marks.read_text().splitlines()]
 
 
-def _past(
-    marks: list[list[str]], job: Job, moment: Moment, device: str | None, result: Kills
-) -> Past:
+def _past(marks: list[list[str]], job: Job, left: Left, result: Kills) -> Past:
     """What must be there, from what the process said before it was killed."""
     rng, model = random.Random(job.seed), job.model.copy()
-    moments, acknowledged = [moment], 0
+    moments, device, acknowledged = [left.moment], left.device, 0
+    destroyed = left.destroyed
     for what, value in marks:
         if what == "opened":
-            device = value
+            device, destroyed = value, left.moment.secrets
         elif what == "begin":
             operation = choose(model, rng)
             follow(model, operation)
@@ -126,12 +125,13 @@ def _past(
         else:
             acknowledged += 1
             result.operations[operation.kind] += 1
+            destroyed = moments[acknowledged].secrets
     result.during += len(moments) > acknowledged + 1
-    return Past(moments, acknowledged, device)
+    return Past(moments, acknowledged, device, destroyed)
 
 
-def _judged(work: Path, past: Past, rng: random.Random, result: Kills) -> tuple[Moment, str | None]:
-    """Judge a copy; what the store holds now."""
+def _judged(work: Path, past: Past, rng: random.Random, result: Kills) -> Left:
+    """Judge a copy; what the store holds now, its files aside."""
     result.kills += 1
     copy = work / "copy"
     shutil.rmtree(copy, ignore_errors=True)
@@ -143,11 +143,11 @@ def _judged(work: Path, past: Past, rng: random.Random, result: Kills) -> tuple[
     if verdict.fault is None:
         moment = past.moments[verdict.operation]
         result.there += moment.state != past.moments[past.acknowledged].state
-        return moment, past.device
+        return Left({}, moment, past.device, past.destroyed & moment.secrets)
     result.faults[verdict.fault] += 1
     result.words.append(f"{verdict.fault} (kill {result.kills}): {verdict.words}")
     shutil.rmtree(work / "store")
-    return NEW.moment, NEW.device
+    return NEW
 
 
 def _nursery(work: Path) -> None:

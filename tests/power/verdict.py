@@ -29,11 +29,14 @@ class Past(NamedTuple):
         acknowledged: How many operations have returned; `moments[acknowledged]` is the least
             that must be there.
         device: Its device's id, once its making was acknowledged.
+        destroyed: Bytes of which a purge that returned, or opening the store after one that was
+            cut short, has left nothing.
     """
 
     moments: Sequence[Moment]
     acknowledged: int
     device: str | None
+    destroyed: set[bytes]
 
 
 class Verdict(NamedTuple):
@@ -63,8 +66,8 @@ def judge(folder: Path, past: Past, *, go_on: Example | None = None) -> Verdict:
         past: What it should hold.
         go_on: Enrol this one too, and look whether it is there.
     """
-    purged = past.moments[past.acknowledged].secrets & past.moments[-1].secrets
-    if found := _found(folder, purged):
+    # What is on its way may bring some of them back.
+    if found := _found(folder, past.destroyed & past.moments[-1].secrets):
         return Verdict("traces", f"{found.hex()} was purged and is in the files")
     try:
         with Engine.open(folder / STORE, backbone=backbone()) as engine:
