@@ -1,8 +1,8 @@
 """The backbone's own classes beside enrolled ones: what keeping them costs, and whom.
 
-No constant was chosen on Flowers-17: see docs/base-classes.md. Those of the joining were chosen
-where old and new are of one kind and hardest to tell apart, on classes of Tiny-ImageNet that are
-enrolled anew (`relearned`) and none of which is among the 40 strangers.
+The constants of the joining were chosen where old and new are of one kind and hardest to tell
+apart, on classes of Tiny-ImageNet that are enrolled anew (`relearned`) and none of which is among
+the 40 strangers; Flowers-17 was seen beside it: docs/base-classes.md.
 """
 
 from __future__ import annotations
