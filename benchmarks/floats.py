@@ -1,4 +1,4 @@
-"""A real float network that the project can make itself: the embedded backbone, its steps undone.
+"""Real float networks that the project can make itself: quantised ones, their steps undone.
 
 The shipped `pebble.onnx` is of the QDQ kind: integer weights behind `DequantizeLinear`, and
 pairs of `QuantizeLinear` and `DequantizeLinear` that round every layer's output. Multiplied
@@ -14,19 +14,16 @@ import numpy as np
 
 from edgeinc.weights import find_card, load_file
 
-__all__ = ["MEAN", "STD", "floating_pebble"]
-
-# Of the pixels, as the card of `pebble` has them.
-MEAN = STD = (128.0,)
+__all__ = ["floating"]
 
 
-def floating_pebble() -> bytes:
-    """`.onnx`, (1, 3, 96, 96) float32 -> `embedding` (1, 512) float32.
+def floating(backbone: str) -> bytes:
+    """The `.onnx` file of a card as a float network; its input is what the card calls real.
 
     Raises:
-        ModelNotFoundError, ChecksumError: The shipped file is missing, or damaged.
+        ModelNotFoundError, ChecksumError: The file is not here, or damaged.
     """
-    card = find_card("pebble")
+    card = find_card(backbone)
     file = next(file for file in card.files if file.runtime == "onnx")
     return _without_steps(load_file(card, file))
 
@@ -57,6 +54,8 @@ def _without_steps(model: bytes) -> bytes:
     del graph.node[:], graph.initializer[:], graph.value_info[:]
     graph.node.extend(nodes)
     graph.initializer.extend(numpy_helper.from_array(value, n) for n, value in weights.items())
+    for value in graph.output:
+        value.name = renamed.get(value.name, value.name)
     for value in (*graph.input, *graph.output):
         value.type.tensor_type.elem_type = onnx.TensorProto.FLOAT
     onnx.checker.check_model(proto, full_check=True)

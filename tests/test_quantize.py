@@ -75,8 +75,9 @@ def net(tmp_path: Path) -> Path:
 def test_a_real_network(photos: Path, tmp_path: Path, places: tuple[Path, Path]) -> None:
     floats = pytest.importorskip("benchmarks.floats", reason="no part of an installed package")
     path = tmp_path / "own.onnx"
-    path.write_bytes(floats.floating_pebble())
-    numbers = Preprocessing(floats.MEAN, floats.STD)
+    path.write_bytes(floats.floating("pebble"))
+    spec = find_card("pebble").input
+    numbers = Preprocessing(spec.mean, spec.std)
     done = add_quantized(path, photos, preprocessing=numbers, licence="Apache-2.0")
     assert (done.calibrated, done.held_out) == (36, 12)
     assert done.cosine >= 0.99
