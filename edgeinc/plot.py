@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from edgeinc.bench import BenchReport
 from edgeinc.errors import InputError, RuntimeUnavailableError
 from edgeinc.review import Layout, Review
 from edgeinc.types import Evaluation
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["plot_evaluation", "plot_review"]
+__all__ = ["plot_bench", "plot_evaluation", "plot_review"]
 
 SHOWN = 40
 """Classes that a plot of a whole store names at most."""
@@ -26,6 +27,31 @@ MAP = 8.0
 
 SIDE = 4.0
 """Width of a diagram beside the confusion matrix, inches."""
+
+
+def plot_bench(report: BenchReport, path: str | Path) -> None:
+    """Writes one bar a way, as long as its median, with a line to the 95th percentile.
+
+    Args:
+        report: What `bench` returned.
+        path: File to write; its suffix chooses the format.
+
+    Raises:
+        RuntimeUnavailableError: matplotlib is not installed.
+        InputError: The file cannot be written there, or not in that format.
+    """
+    rows = report.rows
+    names = [f"{row.model}, {row.device}, threads: {row.threads}" for row in rows]
+    figure = _figure(MAP + 0.08 * max(map(len, names)), 1 + 0.3 * len(rows))
+    axes = figure.subplots()
+    medians = np.array([row.p50_ms for row in rows])
+    late = np.array([row.p95_ms for row in rows]) - medians
+    shades = ["C0" if row is report.best[row.model] else "C7" for row in rows]
+    axes.barh(range(len(rows)), medians, color=shades, xerr=[np.zeros(len(rows)), late])
+    axes.set_yticks(range(len(rows)), names)
+    axes.invert_yaxis()
+    axes.set_xlabel("milliseconds a frame: the median, and a line to the 95th percentile")
+    _save(figure, path)
 
 
 def plot_evaluation(evaluation: Evaluation, path: str | Path) -> None:

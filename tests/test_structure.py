@@ -45,6 +45,7 @@ NEIGHBOURS = {
     ("demo", "draw"),  # the demo's result is an annotated picture
     ("demo", "parts"),  # of parts that it draws
     ("__main__", "cli"),
+    ("plot", "bench"),  # what was measured, as bars
     ("sklearn", "sklearn"),
 }
 HOMES = {
