@@ -108,7 +108,8 @@ def add_command(
     elif card.labels is None:
         note(f"its {card.classifier.classes} own classes have no names: --labels gives them")
     text = f"{card.name} added, {card.dim} dimensions of {card.layer!r}, in {card.folder}"
-    emit(settings, {"name": card.name, "folder": str(card.folder), **plain_card(card)}, text)
+    record = {"name": card.name, "folder": str(card.folder), **plain_card(card)}
+    emit(settings, {**record, "quantized": None}, text)
 
 
 def _tell_quantized(settings: Settings, done: Quantized) -> None:

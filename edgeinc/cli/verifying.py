@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -36,9 +36,10 @@ def verify_command(settings: Settings, name: str, pictures: str | None) -> int:
     found = verify(name)
     checks = [{"file": c.name, "ok": c.ok, "message": c.message} for c in found.checks]
     lines = [f"{c.name} {c.message}" for c in found.checks]
-    record = {"name": found.card.name, "ok": found.ok, "checks": checks}
+    record: dict[str, Any] = {"name": found.card.name, "ok": found.ok, "checks": checks}
     if not found.ok:
-        emit(settings, record, "\n".join(lines))
+        empty = {"pictures": 0, "runs": [], "pairs": [], "left_out": []}
+        emit(settings, {**record, **empty}, "\n".join(lines))
         note(f"edgeinc: {found.card.name} cannot be used: {found.advice}")
         return 1
     compared = compare(found.card, pictures, device=settings.device)
