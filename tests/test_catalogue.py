@@ -21,7 +21,16 @@ import pytest
 from edgeinc.backbone import Backbone
 from edgeinc.cache import user_models_dir
 from edgeinc.cards import ModelCard, dump_card, read_card
-from edgeinc.catalogue import Preprocessing, add, candidates, catalogue, describe, pull, verify
+from edgeinc.catalogue import (
+    Preprocessing,
+    add,
+    candidates,
+    catalogue,
+    describe,
+    placing,
+    pull,
+    verify,
+)
 from edgeinc.cli import main
 from edgeinc.errors import (
     CardError,
@@ -335,6 +344,16 @@ def test_labels_do_not_take_the_place_of_card_or_network(
     with pytest.raises(CardError, match=f"{name} has the name of .* rename it"):
         add(net, labels=labels)
     assert not user_models_dir().exists()
+
+
+def test_a_card_that_cannot_be_replaced_stays(net: Path) -> None:
+    before = add(net)
+    assert before.folder is not None
+    old = before.folder.with_name("old")
+    with pytest.raises(FileNotFoundError):
+        placing._exchange(before.folder.with_name("never written"), before.folder, old)
+    assert find_card("net") == before
+    assert not old.exists()
 
 
 def test_candidates_propose_the_pooled_layer(net: Path) -> None:

@@ -47,7 +47,7 @@ class Quantized:
         float_ms: Median time of one picture, float, one thread on the CPU, milliseconds.
         int8_ms: The same of int8, measured in turn with the other.
         speedup: Median of the ratios of the two.
-        float_bytes: Size of the file, cut at the embedding or not as it was given.
+        float_bytes: Size of the file as it was given.
         int8_bytes: Size of the int8 file, cut at the embedding.
         skipped: A sentence for each file of the folder that was passed over.
     """
