@@ -44,11 +44,12 @@ def plot_bench(report: BenchReport, path: str | Path) -> None:
     names = [f"{row.model}, {row.device}, threads: {row.threads}" for row in rows]
     figure = _figure(MAP + 0.08 * max(map(len, names)), 1 + 0.3 * len(rows))
     axes = figure.subplots()
-    medians = np.array([row.p50_ms for row in rows])
-    late = np.array([row.p95_ms for row in rows]) - medians
+    places = range(len(rows))
+    medians = [row.p50_ms for row in rows]
     shades = ["C0" if row is report.best[row.model] else "C7" for row in rows]
-    axes.barh(range(len(rows)), medians, color=shades, xerr=[np.zeros(len(rows)), late])
-    axes.set_yticks(range(len(rows)), names)
+    axes.barh(places, medians, color=shades)
+    axes.hlines(places, medians, [row.p95_ms for row in rows], color="black")
+    axes.set_yticks(places, names)
     axes.invert_yaxis()
     axes.set_xlabel("milliseconds a frame: the median, and a line to the 95th percentile")
     _save(figure, path)

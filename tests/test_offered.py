@@ -123,6 +123,10 @@ def test_the_worked_example_as_an_installed_package(site: Path, tmp_path: Path) 
     here = {one["name"]: one for one in found["runtimes"]}
     assert here["numpy"] == {"name": "numpy", "version": np.__version__, "devices": ["CPU"]}
     assert json.loads(run(*shell, "enroll", "--from", "photos"))["added"] == 12
+    found = json.loads(run(*shell, "models", "verify", "filters/filters.yaml"))
+    assert found["ok"], found
+    (row,) = json.loads(run(*shell, "--threads", "1", "bench", "--seconds", "0.1"))["rows"]
+    assert (row["runtime"], row["device"], row["placement"]["nodes"]) == ("numpy", "CPU", 1.0)
     assert cv2.imwrite(str(tmp_path / "new.png"), photo(1, 99))
     answer = json.loads(run(*shell, "--device", "numpy", "--strict", "predict", "new.png"))
     assert (answer["label"], answer["device"]) == ("kind 1", "CPU")

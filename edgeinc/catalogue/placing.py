@@ -39,7 +39,10 @@ def read_network(path: Path) -> tuple[bytes, RuntimeName]:
     """
     runtime = RUNTIMES.get(path.suffix.lower())
     if runtime is None:
-        raise ModelFormatError(f"{path} is neither .tflite nor .onnx; convert it to one of them.")
+        raise ModelFormatError(
+            f"{path} is neither .tflite nor .onnx; convert it to one of them, or name a file for a "
+            "vendor's chip in a card by hand (docs/runtimes.md)."
+        )
     try:
         return path.read_bytes(), runtime
     except OSError as exc:

@@ -6,7 +6,6 @@ docs/runtimes.md has a complete one.
 
 from __future__ import annotations
 
-import tempfile
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -85,6 +84,9 @@ class Runtime(ABC):
 @contextmanager
 def on_disk(content: bytes, suffix: str) -> Iterator[str]:
     """A file with this content while the block runs, for runtimes that read only files."""
+    # Here, because a start that reads no such file is not to load it.
+    import tempfile
+
     with tempfile.TemporaryDirectory(prefix="edgeinc-") as folder:
         path = Path(folder) / f"network{suffix}"
         path.write_bytes(content)
