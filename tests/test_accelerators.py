@@ -16,9 +16,11 @@ import numpy as np
 import pytest
 
 from edgeinc import Backbone
+from edgeinc.bench import bench
 from edgeinc.cache import digest
+from edgeinc.doctor import uses
 from edgeinc.errors import DeviceError, DeviceNotFoundError, DeviceRefusedError
-from edgeinc.runtimes import open_session
+from edgeinc.runtimes import available, open_session
 from edgeinc.weights import find_card
 from tests import tiny_networks as tiny
 from tests.conftest import photo
@@ -183,6 +185,19 @@ def test_openvino_says_why_it_does_not_start(
         session = open_session(model, "onnx", device=device)
     assert session.placement == (device, "CPUExecutionProvider", 1.0, 1.0, ())
     assert capfd.readouterr() == ("", "")
+
+
+@needs_qnn
+def test_the_simulated_npu_is_listed_and_measured() -> None:
+    card = find_card("pebble")
+    found = {use.runtime: use for use in uses(card, available())}
+    assert HTP in found["onnx"].devices
+    report = bench(card, seconds=0.01, threads=1)
+    rows = [row for row in report.rows if row.device == QNN]
+    assert [(row.placement.asked, row.placement.nodes, row.threads) for row in rows] == [
+        (HTP, 1.0, 1)
+    ]
+    assert "CPUExecutionProvider" in [row.device for row in report.rows]
 
 
 def test_a_package_for_an_npu_is_expected_where_it_is() -> None:

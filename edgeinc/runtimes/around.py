@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from edgeinc.devices import Device
 from edgeinc.errors import RuntimeUnavailableError
+
+if TYPE_CHECKING:
+    from edgeinc.runtimes.providers import Provider
 
 __all__ = ["devices_here", "how_to_install", "is_here"]
 
@@ -37,10 +42,16 @@ def devices_here(runtime: str) -> tuple[Device, ...]:
         named = {device.name for device in found} | {onnx_package.CPU_PROVIDER}
         # Azure's sends pictures to a server, and runs no network here.
         others = [name for name in providers.here(ort) if name != "AzureExecutionProvider"]
-        found += [Device(name) for name in others if name not in named]
+        # With the options for its chip also where it only simulates one, as Qualcomm's on x86-64.
+        found += [Device(n, _options(providers.KNOWN.get(n))) for n in others if n not in named]
     else:
         return ()
     return (Device("cpu"), *found)
+
+
+def _options(known: Provider | None) -> dict[str, str]:
+    """The options that select a provider's NPU, or GPU, where it has one."""
+    return {} if known is None else known.npu or known.gpu or {}
 
 
 def is_here(runtime: str, device: Device, devices: tuple[str, ...]) -> bool:
