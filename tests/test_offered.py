@@ -25,6 +25,8 @@ import pytest
 from edgeinc import Engine, runtimes
 from edgeinc.backbone import Backbone
 from edgeinc.cards import ModelCard, dump_card, parse_card, read_card
+from edgeinc.catalogue import add, describe, verify
+from edgeinc.classifier import read_rows
 from edgeinc.devices import Device
 from edgeinc.errors import (
     CardError,
@@ -365,6 +367,22 @@ def test_hailo_that_is_not_installed(tmp_path: Path) -> None:
             Backbone.open(card, device=device, strict=True)
     with pytest.raises(RuntimeUnavailableError, match="apt install hailo-all"):
         Backbone.open(card, device="hailo")
+
+
+def test_a_chip_s_file_in_lists_and_for_base_classes(tmp_path: Path) -> None:
+    if importlib.util.find_spec("hailo_platform") is not None:
+        pytest.skip("HailoRT is installed")
+    card = read_card(write_card(tmp_path, "hailo", ".hef", hef(), QUANTIZED))
+    listed = describe(card)
+    assert (listed.runtime, listed.installed) == ("hailo", True)
+    assert "apt install hailo-all" in str(listed.missing)
+    checked = verify(card)
+    assert not checked.ok
+    assert "hailo-all" in checked.advice
+    with pytest.raises(ModelFormatError, match="is for hailo: its classifier"):
+        read_rows(hef(), card.files[0])
+    with pytest.raises(ModelFormatError, match="a vendor's chip in a card by hand"):
+        add(tmp_path / "means.hef")
 
 
 # --- Rockchip
