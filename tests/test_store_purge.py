@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import random
 import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -146,6 +147,35 @@ def test_a_label_goes_with_the_last_that_had_it(tmp_path: Path) -> None:
         store.purge()
         assert b"Lovelace" not in store.path.read_bytes()
     assert examine_store(tmp_path / "a.db").sound
+
+
+def test_a_label_within_another_goes_alone(tmp_path: Path) -> None:
+    with open_store(tmp_path / "a.db") as store:
+        for seed, label in enumerate(("Ada", "maid of 'Ada'", "x', 'Ada", "O'Brien")):
+            enroll(store, label, seed)
+        store.forget("Ada", purge=True)
+        assert [entry.detail.split("of ", 1)[1] for entry in store.log()[1:]] == [
+            "'O\u2019Brien'",
+            "'x\u2019, \u2019Ada'",
+            "'maid of \u2019Ada\u2019'",
+            "(a purged class)",
+        ]
+        for label in list(labels_of(store)):
+            store.forget(label, purge=True)
+        raw = store.path.read_bytes()
+        assert not [name for name in (b"Ada", b"maid", b"Brien") if name in raw]
+
+
+def test_a_label_with_quotes_goes_from_older_lines_too(tmp_path: Path) -> None:
+    with open_store(tmp_path / "a.db") as store:
+        enroll(store, "O'Brien", 1)
+        with closing(sqlite3.connect(store.path)) as conn, conn:
+            conn.execute("UPDATE operations SET detail = ?", ("enrolled 1 example of 'O'Brien'",))
+        store.forget("O'Brien", purge=True)
+        assert {entry.detail for entry in store.log()} == {
+            "enrolled 1 example of (a purged class)",
+            "purged 1 example of (a purged class)",
+        }
 
 
 def test_what_is_damaged_can_be_purged(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from edgeinc.errors import InputError, LabelError
 from edgeinc.store.checks import match
 from edgeinc.store.disk.connection import Database
 from edgeinc.store.enrolment import row_of_class
-from edgeinc.store.journal import ENTRIES, TOUCHED, entry, record
+from edgeinc.store.journal import ENTRIES, TOUCHED, entry, quoted, record
 from edgeinc.store.labels import clean_label
 from edgeinc.store.overrides import overrides, settle_overrides
 from edgeinc.store.reading import is_enrolled, not_enrolled, uids
@@ -58,7 +58,7 @@ def rename(db: Database, old: str, new: str, *, bound: Identity, now: float) -> 
                 f"A class {new!r} is enrolled already. Forget it first, or choose another name."
             )
         targets = [row for (row,) in conn.execute(_OF_CLASS, (old,))]
-        operation, number = record(conn, "rename", f"renamed '{old}' to '{new}'", now)
+        operation, number = record(conn, "rename", f"renamed {quoted(old)} to {quoted(new)}", now)
         target = row_of_class(conn, new)
         conn.executemany(
             "INSERT INTO relabels (sample, operation, class) VALUES (?, ?, ?)",
@@ -100,7 +100,7 @@ def set_threshold(
         if overrides(conn).get(name) == number:
             return Change()
         words = "auto" if number is None else repr(number)
-        detail = f"set the threshold of '{name}' to {words}"
+        detail = f"set the threshold of {quoted(name)} to {words}"
         operation, line = record(conn, "threshold", detail, now)
         conn.execute("UPDATE operations SET threshold = ? WHERE id = ?", (number, operation))
         told = f"INSERT INTO thresholds (sample, operation) SELECT id, ? FROM ({_OF_CLASS})"

@@ -19,6 +19,7 @@ __all__ = [
     "entry",
     "last_row",
     "log",
+    "quoted",
     "record",
 ]
 
@@ -89,6 +90,17 @@ def entry(row: Sequence[Any]) -> LogEntry:
     return LogEntry(number, time, kind, detail, tool, bool(undone), source)
 
 
+def quoted(label: str) -> str:
+    r"""A label as the log names it.
+
+    No quote is within, so that a purge finds this name there, and no other.
+
+    >>> quoted("nut"), quoted("O'Brien") == "'O\u2019Brien'"
+    ("'nut'", True)
+    """
+    return "'" + label.replace("'", "\u2019") + "'"
+
+
 def count_examples(counts: Mapping[str, int]) -> str:
     """Words for so many examples of these classes, negatives apart.
 
@@ -107,7 +119,7 @@ def count_examples(counts: Mapping[str, int]) -> str:
 
 def _count_labelled(counts: Mapping[str, int], labels: Sequence[str]) -> str:
     total = sum(counts[label] for label in labels)
-    names = ", ".join(f"'{label}'" for label in labels[:3])
+    names = ", ".join(map(quoted, labels[:3]))
     if len(labels) > 3:
         names += ", ..."
     which = names if len(labels) == 1 else f"{len(labels)} classes: {names}"

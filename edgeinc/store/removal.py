@@ -13,7 +13,7 @@ from edgeinc.errors import (
 )
 from edgeinc.store.checks import match, refuse_newer
 from edgeinc.store.disk.connection import Database
-from edgeinc.store.journal import count_examples, record
+from edgeinc.store.journal import count_examples, quoted, record
 from edgeinc.store.labels import class_of
 from edgeinc.store.opening import scrub
 from edgeinc.store.overrides import overrides
@@ -152,11 +152,12 @@ def wipe(conn: sqlite3.Connection, samples: Sequence[int]) -> None:
         rows,
     )
     orphans = conn.execute(_ORPHANS).fetchall()
-    # The log names labels between quotes, see `journal.count_examples`; a merge's line names files.
+    # Where a label has quotes, older lines have it as it is. A merge's line names files.
+    names = {name for _, label in orphans if label for name in (quoted(label), f"'{label}'")}
     conn.executemany(
         "UPDATE operations SET detail = replace(detail, :name, :words)"
         " WHERE kind <> 'merge' AND instr(detail, :name)",
-        [{"name": f"'{label}'", "words": _PURGED_LABEL} for _, label in orphans if label],
+        [{"name": name, "words": _PURGED_LABEL} for name in sorted(names)],
     )
     conn.executemany("DELETE FROM classes WHERE id = ?", [(row,) for row, _ in orphans])
     conn.execute("UPDATE store SET scrub = 1")
