@@ -5,9 +5,11 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -99,6 +101,10 @@ def test_export_says_what_it_wrote(shell: Shell, photos: Path, tmp_path: Path) -
     assert result(shell, "export", "y.edgeinc")["n"] == 15
     assert shell("export", "x.H5")[1] == "10 features of 64 dimensions written to x.H5\n"
     assert shell("undo")[0] == 0
+    assert shell("export", "x.edgeinc")[1].startswith("15 examples of 64 dimensions written")
+    # Negatives count, if as none of the classes.
+    shell("forget", "kind 1", "--purge")
+    shell("enroll", "--negative", *(photos / "kind 1").iterdir())
     assert shell("export", "x.edgeinc")[1].startswith("15 examples of 64 dimensions written")
 
 
@@ -282,6 +288,24 @@ def test_manage_what_is_enrolled(shell: Shell, photos: Path) -> None:
     assert len(result(shell, "log", "-n", "2")["log"]) == 2
 
 
+def test_a_rename_counts_what_has_the_new_name(shell: Shell, photos: Path) -> None:
+    shell("enroll", "kind 0", *(photos / "kind 0").iterdir())
+    samples = result(shell, "samples", "kind 0")["samples"]
+    for sample in samples[:4]:
+        shell("forget", "--sample", sample["id"])
+    assert shell("rename", "kind 0", "one")[1] == "1 example is now 'one'\n"
+    # Forgotten ones have it too, if somebody asks for them back.
+    assert shell("undo", "-n", "5")[0] == 0
+    assert shell("rename", "kind 0", "five")[1] == "5 examples are now 'five'\n"
+
+
+def test_the_log_is_in_columns(shell: Shell, photos: Path) -> None:
+    shell("enroll", "kind 0", *(photos / "kind 0").iterdir())
+    shell("threshold", "kind 0", "0.5")
+    second, first = shell("log")[1].splitlines()
+    assert second.index("set the threshold") == first.index("enrolled")
+
+
 def test_a_threshold_that_a_person_sets(shell: Shell, photos: Path) -> None:
     shell("enroll", "--from", photos)
     picture = photos / "kind 1" / "2.png"
@@ -453,6 +477,7 @@ def test_wrong_usage_is_2(shell: Shell, words: list[str]) -> None:
         (["predict", "missing.png"], "missing.png"),
         (["enroll", "", "missing.png"], "label"),
         (["forget", "nobody"], "nobody"),
+        (["forget", ""], "label is empty"),
         (["samples", "nobody"], "nobody"),
         (["eval", "missing"], "missing"),
         (["eval", "--loo"], "two examples"),
@@ -475,6 +500,30 @@ def test_a_file_that_is_no_store(shell: Shell, tmp_path: Path) -> None:
     assert status == 1
     assert "s.db" in err
     assert (tmp_path / "s.db").read_bytes() == before
+
+
+def test_doctor_says_of_a_newer_store_what_it_can(
+    shell: Shell, photos: Path, tmp_path: Path
+) -> None:
+    shell("enroll", "kind 0", *(photos / "kind 0").iterdir())
+    with closing(sqlite3.connect(tmp_path / "s.db")) as conn:
+        conn.execute("PRAGMA user_version = 99")
+    status, out, err = shell("doctor")
+    assert status == 1
+    assert "  not checked, " in out
+    assert "  format 99\n" in out
+    assert "Upgrade edgeinc" in err
+
+
+def test_an_archive_is_no_store(shell: Shell, photos: Path, tmp_path: Path) -> None:
+    shell("enroll", "kind 0", *(photos / "kind 0").iterdir())
+    shell("export", "x.edgeinc")
+    before = (tmp_path / "x.edgeinc").read_bytes()
+    for words in (["classes"], ["log"], ["enroll", "a", photos / "kind 1" / "2.png"]):
+        status, out, err = shell("--store", "x.edgeinc", *words)
+        assert (status, out, err.count("\n")) == (1, "", 1)
+        assert "x.edgeinc is an archive, not a store" in err
+    assert (tmp_path / "x.edgeinc").read_bytes() == before
 
 
 @pytest.mark.parametrize("name", COMMANDS)

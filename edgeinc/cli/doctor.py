@@ -144,7 +144,9 @@ def _store(store: Condition) -> Iterator[str]:
     """What was found about a store, a line each."""
     words = {True: "sound", False: "damaged", None: "not checked"}
     yield f"  {words[store.sound]}, {store.size / 2**20:.1f} MiB, {store.free / 2**20:.0f} MiB free"
-    if store.version is not None:
+    if store.version is not None and store.backbone is None:
+        yield f"  format {store.version}"
+    elif store.version is not None:
         yield f"  format {store.version}, backbone {store.backbone} ({store.dim} dimensions)"
     if store.counts:
         yield "  " + ", ".join(f"{n} {name}" for name, n in store.counts.items())

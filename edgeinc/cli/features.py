@@ -75,7 +75,7 @@ def export_command(settings: Settings, output: str, thumbnails: bool) -> None:
     if _kind(output) == ARCHIVE:
         with open_store(settings) as store:
             n = store.export(output, thumbnails=thumbnails)
-            counting = sum(entry.examples for entry in store.classes())
+            counting = sum(entry.examples for entry in store.classes()) + store.negatives()
             shape = (n, store.dim)
         what = "examples"
         if rest := n - counting:

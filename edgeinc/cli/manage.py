@@ -107,8 +107,13 @@ def forget_command(
 
     `undo` brings it back, unless it was purged.
     """
+    from edgeinc.store import clean_label
+
     if (label is not None) + negative + (sample is not None) != 1:
         raise click.UsageError("Give either LABEL, --negative or --sample ID.")
+    if label is not None:
+        # To the store an empty one means that none was given.
+        clean_label(label)
     with open_store(settings) as store:
         if sample is not None:
             change = store.forget(sample=sample, purge=purge)
@@ -137,8 +142,10 @@ def purge_command(settings: Settings) -> None:
 def rename_command(settings: Settings, old: str, new: str) -> None:
     """Give a class another name."""
     with open_store(settings) as store:
-        moved = len(store.rename(old, new).ids)
-    emit(settings, {"renamed": moved}, f"{moved} examples are now {new!r}")
+        # Not those that are forgotten or there twice, though they are renamed too.
+        moved = len(store.rename(old, new).added)
+    words = "example is" if moved == 1 else "examples are"
+    emit(settings, {"renamed": moved}, f"{moved} {words} now {new!r}")
 
 
 @click.command("threshold")
@@ -192,7 +199,7 @@ def log_command(settings: Settings, n: int | None) -> None:
         settings,
         {"log": [asdict(entry) for entry in entries]},
         "\n".join(
-            f"{e.number:5d}  {_clock(e.time)}  {e.operation:7s} {printable(e.detail)}"
+            f"{e.number:5d}  {_clock(e.time)}  {e.operation:9s} {printable(e.detail)}"
             f"{f', from {printable(e.source)}' if e.source else ''}"
             f"{'  (undone)' if e.undone else ''}"
             for e in entries

@@ -46,7 +46,7 @@ class Managed:
             LabelNotFoundError: There is no class `old`.
             LabelError: `new` is no label, or is taken.
         """
-        return len(self._memory.change(lambda store: store.rename(old, new)).ids)
+        return len(self._memory.change(lambda store: store.rename(old, new)).added)
 
     def set_threshold(self, label: str, value: float | None) -> None:
         """Sets the familiarity from which a picture is taken for a class; None: worked out.

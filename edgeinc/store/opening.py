@@ -26,6 +26,7 @@ from edgeinc.store.checks import (
 )
 from edgeinc.store.disk.connection import Database
 from edgeinc.store.disk.recovery import readable
+from edgeinc.store.disk.translation import is_no_database
 from edgeinc.store.disk.trust import one_row
 from edgeinc.store.records import Identity
 
@@ -187,8 +188,26 @@ def attach(path: str | Path, timeout: float, *, to_read: bool = False) -> Databa
         )
     if status is not None and not _may(file, os.R_OK):
         raise StoreError(f"{file} may not be read. Change its permissions.")
-    db = Database(file, read_only=not writable, timeout=timeout)
-    return db if writable else readable(db, timeout)
+    try:
+        db = Database(file, read_only=not writable, timeout=timeout)
+        return db if writable else readable(db, timeout)
+    except StoreFormatError as exc:
+        # Whoever opens one to read it, a merge, takes archives too.
+        if not to_read and is_no_database(exc.__cause__):
+            _refuse_archive(file)
+        raise
+
+
+def _refuse_archive(file: Path) -> None:
+    """Say what to do with an archive that is named as a store; only for what is no database."""
+    # Most that is named as a store is one.
+    from edgeinc.store.disk.files import is_archive
+
+    if is_archive(file):
+        raise StoreFormatError(
+            f"{file} is an archive, not a store. `merge` it into a store; one that is not there "
+            "is made."
+        )
 
 
 def is_writable(file: Path) -> bool:

@@ -19,9 +19,10 @@ from edgeinc.errors import InputError, StoreError
 from edgeinc.store.disk.translation import is_no_database
 from edgeinc.unclosed import keep_open
 
-__all__ = ["copy_store", "is_database", "open_ordinary", "refuse_database"]
+__all__ = ["copy_store", "is_archive", "is_database", "open_ordinary", "refuse_database"]
 
 _CHUNK = 1 << 20
+_ARCHIVE = b'{"format":"edgeinc archive",'
 
 
 def copy_store(file: Path, copy: Path, beside: Iterable[str]) -> None:
@@ -70,6 +71,16 @@ def is_database(path: Path) -> bool:
         # A locked database is one, and so is a damaged one.
         return not is_no_database(exc)
     return True
+
+
+def is_archive(path: str | Path) -> bool:
+    """True for a file that begins as an archive does; only for what is no database.
+
+    Raises:
+        StoreError: It cannot be read.
+    """
+    with open_ordinary(path) as stream:
+        return stream.read(len(_ARCHIVE)) == _ARCHIVE
 
 
 def refuse_database(path: Path) -> None:

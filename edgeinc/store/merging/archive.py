@@ -41,7 +41,6 @@ from edgeinc.version import __version__
 __all__ = [
     "VERSION",
     "ArchiveSource",
-    "is_archive",
     "open_archive",
     "read_identity",
     "write_archive",
@@ -50,7 +49,6 @@ __all__ = [
 VERSION = 2
 """Of the format; a reader refuses a newer one. Version 1 had no thresholds."""
 
-_BEGIN = b'{"format":"edgeinc archive",'
 _KINDS: tuple[type[Record], ...] = (Operation, Example, Purged)
 _LONGEST = 4 << 20
 """Bytes of a line, so that reading one takes little memory whatever a file holds."""
@@ -87,16 +85,6 @@ def write_archive(source: Source, counts: Counts, path: str | Path, *, thumbnail
             f"{path} cannot be written ({exc.strerror or exc}). "
             "Check its folder and the room there."
         ) from exc
-
-
-def is_archive(path: str | Path) -> bool:
-    """True for a file that begins as an archive does; only for what is no database.
-
-    Raises:
-        StoreError: It cannot be read.
-    """
-    with open_ordinary(path) as stream:
-        return stream.read(len(_BEGIN)) == _BEGIN
 
 
 @contextmanager

@@ -11,6 +11,7 @@ from edgeinc.errors import StoreBusyError, StoreFormatError
 from edgeinc.store.checks import check, compare, format_version, identity, is_blank, shape_fault
 from edgeinc.store.content import digest
 from edgeinc.store.disk.connection import Database
+from edgeinc.store.disk.files import is_archive
 from edgeinc.store.disk.leftovers import PrivateFolder
 from edgeinc.store.disk.translation import is_no_database
 from edgeinc.store.disk.trust import damaged, expect, one_row
@@ -167,7 +168,7 @@ def _attach(path: str | Path, timeout: float) -> Database | None:
         return attach(path, timeout, to_read=True)
     except StoreFormatError as exc:
         # Any other file may be a store, on which this process holds locks: see `files`.
-        if is_no_database(exc.__cause__) and archive.is_archive(path):
+        if is_no_database(exc.__cause__) and is_archive(path):
             return None
         raise
 
