@@ -356,6 +356,9 @@ def test_what_hailo_refuses(hailo: ModuleType, tmp_path: Path) -> None:
         opened(hef())
     assert hailo.log.count("release") == sum(one.startswith("open") for one in hailo.log)
     assert offered.find("hailo").info().devices == ()
+    hailo.driver = False
+    assert offered.find("hailo").info().devices == ()
+    assert offered.survey()[1] == ()
 
 
 def test_hailo_that_is_not_installed(tmp_path: Path) -> None:

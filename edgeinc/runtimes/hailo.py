@@ -57,7 +57,7 @@ class Hailo(Runtime):
         package = self._package()
         try:
             chips = tuple(map(str, package.Device.scan()))
-        except package.HailoRTException:
+        except _errors(package):
             # Without a driver the search itself fails.
             chips = ()
         return RuntimeInfo(self.name, f"hailo-platform {package.__version__}", chips)
@@ -81,7 +81,7 @@ class Hailo(Runtime):
             path = held.enter_context(on_disk(content, self.suffix))
             try:
                 chip = held.enter_context(_chip(package, device.strings))
-            except package.HailoRTException as exc:
+            except _errors(package) as exc:
                 raise DeviceNotFoundError(
                     f"no Hailo chip starts ({first_line(exc)}); check that it is there with "
                     "hailortcli scan, and that no other program holds it"
@@ -91,7 +91,7 @@ class Hailo(Runtime):
                 ends = _ends(package, model, input, output)
                 configured = held.enter_context(model.configure())
                 session = HailoSession(package, configured, ends, device)
-            except package.HailoRTException as exc:
+            except _errors(package) as exc:
                 raise DeviceRefusedError(
                     f"the Hailo chip does not take this .hef file ({first_line(exc)}); compile it "
                     "for this chip, with a compiler for the release of HailoRT that is here"
@@ -144,7 +144,7 @@ class HailoSession(Session):
         np.copyto(self._given, array[0])
         try:
             self._configured.run([self._bindings], TIMEOUT)
-        except self._package.HailoRTException as exc:
+        except _errors(self._package) as exc:
             raise InferenceError(
                 f"HailoRT failed while it ran ({first_line(exc)}); check the chip with "
                 "hailortcli fw-control identify"
@@ -154,6 +154,11 @@ class HailoSession(Session):
     def _release(self) -> None:
         del self._bindings, self._configured
         self._held.close()
+
+
+def _errors(package: Any) -> tuple[type[Exception], ...]:
+    """What HailoRT raises: its own tree, and, past it in places such as `scan`, a bare status."""
+    return package.HailoRTException, package._pyhailort.HailoRTStatusException
 
 
 def _chip(package: Any, options: dict[str, str]) -> Any:

@@ -18,12 +18,21 @@ __version__ = "4.20.0"
 
 chips = ["0000:01:00.0"]
 """What is plugged in; tests change it."""
+driver = True
+"""Whether the driver is loaded."""
 log: list[str] = []
 """What was done with the chip."""
 
 
 class HailoRTException(Exception):
     """What the package raises."""
+
+
+class _pyhailort:
+    """The extension module below the package."""
+
+    class HailoRTStatusException(Exception):
+        """A bare status, where the package does not translate it."""
 
 
 class FormatType(enum.Enum):
@@ -46,6 +55,8 @@ class QuantInfo:
 class Device:
     @classmethod
     def scan(cls) -> list[str]:
+        if not driver:
+            raise _pyhailort.HailoRTStatusException("64")
         return list(chips)
 
 
