@@ -14,7 +14,7 @@ from edgeinc.decision import decide
 from edgeinc.features import UNIT, Background, Examples, Snapshot
 from edgeinc.heads import ClassSimilarity, fit
 from edgeinc.heads.closeness import Closeness
-from edgeinc.heads.evidence import Evidence
+from edgeinc.heads.evidence import Evidence, different
 from edgeinc.heads.kind import within_kind
 from edgeinc.heads.levels import greater, greatest
 from edgeinc.heads.means import Means
@@ -358,3 +358,48 @@ def test_without_a_background_there_is_no_kind() -> None:
     similarity = ClassSimilarity(enrolled((5,) * 8))
     own = [similarity.familiarity(shots(2, c, 20), np.full(20, c)) for c in range(8)]
     assert (np.concatenate(own) >= np.repeat(similarity.thresholds, 20)).mean() > 0.8
+
+
+def bursts(counts: Sequence[int], wide: float) -> Snapshot:
+    """Classes of which each is one picture, taken again and again with a little noise."""
+    examples = Examples(DIM)
+    rng = np.random.default_rng(5)
+    for c, count in enumerate(counts):
+        rows = shots(1, c, 1) / UNIT + rng.normal(size=(count, DIM)) * wide / np.sqrt(DIM)
+        rows /= np.linalg.norm(rows, axis=1, keepdims=True)
+        examples.add(f"class {c}", np.asarray(np.rint(rows * UNIT), np.int16))
+    return examples.snapshot()
+
+
+@with_every_background
+@pytest.mark.parametrize("classes", [1, 3])
+def test_a_burst_of_frames_is_about_one_shot(classes: int, back: Background | None) -> None:
+    one, many = (ClassSimilarity(bursts([n] * classes, 0.03), back) for n in (1, 12))
+    own = np.concatenate([shots(2, c, 40) for c in range(classes)])
+    columns = np.repeat(np.arange(classes), 40)
+    known = [
+        (s.familiarity(own, columns) >= np.repeat(s.thresholds, 40)).mean() for s in (one, many)
+    ]
+    assert known[1] > known[0] - 0.1
+
+
+def test_examples_count_by_how_different_they_are() -> None:
+    pairs = np.linspace(0, 1, 50)
+    many = different(pairs, np.full(50, 20.0), 0.2)
+    assert many[0] == 20
+    assert many[-1] == 1
+    assert (np.diff(many) <= 0).all()
+    assert (different(pairs, np.ones(50), 0.2) == 1).all()
+    # Where all pictures are alike, those of one class may be so too.
+    assert (different(pairs, np.full(50, 20.0), 0.5) >= many).all()
+
+
+@pytest.mark.parametrize("narrow", [False, True])
+def test_how_alike_different_classes_are(narrow: bool) -> None:
+    snapshot, back = enrolled((30, 30, 30)), background()
+    closeness = Closeness(Means(snapshot, back), narrow=narrow)
+    rows = closeness.off(snapshot.rows) - closeness._shift
+    inner = np.array([closeness.metric.inner(rows, np.roll(rows, 30 * k, 0)) for k in (1, 2)])
+    square = closeness.size * closeness.metric.length
+    assert closeness.between == pytest.approx(max(inner.mean() / square, 0), abs=0.02)
+    assert Closeness(Means(enrolled((30,)), back), narrow=narrow).between == 0

@@ -149,6 +149,18 @@ class Closeness:
         return np.asarray(np.clip(cosines, 0.0, 1.0))
 
     @cached_property
+    def between(self) -> float:
+        """Mean cosine, 0 to 0.99, of two examples of different classes; 0 for a single class."""
+        classes = len(self._means.labels)
+        if classes < 2:
+            return 0.0
+        middle = (self._means.middle - self._shift)[np.newaxis]
+        own = self._means.squares - 2.0 * self._shifted + self._shift_square
+        inner = classes**2 * float(self.metric.squares(middle)[0]) - float(own.sum())
+        cosine = inner / (classes * (classes - 1)) / (self.size * self.metric.length)
+        return min(max(cosine, 0.0), 0.99)
+
+    @cached_property
     def size(self) -> float:
         """Mean squared length of examples off the centre, in units of the background's."""
         snapshot = self._snapshot

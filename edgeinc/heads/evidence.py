@@ -30,6 +30,13 @@ DISTANCE_DEVIATION = 0.25
 PAIR_WEIGHT = 4.0
 """Examples beyond the first that the prior mean counts for, for all classes and for each."""
 
+DIFFERENT = 0.7
+"""Mean cosine of two pictures of one class up to which they count as two, as a share of the way
+to 1 from that of pictures of two classes."""
+
+ALIKE = 8
+"""Power by which they count for less the more they are alike."""
+
 WEIGHT = 10.0
 """Held-out examples that the prior mean and deviation count for."""
 
@@ -61,6 +68,26 @@ class Scale(NamedTuple):
     middle: Numbers
     slope: Numbers
     threshold: Numbers
+
+
+def different(pairs: Numbers, counts: Numbers, between: float) -> Numbers:
+    """How many different examples `(C,)` classes of so many have, from 1 to `counts`.
+
+    Frames that a camera takes one after another are nearly one picture, and say nothing of how
+    much the pictures of their class differ. A class whose examples are much alike is taken for
+    such: the more alike they are, the less each but the first counts.
+
+    Args:
+        pairs: `(C,)` mean cosine of two examples of each class, 0 to 1.
+        counts: `(C,)` examples, 1 or more.
+        between: Mean cosine of pictures of two classes, below 1.
+
+    >>> different(np.array([0.5, 0.9, 1.0]), np.full(3, 11.0), 0.0).round(1).tolist()
+    [11.0, 1.0, 1.0]
+    """
+    apart = (1.0 - pairs) / ((1.0 - DIFFERENT) * (1.0 - between))
+    share = np.minimum(apart, 1.0) ** ALIKE
+    return np.asarray(1.0 + (counts - 1.0) * share)
 
 
 class Evidence:
@@ -98,12 +125,13 @@ class Evidence:
         The threshold is the middle, but not so high that more than a few of the own pictures
         were refused, and not so low that most pictures of nothing in particular were known.
         """
-        return self._scale(self._pairs, self._snapshot.counts.astype(np.float64))
+        return self._scale(self._pairs, self._shots)
 
     def scale_of(self, count: int, total: NDArray[np.int64]) -> Scale:
         """The same for a class that the snapshot has not, from its count and its sum `(d,)`."""
         counts = np.array([count], np.float64)
-        return self._scale(self.closeness.pairs(counts, total[np.newaxis]), counts)
+        pairs = self.closeness.pairs(counts, total[np.newaxis])
+        return self._scale(pairs, different(pairs, counts, self._between))
 
     @cached_property
     def _pairs(self) -> Numbers:
@@ -118,10 +146,21 @@ class Evidence:
         return result
 
     @cached_property
+    def _shots(self) -> Numbers:
+        """`(C,)` how many different examples each class has."""
+        counts = self._snapshot.counts.astype(np.float64)
+        return different(self._pairs, counts, self._between)
+
+    @property
+    def _between(self) -> float:
+        """Mean cosine of pictures of two classes: no less than that of unrelated ones."""
+        return max(self._metric.strangers, self.closeness.between)
+
+    @cached_property
     def _common(self) -> float:
         """Mean cosine of two examples of a class, drawn towards a fixed one."""
         prior = self._metric.strangers + PAIR * self._metric.spread
-        more = self._snapshot.counts - 1.0
+        more = self._shots - 1.0
         return float((PAIR_WEIGHT * prior + more @ self._pairs) / (PAIR_WEIGHT + more.sum()))
 
     def _drawn(self, pairs: Numbers, counts: Numbers) -> Numbers:
@@ -156,12 +195,15 @@ class Evidence:
         snapshot = self._snapshot
         counts = snapshot.counts.astype(np.float64)
         rows = self._rows[snapshot.counts[snapshot.y[self._rows]] > 1]
-        awaited = self._awaited(self._drawn(self._pairs, counts), counts - 1.0)
+        awaited = self._awaited(self._drawn(self._pairs, self._shots), counts - 1.0)
+        # What is left out of a burst of frames is found again by its likes: that tells nothing.
+        weights = ((self._shots - 1.0) / np.maximum(counts - 1.0, 1.0))[snapshot.y[rows]]
+        many = WEIGHT + float(weights.sum())
         misses = self.closeness.own(rows) - awaited[snapshot.y[rows]]
-        shift = float(misses.sum()) / (WEIGHT + len(rows))
+        shift = float(weights @ misses) / many
         misses -= shift
         variance = WEIGHT * ((DEVIATION * self._metric.spread) ** 2 + self._usual)
-        return shift, float(np.sqrt((variance + misses @ misses) / (WEIGHT + len(rows))))
+        return shift, float(np.sqrt((variance + weights @ misses**2) / many))
 
     def _unrelated(self, cosine: float, counts: Numbers) -> Numbers:
         """Closeness of pictures that have this cosine to the mean of `counts` of one class."""
@@ -187,6 +229,7 @@ class Evidence:
         return mean, float(np.sqrt(variance / (WEIGHT + len(reached))))
 
     def _scale(self, pairs: Numbers, counts: Numbers) -> Scale:
+        """From mean cosines `(C,)`, and from how many different examples there are."""
         strange, other = self._strangers
         shift, deviation = self._held_out
         own = (1.0 + FEW / counts) * deviation
