@@ -154,7 +154,8 @@ def _compare(old: tuple[Candidate, ...], new: tuple[Candidate, ...], enrolled: s
     factors = [c.score / was[c.label] for c in own]
     assert factors == pytest.approx([factors[0]] * len(own) if own else [], rel=1e-9)
     assert new[0].base is False or [new[0].label] == kept[:1]
-    assert sum(c.score for c in new) <= 1 + 1e-9
+    # Those of the enrolled ones are in single precision.
+    assert sum(c.score for c in new) <= 1 + 1e-6
     assert all(math.isfinite(c.score) for c in new)
 
 
