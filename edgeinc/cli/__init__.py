@@ -44,7 +44,7 @@ COMMANDS = {
     "export": ("features", "Write what is enrolled to HDF5, or to an archive."),
     "merge": ("merge", "Add what other stores, or archives of stores, hold."),
     "models": ("models", "List, fetch, add and check backbones."),
-    "bench": ("bench", "Measure speed on this device."),
+    "bench": ("bench", "Measure speed on this device, and say how to run the backbone."),
     "doctor": ("doctor", "Show what this device has and lacks, and check the store."),
     "demo": ("demo", "Learn and recognise parts that are drawn on the spot."),
 }
