@@ -57,8 +57,9 @@ test-arm64:
 	QEMU_CPU=cortex-a76 tests/arm64/run $(ARM64) python3 -m pytest -q $(NUMBERS)
 	SITE=legacy tests/arm64/run $(ARM64) python3 -m pytest -q $(NUMBERS)
 
-# Providers whose packages are large, each in an environment of its own. OpenVINO's holds an ONNX
-# Runtime, in the place of the one that the project asks for; hence the names one by one.
+# Providers whose packages are large, and Arm's compiler, each in an environment of its own.
+# OpenVINO's holds an ONNX Runtime, in the place of the one that the project asks for; hence the
+# names one by one.
 test-accelerators:
 	[ -e $(VENV)-qnn/installed ] || { $(PYTHON) -m venv $(VENV)-qnn && \
 	  $(VENV)-qnn/bin/pip install $(PIP_OPTIONS) -e '.[dev]' onnxruntime-qnn && \
@@ -70,6 +71,10 @@ test-accelerators:
 	  $(VENV)-openvino/bin/pip install $(PIP_OPTIONS) --no-deps -e . && \
 	  touch $(VENV)-openvino/installed; }
 	$(VENV)-openvino/bin/pytest -q tests/test_accelerators.py
+	[ -e $(VENV)-vela/installed ] || { $(PYTHON) -m venv $(VENV)-vela && \
+	  $(VENV)-vela/bin/pip install $(PIP_OPTIONS) ethos-u-vela pytest && \
+	  touch $(VENV)-vela/installed; }
+	$(VENV)-vela/bin/python -m pytest -q tests/test_vela.py
 
 benchmarks: $(VENV)/installed-dev
 	$(BIN)/python -m benchmarks
