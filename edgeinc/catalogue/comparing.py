@@ -17,10 +17,11 @@ from edgeinc.catalogue.drift import cosines
 from edgeinc.catalogue.golden import read_golden, scale_of
 from edgeinc.catalogue.trial import attempt
 from edgeinc.devices import AskedDevice, Device
-from edgeinc.errors import EdgeincError
+from edgeinc.errors import EdgeincError, RuntimeUnavailableError
 from edgeinc.images import list_images
 from edgeinc.parts import KINDS
-from edgeinc.runtimes import available, runtimes_for
+from edgeinc.runtimes import runtimes_for
+from edgeinc.runtimes.around import devices_here
 from edgeinc.runtimes.base import CPU
 from edgeinc.weights import find_card, load_file
 
@@ -32,8 +33,7 @@ LEAST_COSINE = 0.98
 MOST_PICTURES = 64
 FIXED_POINT = 32767
 DRAWN = 12
-# They are there by many names, and run nothing of a network by themselves.
-_ON_CPU = ("CPU", "CPUExecutionProvider", "AzureExecutionProvider")
+
 Verdict = Literal["equal", "one step", "different"]
 
 
@@ -177,13 +177,15 @@ def _shown(
 def _plan(card: ModelCard, device: AskedDevice) -> Iterator[tuple[ModelFile, Device]]:
     """Each file with each device here that it could run on; the CPU first."""
     asked = Device.of(device)
-    here = {info.name: info.devices for info in available()}
     for file in card.files:
         if file.device is not None:
             yield file, Device.of(file.device)
             continue
-        names = [name for name in here.get(file.runtime, ()) if name not in _ON_CPU]
-        devices = [Device("cpu"), *map(Device, names)]
+        try:
+            devices = list(devices_here(file.runtime))
+        except RuntimeUnavailableError:
+            # Running it says what is missing.
+            devices = [Device("cpu")]
         if asked.name not in CPU and file.runtime in runtimes_for(asked):
             devices.append(asked)
         yield from ((file, one) for one in dict.fromkeys(devices))
