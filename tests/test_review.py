@@ -14,7 +14,9 @@ from edgeinc.errors import InputError
 from edgeinc.features import Background, Examples, Snapshot, to_features
 from edgeinc.heads import Knn, Ridge, fit
 from edgeinc.review import Review, found_again, layout, review_all, review_new, sentences
+from edgeinc.review.finds import Confusion
 from edgeinc.review.sample import quota, sample
+from edgeinc.review.words import advice
 
 DIM = 96
 
@@ -76,6 +78,12 @@ def test_right_labels_are_left_alone() -> None:
         assert review.enough.startswith("Yes, enough")
 
 
+def test_very_few_are_not_enough_though_all_are_found_again() -> None:
+    review = both(stored({label: blob(k, 3) for k, label in enumerate("abc")}), [])[1]
+    assert review.accuracy == 1.0
+    assert review.enough.startswith("So far, yes")
+
+
 def test_only_the_new_ones_are_reported() -> None:
     classes = usual()
     classes["a"] = np.concatenate([classes["a"], blob(2, 1, seed=7), classes["a"][:1]])
@@ -131,6 +139,8 @@ def test_the_same_thing_by_two_names_is_a_conflict() -> None:
         assert (pair.first, pair.second) == ("bolt", "screw")
         assert pair.likeness > 0.6
         assert "same sides" in pair.advice
+    assert "by two names, forget 'bolt'" in advice(stored(classes), Confusion(0, 2, 0.95))
+    assert "by two names" not in advice(stored(classes), Confusion(0, 2, 0.5))
     few = both(stored({**classes, "screw": blob(0, 3, seed=1)}), [id_of("bolt", 0)])
     for review in few:
         assert "show more of 'screw', which has only 3" in review.pairs[0].advice

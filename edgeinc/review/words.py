@@ -25,12 +25,20 @@ LITTLE = 0.01
 GOOD = 0.9
 """Accuracy from which on that is called enough."""
 
+SAME = 0.9
+"""Likeness from which on two classes may be one thing by two names."""
+
 
 def advice(snapshot: Snapshot, pair: Confusion) -> str:
     """What would tell two classes apart."""
     (few, lesser), (many, _) = sorted(
         (int(snapshot.counts[c]), snapshot.labels[c]) for c in (pair.first, pair.second)
     )
+    if pair.likeness >= SAME and few >= FEW:
+        return (
+            f"if they are one thing by two names, forget {lesser!r}; else show both from the same "
+            "sides, and near to what tells them apart"
+        )
     if few < FEW or few * UNEVEN <= many:
         return f"show more of {lesser!r}, which has only {few}"
     return (
@@ -53,9 +61,14 @@ def enough(
     if not counts:
         return "Nothing is enrolled yet: show each thing from three sides or more."
     if len(counts) == 1:
-        return "There is one class only, and nothing to mistake it for: enrol what it could be."
+        return "There is one class only: enrol what it could be mistaken for, to know more."
     if accuracy is None or gain is None:
         return "It is too early to tell: show each class at least three times."
+    if accuracy == 1.0 and min(counts) < FEW:
+        return (
+            "So far, yes: every example is found again when it is left out; but fewer than "
+            f"{FEW} of a class tell little."
+        )
     if accuracy == 1.0:
         return "Yes, enough: every example is found again when it is left out."
     awaited = f"twice as many would get about {accuracy + gain:.3f} right instead of"
@@ -63,7 +76,7 @@ def enough(
         return f"Yes, enough: {awaited} {accuracy:.3f}."
     if gain < LITTLE:
         return (
-            f"More of the same would help little: {awaited} {accuracy:.3f}; see to suspected "
+            f"{accuracy:.3f} are right, and more of the same would help little: see to suspected "
             "labels and conflicts, or show other sides."
         )
     begin = "" if weakest is None else f", beginning with {weakest!r}"
@@ -73,7 +86,7 @@ def enough(
 def found_again(review: Review) -> str:
     """How many examples are found again when they are left out, and how many were before."""
     if review.accuracy is None:
-        return f"{review.judged} of {review.examples} examples judged"
+        return f"{review.examples} examples"
     before = "" if review.before is None else f", {review.before:.3f} before"
     return (
         f"{review.judged} of {review.examples} examples judged; left out in turn, "
@@ -82,7 +95,7 @@ def found_again(review: Review) -> str:
 
 
 def sentences(review: Review) -> list[str]:
-    """Every finding, one line each, no more than ten of a kind."""
+    """Every finding, no more than ten of a kind; the names of files stand in them as they are."""
     lines = [*review.warnings]
     lines += _some(
         "wrong labels",
