@@ -192,6 +192,16 @@ def test_check(folder: Path, capfd: pytest.CaptureFixture[str]) -> None:
     assert record["enough"] in out
 
 
+def test_names_of_files_stay_on_one_line(folder: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    name = "o\x1b[31m\nd.png"
+    Path("odd.png").rename(name)
+    for command in (["enroll", "red", name], ["check"]):
+        assert main(["--backbone", str(folder), *command]) == 0
+        out, err = capfd.readouterr()
+        assert "wrong label? o\\x1b[31m\\nd.png in 'red'" in out + err
+        assert "\x1b" not in out + err
+
+
 def test_check_of_a_store_that_is_not_there(
     tiny_card: Path,
     tmp_path: Path,

@@ -316,7 +316,7 @@ def test_a_threshold_that_a_person_sets(shell: Shell, photos: Path) -> None:
     picture = photos / "kind 1" / "2.png"
     assert result(shell, "predict", picture)["known"]
     before = result(shell, "classes")["classes"]
-    assert shell("threshold", "kind 1", "1")[1] == "the threshold of 'kind 1' is 1.0\n"
+    assert shell("threshold", "kind 1", "1")[1] == "the threshold of 'kind 1' is 1\n"
     assert not result(shell, "predict", picture)["known"]
     assert "     5  kind 1  (threshold 1)\n" in shell("classes")[1]
     listed = {c["label"]: c for c in result(shell, "classes")["classes"]}
@@ -329,7 +329,7 @@ def test_a_threshold_that_a_person_sets(shell: Shell, photos: Path) -> None:
         "set the threshold of 'kind 1' to 1.0",
     ]
     for wrong in ("nan", "-0.5", "1.5", "inf"):
-        status, out, err = shell("threshold", "kind 1", "--", wrong)
+        status, out, err = shell("threshold", "kind 1", wrong)
         assert (status, out) == (1, "")
         assert "from 0 to 1" in err
     assert shell("threshold", "nobody", "0.5")[0] == 1

@@ -6,7 +6,7 @@ from dataclasses import asdict
 
 import click
 
-from edgeinc.cli.common import Settings, emit, note, open_engine, pass_settings
+from edgeinc.cli.common import Settings, emit, note, open_engine, pass_settings, printable
 
 __all__ = ["check_command"]
 
@@ -38,4 +38,5 @@ def check_command(settings: Settings, plot: str | None) -> None:
     lines = [found_again(review)]
     weak = [look for look in review.classes if look.accuracy is not None and look.accuracy < 1]
     lines += [f"{w.accuracy:8.3f}  {w.label} ({w.examples})" for w in weak[:WEAKEST]]
-    emit(settings, asdict(review), "\n".join([*lines, *sentences(review), review.enough]))
+    lines += [*map(printable, sentences(review)), review.enough]
+    emit(settings, asdict(review), "\n".join(lines))

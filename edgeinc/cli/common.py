@@ -87,8 +87,8 @@ def name_of(label: str | None) -> str:
 
 
 def note(message: str) -> None:
-    """Prints one line for people."""
-    click.echo(message, err=True)
+    """Prints one line for people, whatever the names in it are."""
+    click.echo(printable(message), err=True)
 
 
 @contextmanager

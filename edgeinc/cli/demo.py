@@ -38,6 +38,7 @@ def demo_command(settings: Settings, shots: int, stream: int, seed: int, out: st
         store = str(Path(folder, "demo.db"))
         with open_engine(settings._replace(store=store)) as engine:
             result = run_demo(engine, out, shots=shots, stream=stream, seed=seed, on_event=note)
-    note(f"\n{demo_table(result)}\npicture: {result.picture}")
+    for line in ("", *demo_table(result).splitlines(), f"picture: {result.picture}"):
+        note(line)
     record = {"top1": round(result.top1, 6), "n": result.n, "picture": str(result.picture)}
     click.echo(json.dumps(record))

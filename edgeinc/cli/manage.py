@@ -148,7 +148,8 @@ def rename_command(settings: Settings, old: str, new: str) -> None:
     emit(settings, {"renamed": moved}, f"{moved} {words} now {new!r}")
 
 
-@click.command("threshold")
+# A negative number is no option, but a threshold that is refused in plain words.
+@click.command("threshold", context_settings={"ignore_unknown_options": True})
 @click.argument("label")
 @click.argument("value", metavar="VALUE|auto")
 @pass_settings
@@ -166,7 +167,7 @@ def threshold_command(settings: Settings, label: str, value: str) -> None:
     emit(
         settings,
         {"label": label, "threshold": number},
-        f"the threshold of {label!r} is {value if number is None else number}",
+        f"the threshold of {label!r} is {'auto' if number is None else f'{number:g}'}",
     )
 
 
