@@ -141,6 +141,8 @@ def test_the_same_thing_by_two_names_is_a_conflict() -> None:
         assert "same sides" in pair.advice
     assert "by two names, forget 'bolt'" in advice(stored(classes), Confusion(0, 2, 0.95))
     assert "by two names" not in advice(stored(classes), Confusion(0, 2, 0.5))
+    level = stored({label: blob(k, 4) for k, label in enumerate("ab")})
+    assert advice(level, Confusion(0, 1, 0.95)) == "show more of both, which have only 4 each"
     few = both(stored({**classes, "screw": blob(0, 3, seed=1)}), [id_of("bolt", 0)])
     for review in few:
         assert "show more of 'screw', which has only 3" in review.pairs[0].advice

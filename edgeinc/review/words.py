@@ -39,6 +39,8 @@ def advice(snapshot: Snapshot, pair: Confusion) -> str:
             f"if they are one thing by two names, forget {lesser!r}; else show both from the same "
             "sides, and near to what tells them apart"
         )
+    if few == many < FEW:
+        return f"show more of both, which have only {few} each"
     if few < FEW or few * UNEVEN <= many:
         return f"show more of {lesser!r}, which has only {few}"
     return (
