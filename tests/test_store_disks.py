@@ -10,6 +10,7 @@ import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -171,6 +172,37 @@ def test_a_full_card(mount: Mount) -> None:
         assert labels_of(store) == {"nut": 51}
     open_store(card / "new.db").close()
     assert examine_store(path).sound
+
+
+PURGE = """
+import sys
+from edgeinc.errors import StoreWriteError
+from tests.stores import open_store
+
+with open_store(sys.argv[1]) as store:
+    try:
+        store.forget("bolt", purge=True)
+    except StoreWriteError as exc:
+        print(exc)
+"""
+
+
+def test_no_room_for_temporary_files(mount: Mount, tmp_path: Path) -> None:
+    """SQLite has them elsewhere, on a device maybe in a little memory."""
+    small, path = mount("-t", "tmpfs", "-o", "size=64k", "tmpfs"), tmp_path / "a.db"
+    with open_store(path) as store:
+        enroll(store, "nut", *range(20_000))
+        enroll(store, "bolt", 1)
+    names = {**os.environ, "SQLITE_TMPDIR": str(small)}
+    command = [sys.executable, "-c", PURGE, path]
+    done = subprocess.run(command, env=names, cwd=ROOT, capture_output=True, text=True, check=True)
+    assert "What was to be purged is purged, but traces" in done.stdout
+    assert "SQLite's temporary files ($SQLITE_TMPDIR" in done.stdout
+    with open_store(path) as store:
+        # Opening it has wiped them.
+        with closing(sqlite3.connect(path)) as conn:
+            assert conn.execute("SELECT scrub FROM store").fetchone() == (0,)
+        assert labels_of(store) == {"nut": 20_000}
 
 
 def test_a_card_that_turns_read_only_on_an_error(mount: Mount, tmp_path: Path) -> None:

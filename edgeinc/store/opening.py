@@ -124,7 +124,8 @@ def scrub(db: Database) -> None:
 
     Raises:
         StoreBusyError: Another process used the file for too long.
-        StoreWriteError: The disk refused; it must hold the store twice over.
+        StoreWriteError: The disk refused, which must hold the store twice over; or that of SQLite's
+            temporary files, which must hold it too.
     """
     while True:
         with db.reading() as conn:

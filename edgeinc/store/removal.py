@@ -10,6 +10,7 @@ from edgeinc.errors import (
     SampleNotFoundError,
     StoreError,
     StoreFormatError,
+    StoreWriteError,
 )
 from edgeinc.store.checks import match, refuse_newer
 from edgeinc.store.disk.connection import Database
@@ -40,6 +41,10 @@ SELECT id, label FROM classes WHERE id NOT IN (
 )
 """
 _PURGED_LABEL = "(a purged class)"
+_ROOM = (
+    " That takes room for the store beside it, and once more among SQLite's temporary files "
+    "($SQLITE_TMPDIR or $TMPDIR, else /var/tmp)."
+)
 
 
 def forget(
@@ -174,7 +179,8 @@ def finish_purge(db: Database) -> None:
     except StoreError as exc:
         # The caller gets no Change, so whoever follows this store must read it anew.
         db.mark_changed()
+        room = _ROOM if isinstance(exc, StoreWriteError) else ""
         raise type(exc)(
             f"{exc} What was to be purged is purged, but traces of it are still in free space of "
-            "the file; `edgeinc purge`, or opening the store again, wipes them."
+            f"the file; `edgeinc purge`, or opening the store again, wipes them.{room}"
         ) from exc
