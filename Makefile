@@ -15,7 +15,8 @@ NUMBERS := tests/test_pebble.py tests/test_store_exactness.py tests/test_feature
            tests/test_heads.py tests/test_runtimes.py tests/test_litert_legacy.py
 PIP_OPTIONS := --quiet --disable-pip-version-check
 
-.PHONY: demo test check test-others test-arm64 test-accelerators benchmarks clean
+.PHONY: demo test check test-others test-arm64 wheels-arm64 test-accelerators \
+        benchmarks clean
 .DELETE_ON_ERROR:
 
 $(VENV)/installed: pyproject.toml
@@ -56,6 +57,10 @@ test-arm64:
 	QEMU_CPU=cortex-a72 tests/arm64/run $(ARM64) python3 -m pytest -q
 	QEMU_CPU=cortex-a76 tests/arm64/run $(ARM64) python3 -m pytest -q $(NUMBERS)
 	SITE=legacy tests/arm64/run $(ARM64) python3 -m pytest -q $(NUMBERS)
+
+# What a plain install takes there, for each Python that is here.
+wheels-arm64:
+	@for python in $(PYTHON) $(OTHERS); do $$python tests/arm64/wheels.py || exit 1; done
 
 # Providers whose packages are large, and Arm's compiler, each in an environment of its own.
 # OpenVINO's holds an ONNX Runtime, in the place of the one that the project asks for; hence the
