@@ -45,10 +45,12 @@ def run_without(
     with tempfile.TemporaryDirectory() as first:
         # Python imports it at every start; children have the same path.
         (Path(first) / "sitecustomize.py").write_text(head)
+        # What the caller's path has besides stays there.
+        paths = filter(None, (first, os.environ.get("PYTHONPATH")))
         return subprocess.run(
             [sys.executable, "-c", "import sys\n" + script, *map(str, arguments)],
             cwd=ROOT,
-            env={**os.environ, "PYTHONPATH": first},
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(paths)},
             capture_output=True,
             text=True,
             check=False,
