@@ -11,6 +11,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
@@ -20,6 +21,7 @@ from edgeinc.engine import memory as memory_room
 from edgeinc.errors import StoreError, StoreFormatError, StoreWriteError
 from edgeinc.store import Store
 from tests.conftest import photo
+from tests.stores import enroll, open_store
 
 MOST = 250
 """Answers, each a little more than a tenth of a second, in which a change is to be seen."""
@@ -102,8 +104,19 @@ def newer(path: Path) -> None:
     path.write_bytes(content)
 
 
+def of_another_backbone(path: Path) -> None:
+    with TemporaryDirectory() as folder, open_store(Path(folder, "other.db")) as other:
+        for seed in range(9):
+            enroll(other, "a", seed)
+        path.write_bytes(other.path.read_bytes())
+
+
 @pytest.mark.parametrize(
-    "fault", [overwrite, damage, truncate, empty, replace, newer, Path.unlink, remove_folder]
+    "fault",
+    [
+        *(overwrite, damage, truncate, empty, replace, newer, Path.unlink, remove_folder),
+        of_another_backbone,
+    ],
 )
 def test_predictions_go_on_from_memory(
     engine: Engine, path: Path, fault: Callable[[Path], None]

@@ -5,12 +5,29 @@ from __future__ import annotations
 import contextlib
 
 from edgeinc.engine.source import Source
-from edgeinc.errors import NotFoundError, StoreBusyError, StoreFormatError
+from edgeinc.errors import (
+    BackboneMismatchError,
+    NotFoundError,
+    StoreBusyError,
+    StoreFormatError,
+    StoreReadOnlyError,
+    StoreVersionError,
+    StoreWriteError,
+)
 from edgeinc.features import Examples, Snapshot
 from edgeinc.learner import Learner
 from edgeinc.store import Change, Delta, Position, Store
 
-__all__ = ["Follower"]
+__all__ = ["FAULTS", "Follower"]
+
+FAULTS = (
+    BackboneMismatchError,
+    StoreFormatError,
+    StoreReadOnlyError,
+    StoreVersionError,
+    StoreWriteError,
+)
+"""What may become of a file under a running engine; predictions go on from memory."""
 
 MANY = 4096
 """Changes that are followed one by one; beyond, everything is read anew."""

@@ -14,16 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgeinc.decision import Ranking
-from edgeinc.engine.follower import Follower
+from edgeinc.engine.follower import FAULTS, Follower
 from edgeinc.engine.source import Source
-from edgeinc.errors import (
-    SampleNotFoundError,
-    StoreError,
-    StoreFormatError,
-    StoreReadOnlyError,
-    StoreVersionError,
-    StoreWriteError,
-)
+from edgeinc.errors import SampleNotFoundError, StoreError
 from edgeinc.features import Background, Snapshot
 from edgeinc.learner import Fitted, Learner
 from edgeinc.store import Change, Store
@@ -47,9 +40,6 @@ takes no longer than reading statistics."""
 
 KEEP_AT_CLOSE = 256
 """The same when the store is closed."""
-
-# What may become of a file under a running engine; predictions go on from memory.
-FAULTS = (StoreFormatError, StoreReadOnlyError, StoreVersionError, StoreWriteError)
 
 _T = TypeVar("_T")
 
