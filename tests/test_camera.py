@@ -99,7 +99,10 @@ def test_closing_releases_the_source(tmp_path: Path, latest: bool) -> None:
     with closing(frames(path, latest=latest)) as source:
         next(source)
     assert threading.active_count() == before
-    open_files = [str(p.readlink()) for p in Path("/proc/self/fd").iterdir() if p.exists()]
+    opened = Path("/proc/self/fd")
+    if not opened.exists():
+        pytest.skip("no /proc here, which tells which files are open")
+    open_files = [str(p.readlink()) for p in opened.iterdir() if p.exists()]
     assert str(path) not in open_files
 
 

@@ -31,7 +31,7 @@ READ = "BEGIN;SELECT count(*) FROM samples"
 Hold = Callable[..., "subprocess.Popen[str]"]
 
 pytestmark = pytest.mark.skipif(
-    not Path("/proc/locks").exists(), reason="only Linux tells who holds a lock"
+    not Path("/proc/locks").exists(), reason="no /proc/locks here, which tells who holds a lock"
 )
 
 

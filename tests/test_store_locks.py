@@ -53,7 +53,7 @@ def export_over_it(path: Path, folder: Path) -> None:
 DEEDS = [read_as_a_source, repair, copy, merge, export_over_it]
 
 
-@pytest.mark.skipif(not Path("/proc/locks").exists(), reason="only Linux lists locks")
+@pytest.mark.skipif(not Path("/proc/locks").exists(), reason="no /proc/locks here")
 @pytest.mark.parametrize("deed", DEEDS, ids=lambda deed: deed.__name__)
 def test_locks_stay_while_a_store_is_written(
     deed: Callable[[Path, Path], None], tmp_path: Path
