@@ -110,7 +110,7 @@ def test_purged_they_leave_nothing(store: Store, everything: bool) -> None:
         store.forget(None, purge=True)
     raw = store.path.read_bytes()
     assert not [trace for trace in traces if trace in raw or digest(trace) in raw]
-    assert [entry.detail for entry in store.log()][-3] == "enrolled 1 example of 'a '''"
+    assert [entry.detail for entry in store.log()][-3] == "enrolled 1 example of 'a \u2019\u2019'"
     with closing(sqlite3.connect(store.path)) as conn:
         assert {label for (label,) in conn.execute("SELECT label FROM classes")} == {"nut", "a ''"}
 
