@@ -14,9 +14,9 @@ from edgeinc.decision import decide
 from edgeinc.features import UNIT, Background, Examples, Snapshot
 from edgeinc.heads import ClassSimilarity, fit
 from edgeinc.heads.closeness import Closeness
-from edgeinc.heads.evidence import Evidence, different
+from edgeinc.heads.evidence import Evidence
 from edgeinc.heads.kind import within_kind
-from edgeinc.heads.levels import greater, greatest
+from edgeinc.heads.levels import different, greater, greatest
 from edgeinc.heads.means import Means
 from edgeinc.heads.metric import Metric
 from edgeinc.learner import Learner
@@ -394,12 +394,18 @@ def test_examples_count_by_how_different_they_are() -> None:
     assert (different(pairs, np.full(50, 20.0), 0.5) >= many).all()
 
 
+@with_every_background
 @pytest.mark.parametrize("narrow", [False, True])
-def test_how_alike_different_classes_are(narrow: bool) -> None:
-    snapshot, back = enrolled((30, 30, 30)), background()
+def test_how_alike_examples_are_follows_from_sums(narrow: bool, back: Background | None) -> None:
+    snapshot = enrolled((30, 30, 30))
     closeness = Closeness(Means(snapshot, back), narrow=narrow)
-    rows = closeness.off(snapshot.rows) - closeness._shift
-    inner = np.array([closeness.metric.inner(rows, np.roll(rows, 30 * k, 0)) for k in (1, 2)])
-    square = closeness.size * closeness.metric.length
-    assert closeness.between == pytest.approx(max(inner.mean() / square, 0), abs=0.02)
+    rows = (closeness.off(snapshot.rows) - closeness._shift).astype(np.float64).reshape(3, 30, DIM)
+    inner = np.einsum("aid,bjd->abij", rows, rows)
+    others = ~np.eye(30, dtype=bool)
+    squares = [np.trace(inner[c, c]) / 30 for c in range(3)]
+    own = [inner[c, c][others].mean() / squares[c] for c in range(3)]
+    found = closeness.alike(np.full(3, 30.0), snapshot.sums_of(range(3)))
+    assert found == pytest.approx(np.maximum(own, 0), abs=1e-3)
+    between = inner[~np.eye(3, dtype=bool)].mean() / np.mean(squares)
+    assert closeness.between == pytest.approx(max(between, 0), abs=1e-3)
     assert Closeness(Means(enrolled((30,)), back), narrow=narrow).between == 0

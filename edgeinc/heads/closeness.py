@@ -148,26 +148,42 @@ class Closeness:
         cosines = (self.metric.squares(rows) - squares) / np.maximum((counts - 1.0) * squares, 1e-9)
         return np.asarray(np.clip(cosines, 0.0, 1.0))
 
+    def alike(self, counts: NDArray[np.float64], totals: NDArray[np.int64]) -> NDArray[np.float64]:
+        """The same outside of the metric, `(C,)`: exact, where `pairs` is not."""
+        sums = totals / UNIT
+        centre = self.metric.centre + self._shift
+        squares = np.maximum(counts * (1.0 + centre @ centre) - 2.0 * (sums @ centre), 1e-9)
+        rows = sums - counts[:, np.newaxis] * centre
+        inner = np.einsum("ij,ij->i", rows, rows) - squares
+        return np.asarray(np.clip(inner / np.maximum((counts - 1.0) * squares, 1e-9), 0.0, 1.0))
+
     @cached_property
     def between(self) -> float:
-        """Mean cosine, 0 to 0.99, of two examples of different classes; 0 for a single class."""
-        classes = len(self._means.labels)
+        """Mean cosine, 0 to 0.99, of two examples of different classes; 0 for a single class.
+
+        Outside of the metric, as `alike`.
+        """
+        means, shift = self._means, self._shift
+        classes = len(means.labels)
         if classes < 2:
             return 0.0
-        middle = (self._means.middle - self._shift)[np.newaxis]
-        own = self._means.squares - 2.0 * self._shifted + self._shift_square
-        inner = classes**2 * float(self.metric.squares(middle)[0]) - float(own.sum())
-        cosine = inner / (classes * (classes - 1)) / (self.size * self.metric.length)
-        return min(max(cosine, 0.0), 0.99)
+        middle = means.middle - shift
+        own = means.lengths * (means.lengths - 2.0 * (means.directions @ shift)) + shift @ shift
+        inner = classes**2 * float(middle @ middle) - float(own.sum(dtype=np.float64))
+        return min(max(inner / (classes * (classes - 1)) / self._square, 0.0), 0.99)
 
     @cached_property
     def size(self) -> float:
         """Mean squared length of examples off the centre, in units of the background's."""
+        return self._square * self.metric.share / self.metric.length
+
+    @cached_property
+    def _square(self) -> float:
+        """Mean squared length of examples off the centre, outside of the metric."""
         snapshot = self._snapshot
         centre = self.metric.centre + self._shift
         mean = snapshot.sum / (UNIT * max(snapshot.total, 1))
-        square = 1.0 + float(centre @ centre) - 2.0 * float(mean @ centre)
-        return max(square, 1e-9) * self.metric.share / self.metric.length
+        return max(1.0 + float(centre @ centre) - 2.0 * float(mean @ centre), 1e-9)
 
     def off(self, features: NDArray[np.int16]) -> NDArray[np.float32]:
         """Rows `(n, d)` float32 off the background's mean; features have length 1."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import cached_property
 from typing import NamedTuple
 
@@ -10,7 +11,7 @@ from numpy.typing import NDArray
 
 from edgeinc.heads.base import CELLS, CLASSES, HELD_OUT
 from edgeinc.heads.closeness import Closeness
-from edgeinc.heads.levels import Numbers, expected, greater, greatest, spread_of
+from edgeinc.heads.levels import Numbers, different, expected, greater, greatest, spread_of
 from edgeinc.heads.means import Means
 
 PAIR = 2.4
@@ -29,13 +30,6 @@ DISTANCE_DEVIATION = 0.25
 
 PAIR_WEIGHT = 4.0
 """Examples beyond the first that the prior mean counts for, for all classes and for each."""
-
-DIFFERENT = 0.7
-"""Mean cosine of two pictures of one class up to which they count as two, as a share of the way
-to 1 from that of pictures of two classes."""
-
-ALIKE = 8
-"""Power by which they count for less the more they are alike."""
 
 WEIGHT = 10.0
 """Held-out examples that the prior mean and deviation count for."""
@@ -68,26 +62,6 @@ class Scale(NamedTuple):
     middle: Numbers
     slope: Numbers
     threshold: Numbers
-
-
-def different(pairs: Numbers, counts: Numbers, between: float) -> Numbers:
-    """How many different examples `(C,)` classes of so many have, from 1 to `counts`.
-
-    Frames that a camera takes one after another are nearly one picture, and say nothing of how
-    much the pictures of their class differ. A class whose examples are much alike is taken for
-    such: the more alike they are, the less each but the first counts.
-
-    Args:
-        pairs: `(C,)` mean cosine of two examples of each class, 0 to 1.
-        counts: `(C,)` examples, 1 or more.
-        between: Mean cosine of pictures of two classes, below 1.
-
-    >>> different(np.array([0.5, 0.9, 1.0]), np.full(3, 11.0), 0.0).round(1).tolist()
-    [11.0, 1.0, 1.0]
-    """
-    apart = (1.0 - pairs) / ((1.0 - DIFFERENT) * (1.0 - between))
-    share = np.minimum(apart, 1.0) ** ALIKE
-    return np.asarray(1.0 + (counts - 1.0) * share)
 
 
 class Evidence:
@@ -130,26 +104,30 @@ class Evidence:
     def scale_of(self, count: int, total: NDArray[np.int64]) -> Scale:
         """The same for a class that the snapshot has not, from its count and its sum `(d,)`."""
         counts = np.array([count], np.float64)
-        pairs = self.closeness.pairs(counts, total[np.newaxis])
-        return self._scale(pairs, different(pairs, counts, self._between))
+        totals = total[np.newaxis]
+        shots = different(self.closeness.alike(counts, totals), counts, self._between)
+        return self._scale(self.closeness.pairs(counts, totals), shots)
 
     @cached_property
     def _pairs(self) -> Numbers:
         """`(C,)` mean cosine of two different examples of each class, 0 to 1."""
+        return self._each(self.closeness.pairs)
+
+    def _each(self, cosines: Callable[[Numbers, NDArray[np.int64]], Numbers]) -> Numbers:
+        """Something `(C,)` of each class's count and exact sum, some classes at a time."""
         snapshot = self._snapshot
         result = np.zeros(len(snapshot.labels))
         for start in range(0, len(result), CLASSES):
             part = slice(start, min(start + CLASSES, len(result)))
             counts = snapshot.counts[part].astype(np.float64)
-            sums = snapshot.sums_of(range(part.start, part.stop))
-            result[part] = self.closeness.pairs(counts, sums)
+            result[part] = cosines(counts, snapshot.sums_of(range(part.start, part.stop)))
         return result
 
     @cached_property
     def _shots(self) -> Numbers:
         """`(C,)` how many different examples each class has."""
         counts = self._snapshot.counts.astype(np.float64)
-        return different(self._pairs, counts, self._between)
+        return different(self._each(self.closeness.alike), counts, self._between)
 
     @property
     def _between(self) -> float:

@@ -10,6 +10,13 @@ from numpy.typing import NDArray
 
 Numbers = NDArray[np.float64]
 
+DIFFERENT = 0.7
+"""Mean cosine of two pictures of one class up to which they count as two, as a share of the way
+to 1 from that of pictures of two classes."""
+
+ALIKE = 8
+"""Power by which they count for less the more they are alike."""
+
 
 def expected(pair: Numbers, count: Numbers) -> Numbers:
     """Cosine of a picture to the mean of `count` others, if it is `pair` to each on average."""
@@ -53,3 +60,23 @@ def greater(
 def sigmoid(odds: Numbers) -> Numbers:
     """`1 / (1 + exp(-odds))`, without overflow."""
     return np.asarray(0.5 * (1.0 + np.tanh(0.5 * odds)))
+
+
+def different(pairs: Numbers, counts: Numbers, between: float) -> Numbers:
+    """How many different examples `(C,)` classes of so many have, from 1 to `counts`.
+
+    Frames that a camera takes one after another are nearly one picture, and say nothing of how
+    much the pictures of their class differ. A class whose examples are much alike is taken for
+    such: the more alike they are, the less each but the first counts.
+
+    Args:
+        pairs: `(C,)` mean cosine of two examples of each class, 0 to 1.
+        counts: `(C,)` examples, 1 or more.
+        between: Mean cosine of pictures of two classes, below 1.
+
+    >>> different(np.array([0.5, 0.9, 1.0]), np.full(3, 11.0), 0.0).round(1).tolist()
+    [11.0, 1.0, 1.0]
+    """
+    apart = (1.0 - pairs) / ((1.0 - DIFFERENT) * (1.0 - between))
+    share = np.minimum(apart, 1.0) ** ALIKE
+    return np.asarray(1.0 + (counts - 1.0) * share)
