@@ -34,6 +34,11 @@ sys.meta_path[:] = [Without(finder) for finder in sys.meta_path]
 """
 
 
+def before_others(folder: object) -> str:
+    """`PYTHONPATH` with a folder before whatever the caller has there."""
+    return os.pathsep.join(filter(None, (str(folder), os.environ.get("PYTHONPATH"))))
+
+
 def run_without(
     script: str,
     *arguments: object,
@@ -45,12 +50,10 @@ def run_without(
     with tempfile.TemporaryDirectory() as first:
         # Python imports it at every start; children have the same path.
         (Path(first) / "sitecustomize.py").write_text(head)
-        # What the caller's path has besides stays there.
-        paths = filter(None, (first, os.environ.get("PYTHONPATH")))
         return subprocess.run(
             [sys.executable, "-c", "import sys\n" + script, *map(str, arguments)],
             cwd=ROOT,
-            env={**os.environ, "PYTHONPATH": os.pathsep.join(paths)},
+            env={**os.environ, "PYTHONPATH": before_others(first)},
             capture_output=True,
             text=True,
             check=False,

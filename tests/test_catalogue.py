@@ -42,7 +42,7 @@ from edgeinc.errors import (
 )
 from edgeinc.weights import find_card, load_file, load_labels, weights_dir
 from tests import tiny_networks as tiny
-from tests.absent import ROOT
+from tests.absent import ROOT, before_others
 
 
 class Server(ThreadingHTTPServer):
@@ -421,7 +421,7 @@ def test_locked_folders(
         cwd=tmp_path,
         env={
             **os.environ,
-            "PYTHONPATH": str(ROOT),
+            "PYTHONPATH": before_others(ROOT),
             "EDGEINC_CACHE": str(places["cache"]),
             "EDGEINC_MODELS": str(places["models"]),
             "https_proxy": "http://127.0.0.1:9",

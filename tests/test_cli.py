@@ -20,6 +20,7 @@ import pytest
 
 from edgeinc.cli import COMMANDS, cli, main
 from edgeinc.store import Store, peek
+from tests.absent import ROOT, before_others
 from tests.conftest import photo
 
 Shell = Callable[..., tuple[int, str, str]]
@@ -546,7 +547,7 @@ def test_runs_as_a_module(tmp_path: Path) -> None:
         text=True,
         check=True,
         cwd=tmp_path,
-        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])},
+        env={**os.environ, "PYTHONPATH": before_others(ROOT)},
     )
     assert done.stdout.startswith("edgeinc, version ")
 

@@ -40,9 +40,9 @@ from edgeinc.errors import (
     TensorNotFoundError,
 )
 from edgeinc.runtimes import offered, open_session
+from tests.absent import ROOT, before_others
 from tests.conftest import photo
 
-ROOT = Path(__file__).parents[1]
 EXAMPLE = ROOT / "examples" / "runtime_package"
 VENDORS = Path(__file__).parent / "vendors"
 SIDE, DIM = 16, 12
@@ -104,7 +104,8 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_the_worked_example_as_an_installed_package(site: Path, tmp_path: Path) -> None:
-    env = {**os.environ, "PYTHONPATH": str(site), "EDGEINC_CACHE": str(tmp_path / "cache")}
+    env = {**os.environ, "EDGEINC_CACHE": str(tmp_path / "cache")}
+    env["PYTHONPATH"] = before_others(site)
 
     def run(*words: object) -> str:
         command = [sys.executable, *map(str, words)]

@@ -33,7 +33,7 @@ from edgeinc.parts import KINDS, draw_part
 from edgeinc.runtimes import quantize_onnx
 from edgeinc.weights import find_card
 from tests import tiny_networks as tiny
-from tests.absent import ROOT
+from tests.absent import ROOT, before_others
 
 onnx = pytest.importorskip("onnx", reason="the extra `onnx` is not installed")
 
@@ -253,7 +253,7 @@ def test_an_interruption_leaves_nothing(net: Path, photos: Path, places: tuple[P
     words = ["models", "add", str(net), "--quantize", str(photos), "--mean=127.5", "--std=127.5"]
     begun = subprocess.Popen(
         [sys.executable, "-m", "edgeinc", *words, "--embedding=pool"],
-        env={**os.environ, "PYTHONPATH": str(ROOT), "TMPDIR": str(temporary)},
+        env={**os.environ, "PYTHONPATH": before_others(ROOT), "TMPDIR": str(temporary)},
         stderr=subprocess.PIPE,
     )
     end = time.monotonic() + 60
