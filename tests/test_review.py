@@ -84,6 +84,18 @@ def test_very_few_are_not_enough_though_all_are_found_again() -> None:
     assert review.enough.startswith("So far, yes")
 
 
+def test_copies_are_not_enough_though_all_are_found_again() -> None:
+    classes = {label: np.repeat(blob(k, 1), 6, axis=0) for k, label in enumerate("abc")}
+    for review in both(stored(classes), [id_of(label, i) for label in "abc" for i in range(6)]):
+        assert review.accuracy == 1.0
+        assert review.enough.startswith("It is too early to tell: 83% are copies")
+    # One copy more says nothing of the others.
+    many = usual()
+    many["a"] = np.concatenate([many["a"], many["a"][:1]])
+    for review in both(stored(many), [id_of("a", 12)]):
+        assert review.enough.startswith("Yes, enough")
+
+
 def test_only_the_new_ones_are_reported() -> None:
     classes = usual()
     classes["a"] = np.concatenate([classes["a"], blob(2, 1, seed=7), classes["a"][:1]])

@@ -121,6 +121,7 @@ class Listing:
         counts = [n for label, n in sizes if label]
         accuracy = self._judged.accuracy
         known = [look for look in self._classes if look.accuracy is not None]
+        copies = self._found.get("twins", 0) / max(len(self._judged.rows), 1)
         weak = [look.label for look in known[:1] if (look.accuracy or 0.0) < (accuracy or 0.0)]
         return Review(
             examples=sum(counts),
@@ -128,7 +129,7 @@ class Listing:
             accuracy=accuracy,
             before=before,
             gain=more,
-            enough=enough(counts, accuracy, more, weak[0] if weak else None),
+            enough=enough(counts, accuracy, more, weak[0] if weak else None, copies),
             suspects=tuple(self._suspects),
             twins=tuple(self._twins),
             outliers=tuple(self._outliers),

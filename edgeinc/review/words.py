@@ -25,6 +25,9 @@ LITTLE = 0.01
 GOOD = 0.9
 """Accuracy from which on that is called enough."""
 
+MANY = 0.5
+"""Share of copies from which on leave-one-out tells nothing."""
+
 SAME = 0.9
 """Likeness from which on two classes may be one thing by two names."""
 
@@ -50,7 +53,11 @@ def advice(snapshot: Snapshot, pair: Confusion) -> str:
 
 
 def enough(
-    counts: Sequence[int], accuracy: float | None, gain: float | None, weakest: str | None
+    counts: Sequence[int],
+    accuracy: float | None,
+    gain: float | None,
+    weakest: str | None,
+    copies: float = 0.0,
 ) -> str:
     """The answer to "have I shown enough?", one sentence.
 
@@ -59,6 +66,7 @@ def enough(
         accuracy: Of leave-one-out.
         gain: Awaited of twice as many examples.
         weakest: The class that gets the least of its own back.
+        copies: Copies that are reported, as a share of the examples that are judged.
     """
     if not counts:
         return "Nothing is enrolled yet: show each thing from three sides or more."
@@ -66,6 +74,11 @@ def enough(
         return "There is one class only: enrol what it could be mistaken for, to know more."
     if accuracy is None or gain is None:
         return "It is too early to tell: show each class at least three times."
+    if copies >= MANY:
+        return (
+            f"It is too early to tell: {copies:.0%} are copies of others, by which they are found "
+            "again; show other sides."
+        )
     if accuracy == 1.0 and min(counts) < FEW:
         return (
             "So far, yes: every example is found again when it is left out; but fewer than "
