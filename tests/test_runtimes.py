@@ -383,3 +383,27 @@ def test_small_talk_is_left_out_and_warnings_are_not(capfd: pytest.CaptureFixtur
 def test_opening_a_network_says_nothing(capfd: pytest.CaptureFixture[str]) -> None:
     with open_session(tiny.tflite_classifier(), "litert"):
         assert capfd.readouterr().err == ""
+
+
+TELLTALE = """
+import sys
+from edgeinc.runtimes import open_session
+open_session(open(sys.argv[1], "rb").read(), "onnx").close()
+"""
+
+
+def test_onnx_runtime_keeps_and_tells_nothing_about_the_device(tmp_path: Path) -> None:
+    """Since 1.29 it would keep an id of the device in the home, and an id beside other scratch."""
+    model, home = tmp_path / "net.onnx", tmp_path / "home"
+    model.write_bytes(tiny.onnx_reshape("uint8"))
+    home.mkdir()
+    # A variable of continuous integration would silence it, too.
+    kept = {name: value for name, value in os.environ.items() if name not in ("CI", "BUILD_ID")}
+    kept.pop("ORT_DISABLE_TELEMETRY", None)
+    subprocess.run(
+        [sys.executable, "-B", "-c", TELLTALE, str(model)],
+        cwd=Path(__file__).parents[1],
+        env={**kept, "HOME": str(home), "XDG_CACHE_HOME": str(home), "TMPDIR": str(home)},
+        check=True,
+    )
+    assert list(home.rglob("*")) == []
