@@ -34,9 +34,9 @@ sys.meta_path[:] = [Without(finder) for finder in sys.meta_path]
 """
 
 
-def before_others(folder: object) -> str:
-    """`PYTHONPATH` with a folder before whatever the caller has there."""
-    return os.pathsep.join(filter(None, (str(folder), os.environ.get("PYTHONPATH"))))
+def before_others(folder: object, variable: str = "PYTHONPATH") -> str:
+    """A search path with a folder before whatever the caller has there."""
+    return os.pathsep.join(filter(None, (str(folder), os.environ.get(variable))))
 
 
 def run_without(

@@ -37,6 +37,7 @@ from edgeinc.errors import (
 from edgeinc.runtimes import delegates, hints, open_session, providers
 from edgeinc.runtimes.shares import Operator, onnx_macs, share
 from tests import tiny_networks as tiny
+from tests.absent import before_others
 from tests.conftest import photo
 
 pytest.importorskip("ai_edge_litert", reason="the tiny networks are built with its schema")
@@ -489,9 +490,10 @@ def test_corals_file_is_taken_where_corals_library_is(
     shutil.copy(delegate, tmp_path / "libedgetpu.so.1")
     said = {}
     for here in ("/nowhere", str(tmp_path)):
+        paths = {"LD_LIBRARY_PATH": before_others(here, "LD_LIBRARY_PATH")}
         found = subprocess.run(
             [sys.executable, "-c", CORAL, str(tmp_path / "net.yaml")],
-            env={**os.environ, "LD_LIBRARY_PATH": here, "EDGEINC_CACHE": str(tmp_path / "c")},
+            env={**os.environ, **paths, "EDGEINC_CACHE": str(tmp_path / "c")},
             check=True,
             capture_output=True,
             text=True,
