@@ -83,6 +83,11 @@ class Evidence:
         scale = self.scale
         return np.asarray(scale.slope[columns] * (closeness - scale.middle[columns]))
 
+    def odds_of(self, closeness: float, column: int) -> float:
+        """The same of one picture and one class."""
+        scale = self.scale
+        return float(scale.slope[column]) * (closeness - float(scale.middle[column]))
+
     @cached_property
     def scale(self) -> Scale:
         """How closeness becomes familiarity, for each class.

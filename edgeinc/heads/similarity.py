@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import cached_property
+from math import exp
 
 import numpy as np
 from numpy.typing import NDArray
@@ -64,7 +65,11 @@ class ClassSimilarity:
 
     def to_class(self, features: NDArray[np.int16], label: str) -> float:
         """Familiarity of one `(1, d)` int16 feature to one class, without the others."""
-        return float(self.familiarity(features, np.array([self._column[label]]))[0])
+        column = self._column[label]
+        row = self._evidence[0].closeness.off(features)[0]
+        odds = [e.odds_of(e.closeness.to_column(row, column), column) for e in self._evidence]
+        # As `joined`; beyond these bounds it is 0 all the same.
+        return 1.0 / (1.0 + sum(exp(min(-one, 700.0)) for one in odds))
 
     def to_sum(self, features: NDArray[np.int16], count: int, total: NDArray[np.int64]) -> float:
         """The same to a class that the snapshot has not, from its count and its sum `(d,)`."""
