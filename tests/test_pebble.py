@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import importlib.util
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -108,7 +109,9 @@ def test_blocks_embed_as_on_other_processors(card: ModelCard, runtime: str) -> N
     with Backbone.open(card, runtime=runtime, threads=1) as backbone:
         found = backbone.embed([blocks(int(n)) for n in kept])
     expected = np.array([list(bytes.fromhex(row)) for row in kept.values()])
-    assert np.abs(found.astype(int) - expected).max() <= 1
+    # tflite-runtime 2.14 rounds otherwise, on x86-64 as on Arm.
+    old = runtime == "litert" and importlib.util.find_spec("ai_edge_litert") is None
+    assert np.abs(found.astype(int) - expected).max() <= (2 if old else 1)
 
 
 def test_kinds_of_parts_are_told_apart(card: ModelCard, golden: list[dict[str, Any]]) -> None:
