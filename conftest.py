@@ -7,6 +7,10 @@ from pathlib import Path
 
 import pytest
 
+# Stand-ins for vendors' packages: loaded by the tests that need them, and never otherwise, lest
+# they be taken for the real ones.
+collect_ignore = ["tests/vendors"]
+
 
 @pytest.fixture(scope="session", autouse=True)
 def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:

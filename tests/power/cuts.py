@@ -21,7 +21,7 @@ from tests.power.disk import STYLES, Disk
 from tests.power.driver import STORE, Job
 from tests.power.history import DIM, LABELS, choose, follow
 from tests.power.model import Example, Model, Moment
-from tests.power.verdict import Past, Verdict, judge
+from tests.power.verdict import Past, Verdict, judge, still_destroyed
 
 __all__ = ["NEW", "Cuts", "Left", "cut_power", "scratch"]
 
@@ -65,7 +65,7 @@ class Left(NamedTuple):
     """What a cut left: files, and what the store among them holds.
 
     Where the cut came in a purge, the files may still hold what it destroys: only the next
-    opening wipes it. So `destroyed` may be less than the moment's secrets.
+    opening wipes it. So `destroyed` may be less than the moment's secrets; see `Past`.
     """
 
     files: dict[str, bytes]
@@ -216,7 +216,7 @@ def _try(
             moment = cut.past.moments[verdict.operation]
             cuts.kept += verdict.kept
             cuts.there += moment.state != cut.past.moments[cut.past.acknowledged].state
-            destroyed = cut.past.destroyed & moment.secrets
+            destroyed = still_destroyed(cut.past, moment)
             sound.append(Left(files, moment, cut.past.device, destroyed))
             continue
         _note(cuts, verdict, style, files, keep)

@@ -25,7 +25,7 @@ from tests.power.cuts import LARGEST, NEW, ROOT, Left
 from tests.power.driver import STORE, Job, run
 from tests.power.history import DIM, LABELS, choose, follow
 from tests.power.model import Example
-from tests.power.verdict import Past, judge
+from tests.power.verdict import Past, judge, still_destroyed
 
 __all__ = ["Kills", "kill"]
 
@@ -143,7 +143,7 @@ def _judged(work: Path, past: Past, rng: random.Random, result: Kills) -> Left:
     if verdict.fault is None:
         moment = past.moments[verdict.operation]
         result.there += moment.state != past.moments[past.acknowledged].state
-        return Left({}, moment, past.device, past.destroyed & moment.secrets)
+        return Left({}, moment, past.device, still_destroyed(past, moment))
     result.faults[verdict.fault] += 1
     result.words.append(f"{verdict.fault} (kill {result.kills}): {verdict.words}")
     shutil.rmtree(work / "store")

@@ -278,6 +278,9 @@ def _edit_row(rng: random.Random, conn: sqlite3.Connection) -> None:
         return
     table = rng.choice(tables)
     columns = [row[1] for row in conn.execute(f"PRAGMA table_info({table})")]
+    if not columns:
+        # An edit of the schema before has taken them.
+        return
     column = rng.choice(columns)
     rows = conn.execute(f"SELECT count(*) FROM {table}").fetchone()[0]
     where = "1" if rng.random() < 0.2 else f"{columns[0]} = (SELECT {columns[0]} FROM {table} "
