@@ -146,3 +146,20 @@ def test_repair_where_rows_are_numbered_with_words(store: Path, tmp_path: Path) 
     )
     saved = repair(store, tmp_path / "new.db")
     assert saved.examples > 0
+
+
+def test_kept_statistics_of_a_change_that_is_a_word(
+    store: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Found when the store is closed, and new ones are to be kept."""
+    monkeypatch.setattr(memory, "KEEP_EVERY", 1)
+    monkeypatch.setattr(memory, "KEEP_AT_CLOSE", 1)
+    with Engine.open(store, backbone=backbone()) as engine:
+        engine.flush()
+    engine = Engine.open(store, backbone=backbone())
+    edit(store, "PRAGMA ignore_check_constraints = ON", "UPDATE gram SET seq = 'x'")
+    engine.forget(engine.classes()[0].label)
+    engine.close()
+    found = examine(store).store
+    assert found is not None
+    assert (found.sound, found.statistics) == (True, "whole")

@@ -157,7 +157,8 @@ def is_listed(conn: sqlite3.Connection, position: Position) -> bool:
     """True where the store was in this state, and every change since is listed."""
     seq, tip = position
     changed, now, floor = one_row(conn.execute("SELECT changed, tip, floor FROM store"))
-    if not floor <= seq <= changed:
+    # A damaged file may hold anything here.
+    if not all(isinstance(n, int) for n in (floor, seq, changed)) or not floor <= seq <= changed:
         return False
     query = "SELECT count(*), min(id), before FROM changes WHERE id > ?"
     found, _, before = one_row(conn.execute(query, (seq,)))
