@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgeinc.features import UNIT, Snapshot
-from edgeinc.heads.base import Base, product
+from edgeinc.heads.linear import Linear
 from edgeinc.heads.scatter import Scatter, scatter
 from edgeinc.heads.space import Matrix, Space
 
@@ -16,7 +16,7 @@ STRENGTH = 1.0
 """Shrinkage, as a multiple of the mean squared distance of an example to the mean."""
 
 
-class Lda(Base):
+class Lda(Linear):
     """Mahalanobis distance to class means under the shrunk scatter within classes.
 
     With `P = (S + strength * I)^-1`, S the scatter of examples about their class's mean, z the
@@ -48,18 +48,6 @@ class Lda(Base):
         self._weights = (weights / UNIT).astype(np.float32)
         bias = -0.5 * (self._scatter.lengths - noise / snapshot.counts) - centre
         self._bias = bias.astype(np.float32)
-
-    def scores(self, features: NDArray[np.int16]) -> NDArray[np.float32]:
-        """Scores `(n, C)` float32 of `(n, d)` int16 features."""
-        scores = product(self._weights, features.astype(np.float32))
-        scores += self._bias
-        return scores
-
-    def release(self) -> None:
-        """See `Scorer`."""
-        super().release()
-        self.__dict__.pop("_scatter", None)
-        self._space = Space(self.snapshot)
 
     @cached_property
     def _scatter(self) -> Scatter:

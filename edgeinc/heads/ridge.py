@@ -8,8 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgeinc.features import UNIT, Snapshot
-from edgeinc.heads.base import Base, product
+from edgeinc.heads.base import product
 from edgeinc.heads.dual import Dual
+from edgeinc.heads.linear import Linear
 from edgeinc.heads.prior import Prior
 from edgeinc.heads.scatter import Scatter, scatter
 from edgeinc.heads.space import Matrix, Space
@@ -21,7 +22,7 @@ TINY = 1e-12
 """Squared length, over the ridge, below which a class's direction is rounding."""
 
 
-class Ridge(Base):
+class Ridge(Linear):
     """Ridge regression on centred features, balanced on the right-hand side.
 
     With m_c the class means, S the scatter of all examples about their mean and
@@ -65,18 +66,6 @@ class Ridge(Base):
         # The mean of all examples, off the centre, as a sum of class means off the centre.
         self._mean = snapshot.counts / max(snapshot.total, 1)
         self._take(self._scale(self._scatter.lengths))
-
-    def scores(self, features: NDArray[np.int16]) -> NDArray[np.float32]:
-        """Scores `(n, C)` float32 of `(n, d)` int16 features."""
-        scores = product(self._weights, features.astype(np.float32))
-        scores += self._bias
-        return scores
-
-    def release(self) -> None:
-        """See `Scorer`."""
-        super().release()
-        self.__dict__.pop("_scatter", None)
-        self._space = Space(self.snapshot)
 
     @cached_property
     def _scatter(self) -> Scatter:
