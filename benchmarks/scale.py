@@ -105,6 +105,8 @@ def copied(path: Path) -> Path:
     """A copy of a store, to be changed; the next one takes its place."""
     copy = path.with_name("copy.db")
     shutil.copyfile(path, copy)
+    # Else the first commits to it would wait until all of it is on the disk.
+    os.sync()
     return copy
 
 

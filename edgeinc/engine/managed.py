@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from edgeinc.engine.memory import Memory
-from edgeinc.engine.second_look import second_look
-from edgeinc.review import Review
 from edgeinc.types import LogEntry, MergeReport, SampleInfo
+
+if TYPE_CHECKING:
+    from edgeinc.review import Review
 
 __all__ = ["Managed"]
 
@@ -98,6 +100,9 @@ class Managed:
             InputError: One is no id.
             StoreError: As for every read.
         """
+        # A prediction has no use for it.
+        from edgeinc.engine.second_look import second_look
+
         return second_look(self._memory, ids)
 
     def negatives(self) -> int:

@@ -55,9 +55,11 @@ class Closeness:
         rows = self.off(features)
         leading = self.metric.leading(rows)
         inner = (rows @ self._means.directions.T) * self._means.lengths
-        inner += (leading * self.metric.gain) @ self._means.leading.T
-        along = self.metric.inner(rows, np.broadcast_to(self._shift, rows.shape))[:, np.newaxis]
-        squares = self.metric.squares(rows)[:, np.newaxis] - 2.0 * along + self._shift_square
+        weighted = leading * self.metric.gain
+        inner += weighted @ self._means.leading.T
+        along = (rows @ self._shift + weighted @ self._shift_leading)[:, np.newaxis]
+        squares = np.einsum("ij,ij->i", rows, rows) + np.einsum("ij,ij->i", weighted, leading)
+        squares = squares[:, np.newaxis] - 2.0 * along + self._shift_square
         others = self._means.squares - 2.0 * self._shifted + self._shift_square
         both = inner - along - self._shifted + self._shift_square
         others = others[np.newaxis]
@@ -135,6 +137,8 @@ class Closeness:
         off = self.off(features)
         rows, others = off - self._shift, means - self._shift
         both, squares, lengths = self.metric.triple(rows, others)
+        if not self._means.weights[index].any():
+            return self._joined(both, squares, lengths)
         misses, gain = self._misses(off, index)
         first, second = self.metric.inner(rows, misses), self.metric.inner(others, misses)
         return self._joined(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from math import erf, sqrt
-from statistics import NormalDist
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,7 +34,15 @@ def greatest(many: int) -> float:
     >>> greatest(1), round(greatest(100), 1)
     (0.0, 2.5)
     """
-    return NormalDist().inv_cdf((many - 0.375) / (many + 0.25)) if many > 1 else 0.0
+    if many < 2:
+        return 0.0
+    # The inverse by halving: `statistics` has one, and takes ten milliseconds to load.
+    share, low, high = (many - 0.375) / (many + 0.25), 0.0, 10.0
+    for _ in range(60):
+        middle = 0.5 * (low + high)
+        below = 0.5 * (1.0 + erf(middle / sqrt(2.0))) < share
+        low, high = (middle, high) if below else (low, middle)
+    return low
 
 
 def greater(

@@ -69,7 +69,8 @@ class Metric:
     def inner(self, one: NDArray[np.float32], other: NDArray[np.float32]) -> NDArray[np.float64]:
         """Inner products `(n,)` of `(n, d)` rows with others, pair by pair."""
         plain = np.einsum("ij,ij->i", one, other).astype(np.float64)
-        first, second = self.leading(one), self.leading(other)
+        first = self.leading(one)
+        second = first if other is one else self.leading(other)
         return np.asarray(plain + np.einsum("ij,ij->i", first * self.gain, second))
 
     def triple(
