@@ -31,6 +31,8 @@ Features = NDArray[np.int16]
 Group = tuple[str, Features, Sequence[bytes]]
 """Label, (n, d) features, and the n marks of the examples."""
 
+MOMENT = 0.01
+"""Seconds before a fit in the background begins, so that whoever enrolled has his answer first."""
 RETRY = 1.0
 """Seconds after which a fit that could not read the store is tried again."""
 
@@ -210,6 +212,7 @@ class Learner:
 
     def _work(self) -> None:
         """Catches up, and ends only when no change has come since; for the worker's thread."""
+        time.sleep(MOMENT)
         while True:
             try:
                 fitted = self._catch_up()
