@@ -73,7 +73,9 @@ def unpacked(archive: str) -> Path:
     if not target.is_dir():
         with _plain(shared() / "data" / archive) as path, tarfile.open(path) as tar:
             partial = Path(tempfile.mkdtemp(dir=_made(target.parent)))
-            tar.extractall(partial, filter="data")
+            # Python before 3.10.12 and 3.11.4 has no filters.
+            tar.extraction_filter = getattr(tarfile, "data_filter", None)
+            tar.extractall(partial)
         partial.replace(target)
     inner = [p for p in target.iterdir() if p.is_dir()]
     return inner[0] if len(inner) == 1 else target

@@ -102,7 +102,8 @@ def test_statistics_are_those_of_the_features(tiny_card: Path, photos: Path) -> 
     expected = Background.of(features)
     found = Background.from_bytes(measured.content)
     assert found.count == expected.count
-    assert np.array_equal(found.mean, expected.mean.astype(np.float32))
+    # Batches of another size are a rounding off on some processors: a step in some pictures.
+    assert np.abs(found.mean - expected.mean).max() < 0.1 / UNIT
     whole = arrays(measured.content)
     covariance = np.cov(features.T / UNIT, bias=True)
     values = np.linalg.eigvalsh(covariance)[::-1]

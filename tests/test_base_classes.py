@@ -358,6 +358,6 @@ def test_the_shell(card: ModelCard, tmp_path: Path, capfd: pytest.CaptureFixture
     assert {c["base"] for c in said["candidates"]} == {True, False}
     # Without the option it is the store alone.
     assert main([*words[:-1], "predict", str(tmp_path / "0.png")]) == 0
-    assert "own" not in capfd.readouterr().out
+    assert "(the backbone's own)" not in capfd.readouterr().out
     assert main(["--store", str(tmp_path / "b.db"), "--base-classes", "classes"]) == 1
     assert "pebble has no classes of its own" in capfd.readouterr().err

@@ -153,7 +153,7 @@ def test_what_is_recommended() -> None:
 
 
 def test_a_plot(tmp_path: Path) -> None:
-    pytest.importorskip("matplotlib", reason="plots need it")
+    pytest.importorskip("matplotlib", reason="the extra `plot` is not installed")
     rows = (row(5, 2), row(7, 1))
     report = BenchReport(rows, (), {"net": rows[0]}, "")
     plot_bench(report, tmp_path / "bench.png")
@@ -193,7 +193,16 @@ def test_every_card_runtime_and_thread_in_the_shell(
     assert found["recommended"]["model"] == "pebble"
     assert sum(row["best"] for row in found["rows"]) == 2
     assert found["recommended"]["options"].startswith("--backbone pebble --device ")
+
+
+def test_a_table_and_a_plot_in_the_shell(tiny_card: Path, tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib", reason="the extra `plot` is not installed")
+    from click.testing import CliRunner
+
+    from edgeinc.cli import cli
+
     picture = str(tmp_path / "b.png")
+    store = ["--store", str(tmp_path / "s.db"), "--device", "cpu", "--threads", "1"]
     words = ["--backbone", str(tiny_card), "bench", "--seconds", "0.1", "--plot", picture]
     done = CliRunner().invoke(cli, [*store, *words])
     assert done.exit_code == 0, done.output

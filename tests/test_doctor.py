@@ -28,7 +28,9 @@ def examine_without(
     done = run_without(DOCTOR, modules=modules, distributions=distributions)
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("\n") == 1
-    return json.loads(done.stdout), done.stderr.splitlines()
+    # ONNX Runtime and its cpuinfo have words of their own where there is no /sys.
+    lines = [line for line in done.stderr.splitlines() if "cpuinfo" not in line]
+    return json.loads(done.stdout), lines
 
 
 def test_what_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tiny_card: Path) -> None:

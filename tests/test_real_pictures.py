@@ -20,7 +20,8 @@ def flowers(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Flowers-17 as two folders of links, `enrol` and `test`, one folder a label."""
     root = tmp_path_factory.mktemp("flowers")
     with tarfile.open(shared / "data" / "flowers17.tar") as archive:
-        archive.extractall(root / "all", filter="data")
+        archive.extraction_filter = getattr(tarfile, "data_filter", None)
+        archive.extractall(root / "all")
     by_label: dict[str, list[Path]] = {}
     for path in sorted((root / "all").rglob("*.jpg")):
         by_label.setdefault(path.parent.name, []).append(path)
