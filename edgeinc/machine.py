@@ -107,6 +107,8 @@ def cameras(root: Path = ROOT) -> tuple[Camera, ...]:
 
 def _captures(device: Path) -> bool | None:
     """Whether a video device is a camera; None where it cannot be opened."""
+    if device.is_file():
+        return False
     try:
         import fcntl
 

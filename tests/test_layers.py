@@ -202,4 +202,6 @@ def test_a_public_network_agrees_with_itself(shared: Path, monkeypatch: pytest.M
         own = load_classifier(card, cut.file_name)
         for picture in pictures:
             theirs = whole.embed([picture])[0] * step
-            np.testing.assert_allclose(own.logits(cut.embed([picture])[0]), theirs, atol=step / 2)
+            # Half a step, and what its own fixed-point factor is off, which differs by processor.
+            logits = own.logits(cut.embed([picture])[0])
+            np.testing.assert_allclose(logits, theirs, atol=0.51 * step)
