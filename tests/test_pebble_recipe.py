@@ -481,7 +481,7 @@ def test_teaching_goes_on_after_an_interruption(
     command += ["--pictures", str(root), "--work", str(work)]
     paths = {"EDGEINC_CACHE": str(tmp_path / "cache"), "EDGEINC_MODELS": str(shared / "models")}
     keys: dict[str, Any] = {
-        "env": {**os.environ, **paths, "PYTHONPATH": str(CONFIG.parents[2])},
+        "env": {**os.environ, **paths, "PYTHONPATH": os.pathsep.join(sys.path)},
         "stderr": subprocess.PIPE,
         "text": True,
         "start_new_session": True,  # as from a shell: the interruption is for all its processes
@@ -531,7 +531,7 @@ def test_a_killed_worker_ends_the_step_with_a_sentence(recipe: dict[str, ModuleT
 def test_workers_end_when_their_main_process_is_killed() -> None:
     work = "import time; print('begun', flush=True); time.sleep(600)"
     script = f"from workers import each; list(each(exec, [{work!r}], 1))"
-    paths = os.pathsep.join([str(RECIPE), str(CONFIG.parents[2])])
+    paths = os.pathsep.join([str(RECIPE), *sys.path])
     with subprocess.Popen(
         [sys.executable, "-c", script],
         env={**os.environ, "PYTHONPATH": paths},
