@@ -16,10 +16,12 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from importlib import import_module
 from types import FrameType
+from typing import Any
 
 import click
 
 from edgeinc.cli.common import Settings
+from edgeinc.cli.options import global_options, take_after
 from edgeinc.errors import EdgeincError
 from edgeinc.version import __version__
 
@@ -65,7 +67,7 @@ class LazyGroup(click.Group):
             return None
         module = import_module(f"edgeinc.cli.{COMMANDS[cmd_name][0]}")
         command: click.Command = getattr(module, f"{cmd_name}_command")
-        return command
+        return take_after(command)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Lists the commands without importing them."""
@@ -73,61 +75,16 @@ class LazyGroup(click.Group):
             formatter.write_dl([(name, line) for name, (_, line) in COMMANDS.items()])
 
 
-@click.command(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
-@click.option(
-    "--store",
-    metavar="FILE",
-    envvar="EDGEINC_STORE",
-    default="edgeinc.db",
-    show_default=True,
-    help="The store; $EDGEINC_STORE sets it too.",
+@click.command(
+    cls=LazyGroup,
+    params=global_options(),
+    context_settings={"help_option_names": ["-h", "--help"]},
 )
-@click.option(
-    "--backbone",
-    metavar="NAME|CARD",
-    help="A model's name or card; default: the store's own, for a new store the embedded one.",
-)
-@click.option(
-    "--head",
-    type=click.Choice(["auto", "proto", "ridge", "lda", "knn"]),
-    default="auto",
-    show_default=True,
-    help="How classes are told apart.",
-)
-@click.option(
-    "--base-classes", is_flag=True, help="Keep the backbone's own classes beside the enrolled."
-)
-@click.option("--tta", is_flag=True, help="Look at three views of each picture, in 3x the time.")
-@click.option(
-    "--device",
-    metavar="NAME",
-    default="auto",
-    show_default=True,
-    help="cpu, npu, gpu, or a provider or delegate by name: NAME,key=value,... (docs/devices.md).",
-)
-@click.option("--strict", is_flag=True, help="Fail rather than leave any of it to the CPU.")
-@click.option(
-    "--threads",
-    type=click.IntRange(min=1),
-    help="Threads of the backbone; default: the physical cores.",
-)
-@click.option("--json", "as_json", is_flag=True, help="Print results as JSON.")
 @click.version_option(__version__, prog_name="edgeinc")
 @click.pass_context
-def cli(
-    ctx: click.Context,
-    store: str,
-    backbone: str | None,
-    head: str,
-    base_classes: bool,
-    tta: bool,
-    device: str,
-    strict: bool,
-    threads: int | None,
-    as_json: bool,
-) -> None:
+def cli(ctx: click.Context, /, **given: Any) -> None:
     """Learns new classes from a few pictures, on this device, and recognises them."""
-    ctx.obj = Settings(store, backbone, head, base_classes, tta, device, strict, threads, as_json)
+    ctx.obj = Settings(**given)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
