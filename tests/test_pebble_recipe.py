@@ -27,6 +27,7 @@ from numpy.typing import NDArray
 from edgeinc.backbone import Backbone
 from edgeinc.errors import ModelNotFoundError
 from edgeinc.images import list_images
+from tests.absent import before_others
 
 pytest.importorskip("onnx", reason="the recipe needs the extra onnx")
 pytest.importorskip("ai_edge_litert", reason="the recipe needs the extra litert")
@@ -481,7 +482,7 @@ def test_teaching_goes_on_after_an_interruption(
     command += ["--pictures", str(root), "--work", str(work)]
     paths = {"EDGEINC_CACHE": str(tmp_path / "cache"), "EDGEINC_MODELS": str(shared / "models")}
     keys: dict[str, Any] = {
-        "env": {**os.environ, **paths, "PYTHONPATH": os.pathsep.join(sys.path)},
+        "env": {**os.environ, **paths, "PYTHONPATH": before_others(CONFIG.parents[2])},
         "stderr": subprocess.PIPE,
         "text": True,
         "start_new_session": True,  # as from a shell: the interruption is for all its processes
@@ -531,7 +532,7 @@ def test_a_killed_worker_ends_the_step_with_a_sentence(recipe: dict[str, ModuleT
 def test_workers_end_when_their_main_process_is_killed() -> None:
     work = "import time; print('begun', flush=True); time.sleep(600)"
     script = f"from workers import each; list(each(exec, [{work!r}], 1))"
-    paths = os.pathsep.join([str(RECIPE), *sys.path])
+    paths = os.pathsep.join([str(RECIPE), before_others(CONFIG.parents[2])])
     with subprocess.Popen(
         [sys.executable, "-c", script],
         env={**os.environ, "PYTHONPATH": paths},
