@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import asdict
 from math import isfinite
 from typing import Any
@@ -94,6 +95,18 @@ def test_copies_are_not_enough_though_all_are_found_again() -> None:
     many["a"] = np.concatenate([many["a"], many["a"][:1]])
     for review in both(stored(many), [id_of("a", 12)]):
         assert review.enough.startswith("Yes, enough")
+
+
+def test_of_more_copies_than_are_judged_those_that_are_judged_count() -> None:
+    classes = {label: np.repeat(blob(k, 4), 100, axis=0) for k, label in enumerate("abc")}
+    review = review_new(
+        stored(classes), [id_of(label, i) for label in "abc" for i in range(400)], None, str
+    )
+    assert review.judged < review.found["twins"] < review.examples == 1200
+    share = re.search(r"too early to tell: (\d+)% are copies", review.enough)
+    assert share is not None
+    # All but one of each of the twelve are copies, and what is judged is half of all.
+    assert 98 <= int(share[1]) <= 100
 
 
 def test_only_the_new_ones_are_reported() -> None:

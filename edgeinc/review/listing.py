@@ -55,6 +55,7 @@ class Listing:
         self._classes: list[ClassLook] = []
         self._warnings: list[str] = []
         self._found: dict[str, int] = {}
+        self._copies = 0
 
     def examples(self, background: Background | None) -> None:
         """Lists suspected labels, outliers that are none of these, and pairs of classes."""
@@ -89,6 +90,9 @@ class Listing:
     def twins(self, snapshot: Snapshot, near: Sequence[Near]) -> None:
         """Lists examples of a snapshot that add nothing."""
         self._found["twins"] = len(near)
+        # More may have been looked at for copies than was judged.
+        judged = {self._looked.key(int(row)) for row in self._judged.rows}
+        self._copies = sum(snapshot.key(one.row) in judged for one in near)
         for row, other, cosine in sorted(near, key=lambda n: (-n.cosine, n.row))[:LISTED]:
             id, second = snapshot.key(row), snapshot.key(other)
             label = snapshot.labels[snapshot.y[row]]
@@ -121,7 +125,7 @@ class Listing:
         counts = [n for label, n in sizes if label]
         accuracy = self._judged.accuracy
         known = [look for look in self._classes if look.accuracy is not None]
-        copies = self._found.get("twins", 0) / max(len(self._judged.rows), 1)
+        copies = self._copies / max(len(self._judged.rows), 1)
         weak = [look.label for look in known[:1] if (look.accuracy or 0.0) < (accuracy or 0.0)]
         return Review(
             examples=sum(counts),

@@ -66,7 +66,7 @@ def enough(
         accuracy: Of leave-one-out.
         gain: Awaited of twice as many examples.
         weakest: The class that gets the least of its own back.
-        copies: Copies that are reported, as a share of the examples that are judged.
+        copies: Share of the examples that are judged that are reported as copies.
     """
     if not counts:
         return "Nothing is enrolled yet: show each thing from three sides or more."
