@@ -43,7 +43,7 @@ def quantize() -> Iterator[Figure]:
         )
         yield Figure(
             "the same, one picture, one thread, float / int8, in turn",
-            f"{done.float_ms:.2f} ms / {done.int8_ms:.2f} ms = {done.speedup:.2f}x; "
+            f"{done.float_ms:.2f} ms, {done.int8_ms:.2f} ms; median of ratios {done.speedup:.2f}x; "
             f"{done.float_bytes / 1e6:.1f} MB / {done.int8_bytes / 1e6:.1f} MB",
         )
 
