@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["plot_bench", "plot_evaluation", "plot_review"]
+__all__ = ["check_place", "plot_bench", "plot_evaluation", "plot_review"]
 
 SHOWN = 40
 """Classes that a plot of a whole store names at most."""
@@ -27,6 +27,32 @@ MAP = 8.0
 
 SIDE = 4.0
 """Width of a diagram beside the confusion matrix, inches."""
+
+
+def check_place(path: str | Path) -> None:
+    """Looks, before long work, whether its picture could be written to a file.
+
+    Args:
+        path: The file; its suffix chooses the format.
+
+    Raises:
+        RuntimeUnavailableError: matplotlib is not installed.
+        InputError: There is no such folder, a folder is at that path, or there is no such format.
+    """
+    path = Path(path)
+    kinds = sorted(_figure(SIDE, SIDE).canvas.get_supported_filetypes())
+    try:
+        if path.suffix[1:].lower() not in kinds:
+            why = f"its name must end in .png, or in one of {', '.join(kinds)}"
+        elif not path.parent.is_dir():
+            why = "its folder is not here; make it, or name another"
+        elif path.is_dir():
+            why = "it is a folder; name a file"
+        else:
+            return
+    except OSError as exc:
+        raise InputError(f"The plot cannot be written to {path}: {exc.strerror}.") from exc
+    raise InputError(f"The plot cannot be written to {path}: {why}.")
 
 
 def plot_bench(report: BenchReport, path: str | Path) -> None:

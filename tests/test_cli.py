@@ -418,6 +418,35 @@ def test_evaluations_are_drawn(shell: Shell, photos: Path, tmp_path: Path) -> No
     assert "cannot be written" in err
 
 
+def test_the_place_of_a_plot_is_looked_at_before_the_work(
+    shell: Shell, photos: Path, tmp_path: Path
+) -> None:
+    pytest.importorskip("matplotlib", reason="the extra `plot` is not installed")
+    shell("enroll", "--from", photos)
+    (tmp_path / "folder.png").mkdir()
+    long = f"{'n' * 300}.png"
+    for command in (["bench", "--seconds", "0.1"], ["eval", "--loo"], ["check"]):
+        for place in ("b.txt", "b", tmp_path / "no" / "b.png", tmp_path / "folder.png", long):
+            # What was worked out would be on stdout.
+            status, out, err = shell("--device", "cpu", *command, "--plot", place)
+            assert (status, out, err.count("\n")) == (1, "", 1), command
+            assert "The plot cannot be written" in err
+
+
+def test_what_was_worked_out_is_not_lost_with_a_plot(
+    shell: Shell, photos: Path, tmp_path: Path
+) -> None:
+    pytest.importorskip("matplotlib", reason="the extra `plot` is not installed")
+    shell("enroll", "--from", photos)
+    # It looks well until it is written.
+    (tmp_path / "b.png").symlink_to(tmp_path / "no" / "b.png")
+    bench = ["bench", "--device", "cpu", "--threads", "1", "--seconds", "0.1"]
+    for command, first in ((bench, "  model"), (["eval", "--loo"], "15 pic"), (["check"], "15 of")):
+        status, out, err = shell(*command, "--plot", "b.png")
+        assert (status, "The plot cannot be written" in err) == (1, True)
+        assert out.startswith(first)
+
+
 def test_features_go_to_hdf5(shell: Shell, photos: Path, tmp_path: Path) -> None:
     h5py = pytest.importorskip("h5py", reason="the extra `hdf5` is not installed")
     (photos / "kind 0" / "broken.png").write_bytes(b"no picture")

@@ -25,7 +25,9 @@ __all__ = ["bench_command"]
     type=click.FloatRange(min=0.1),
     help="How long to measure each row.",
 )
-@click.option("--plot", metavar="FILE.png", help="Write a picture of the medians.")
+@click.option(
+    "--plot", metavar="FILE.png", type=click.Path(), help="Write a picture of the medians."
+)
 @pass_settings
 def bench_command(settings: Settings, seconds: float, plot: str | None) -> None:
     """Measure speed on this device, and say how to run the backbone.
@@ -36,6 +38,10 @@ def bench_command(settings: Settings, seconds: float, plot: str | None) -> None:
     """
     from edgeinc.bench import bench
 
+    if plot is not None:
+        from edgeinc.plot import check_place
+
+        check_place(plot)
     with progress("Measuring") as report_progress:
         report = bench(
             _cards(settings),
@@ -45,10 +51,6 @@ def bench_command(settings: Settings, seconds: float, plot: str | None) -> None:
             threads=settings.threads,
             progress=report_progress,
         )
-    if plot is not None:
-        from edgeinc.plot import plot_bench
-
-        plot_bench(report, plot)
     for one in report.skipped:
         note(f"{one.model}, {one.runtime} on {one.device}, not measured: {one.why}")
     record = {
@@ -58,6 +60,10 @@ def bench_command(settings: Settings, seconds: float, plot: str | None) -> None:
         "energy": report.energy,
     }
     emit(settings, record, "\n".join(_table(report)))
+    if plot is not None:
+        from edgeinc.plot import plot_bench
+
+        plot_bench(report, plot)
 
 
 def _cards(settings: Settings) -> list[ModelCard]:

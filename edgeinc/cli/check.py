@@ -27,16 +27,20 @@ def check_command(settings: Settings, plot: str | None) -> None:
     """
     from edgeinc.review import found_again, layout, sentences
 
+    if plot is not None:
+        from edgeinc.plot import check_place
+
+        check_place(plot)
     with open_engine(settings) as engine:
         review = engine.review()
         places = None if plot is None else layout(engine.fitted().snapshot)
-    if plot is not None and places is not None:
-        from edgeinc.plot import plot_review
-
-        plot_review(review, places, plot)
-        note(f"plot written to {plot}")
     lines = [found_again(review)]
     weak = [look for look in review.classes if look.accuracy is not None and look.accuracy < 1]
     lines += [f"{w.accuracy:8.3f}  {w.label} ({w.examples})" for w in weak[:WEAKEST]]
     lines += [*map(printable, sentences(review)), review.enough]
     emit(settings, asdict(review), "\n".join(lines))
+    if plot is not None and places is not None:
+        from edgeinc.plot import plot_review
+
+        plot_review(review, places, plot)
+        note(f"plot written to {plot}")

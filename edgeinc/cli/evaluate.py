@@ -42,6 +42,10 @@ def eval_command(
         raise click.UsageError("Give either DIR or --loo.")
     if loo and unknown is not None:
         raise click.UsageError("--unknown is compared with DIR; give one, not --loo.")
+    if plot is not None:
+        from edgeinc.plot import check_place
+
+        check_place(plot)
     with open_engine(settings) as engine:
         if folder is not None:
             with progress("Evaluating") as report_progress:
@@ -50,11 +54,6 @@ def eval_command(
             result = evaluate_loo(engine)
     for sentence in (*result.skipped, *result.warnings):
         note(f"warning: {sentence}")
-    if plot is not None:
-        from edgeinc.plot import plot_evaluation
-
-        plot_evaluation(result, plot)
-        note(f"plot written to {plot}")
     tops = {f"top{k}": round(share, 6) for k, share in enumerate(result.topk, 1)}
     text = [f"{result.n} pictures  " + "  ".join(f"{k} {v:.3f}" for k, v in tops.items())]
     text += [f"{share:8.3f}  {label}" for label, share in result.per_class.items()]
@@ -74,6 +73,11 @@ def eval_command(
         record |= _strangers(result.strangers)
         text += _described(result.strangers)
     emit(settings, record, "\n".join(text))
+    if plot is not None:
+        from edgeinc.plot import plot_evaluation
+
+        plot_evaluation(result, plot)
+        note(f"plot written to {plot}")
 
 
 def _strangers(found: StrangerEvaluation) -> dict[str, Any]:
