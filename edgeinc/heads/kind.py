@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgeinc.features import UNIT, Background, Snapshot
+from edgeinc.heads.metric import LEADING
 
 LEAST = 0.01
 """Weight below which the classes are of all kinds."""
@@ -16,7 +17,7 @@ LEAST = 0.01
 ROWS = 512
 """Examples that are looked at at most."""
 
-DIRECTIONS = 256
+DIRECTIONS = 128
 """Leading directions that are kept at most."""
 
 PRIOR = 20.0
@@ -67,12 +68,13 @@ def within_kind(background: Background, snapshot: Snapshot, kind: float) -> Kin 
     # A mean that the row is part of lies nearer to it than that of its class.
     misses *= np.sqrt(counts / (counts - 1.0))
     total = 1.0 - float(background.mean @ background.mean)
-    others = max(len(background.mean) - len(background.values), 1)
-    even = max(total - float(background.values.sum()), 0.0) / others
+    variances = background.values[:LEADING]
+    others = max(len(background.mean) - len(variances), 1)
+    even = max(total - float(variances.sum()), 0.0) / others
     many = PRIOR + len(rows)
     first = 1.0 - weight + weight * PRIOR * WITHIN / many
-    above = np.sqrt(first * np.maximum(background.values - even, 0.0))[:, np.newaxis]
-    parts = np.concatenate([above * background.vectors, np.sqrt(weight / many) * misses])
+    above = np.sqrt(first * np.maximum(variances - even, 0.0))[:, np.newaxis]
+    parts = np.concatenate([above * background.vectors[:LEADING], np.sqrt(weight / many) * misses])
     values, turns = np.linalg.eigh(parts @ parts.T)
     kept = np.flatnonzero(values > 1e-9)[::-1][:DIRECTIONS]
     values, turns = values[kept], turns[:, kept]

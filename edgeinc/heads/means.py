@@ -67,7 +67,8 @@ class Means:
         if background is not None:
             kin = within_kind(background, self.snapshot, self.kind)
             if kin is not None:
-                result.metric = Metric(self.snapshot.dim, kin.background)
+                most = len(kin.background.values)
+                result.metric = Metric(self.snapshot.dim, kin.background, most)
                 result.weights = kin.weights / result.metric.floor
                 result._measure()
         return result

@@ -10,6 +10,10 @@ from edgeinc.features import Background
 SHRINKAGE = 4.0
 """What is added to every variance of the background, in multiples of their mean."""
 
+LEADING = 64
+"""Directions of a background that are looked at at most: each is read for every picture, and twice
+as many tell strangers no better."""
+
 PLAIN_SPREAD = 0.05
 """Standard deviation of the cosine of two pictures of different things, without a background."""
 
@@ -24,9 +28,10 @@ class Metric:
     """Inner products in the metric of `P = (T + s I)^-1`, T the background's covariance.
 
     Directions in which all pictures differ say little about any class, and are shrunk. The card
-    has T's leading directions v_i with their variances; what is left of the variance is spread
-    evenly over the others. P is scaled to leave these as they are: it is the identity plus
-    `gain_i v_i v_i'`, gain_i from -1 to 0. Without a background it is the plain inner product.
+    has T's leading directions v_i with their variances; the variance beyond the first `most` of
+    them is spread evenly over the others. P is scaled to leave these as they are: it is the
+    identity plus `gain_i v_i v_i'`, gain_i from -1 to 0. Without a background it is the plain
+    inner product.
 
     Attributes:
         centre: `(d,)` float64, what is taken off features: the background's mean, or zeros.
@@ -39,20 +44,24 @@ class Metric:
         spread: Standard deviation of it.
     """
 
-    def __init__(self, dim: int, background: Background | None) -> None:
-        """A metric for features of length `dim`, the background's."""
+    def __init__(self, dim: int, background: Background | None, most: int = LEADING) -> None:
+        """For features of length `dim`, by at most so many of a background's directions."""
         self.centre = np.zeros(dim) if background is None else background.mean
         self.directions = np.zeros((0, dim), np.float32)
-        variances = np.zeros(0)
+        variances = values = np.zeros(0)
         if background is not None and len(background.values):
-            self.directions, variances = background.vectors, background.values
+            self.directions, values = background.vectors[:most], background.values
+            variances = values[:most]
         total = max(1.0 - float(self.centre @ self.centre), 1e-6)
         others = dim - len(variances)
         even = max(total - float(variances.sum()), 0.0) / max(others, 1)
         added = SHRINKAGE * total / dim
         weights = np.minimum((even + added) / (variances + added), 1.0)
         self.gain = (weights - 1.0).astype(np.float32)
-        left = np.concatenate([variances * weights, np.full(others, even)])
+        rest = max(total - float(values.sum()), 0.0) / max(dim - len(values), 1)
+        left = np.concatenate(
+            [variances * weights, values[most:], np.full(dim - len(values), rest)]
+        )
         self.floor = even + added
         self.length = max(float(left.sum()), 1e-6)
         self.share = self.length / total
