@@ -14,10 +14,12 @@ from typing import NamedTuple, TypeAlias
 
 from edgeinc.errors import InputError
 
-__all__ = ["WORDS", "AskedDevice", "Device", "Placement"]
+__all__ = ["WORDS", "AskedDevice", "Device", "Placement", "brief"]
 
 WORDS = ("auto", "cpu", "npu", "gpu")
 MOST = 4096
+LONGEST = 80
+"""Characters that an error repeats of what was handed in."""
 _LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_.:-"
 
 
@@ -54,14 +56,14 @@ class Device:
         """
         if not isinstance(name, str) or not _is_text(name.strip()):
             raise InputError(
-                f"{name!r} is no device; give auto, cpu, npu, gpu, or the name of a provider or "
-                "delegate"
+                f"{brief(name)} is no device; give auto, cpu, npu, gpu, or the name of a provider "
+                "or delegate"
             )
         name = name.strip()
         name = name.lower() if name.lower() in WORDS else name
         options = {} if options is None else options
         if not isinstance(options, Mapping):
-            raise InputError(f"the options of {name} are no mapping; give keys with values")
+            raise InputError(f"the options of {brief(name)} are no mapping; give keys with values")
         if options and name in WORDS:
             raise InputError(
                 f"{name!r} takes no options; name the provider or delegate that they are for"
@@ -85,9 +87,9 @@ class Device:
         if isinstance(given, Device):
             return given
         if not isinstance(given, str):
-            raise InputError(f"{given!r} is no device; give a text, or an edgeinc.Device")
+            raise InputError(f"{brief(given)} is no device; give a text, or an edgeinc.Device")
         if "\0" in given:
-            raise InputError(f"{given!r} is no device; give a name, and options as key=value")
+            raise InputError(f"{brief(given)} is no device; give a name, and options as key=value")
         # Commas part the options; a doubled one is a comma itself, as in QEMU's options.
         parts = given.replace(",,", "\0").split(",")
         name, *parts = [part.replace("\0", ",") for part in parts]
@@ -96,11 +98,13 @@ class Device:
             key, equals, value = part.partition("=")
             if not equals:
                 raise InputError(
-                    f"{part!r} in the device {given!r} is no option; write key=value, and a comma "
-                    "that belongs to a name or value twice"
+                    f"{brief(part)} in the device {brief(given)} is no option; write key=value, "
+                    "and a comma that belongs to a name or value twice"
                 )
             if key.strip() in options:
-                raise InputError(f"the device {given!r} has the option {key} twice; leave one")
+                raise InputError(
+                    f"the device {brief(given)} has the option {brief(key)} twice; leave one"
+                )
             options[key.strip()] = value
         return cls(name, options)
 
@@ -109,6 +113,11 @@ class Device:
         """The text that `of` reads."""
         words = [self.name, *(f"{key}={value}" for key, value in self.options.items())]
         return ",".join(word.replace(",", ",,") for word in words)
+
+    @property
+    def is_provider(self) -> bool:
+        """Whether the name is that of an execution provider of ONNX Runtime."""
+        return self.name.endswith("ExecutionProvider")
 
     @property
     def strings(self) -> dict[str, str]:
@@ -160,6 +169,16 @@ AskedDevice: TypeAlias = str | Device
 """What a caller may give for a device."""
 
 
+def brief(value: object) -> str:
+    """A value as Python writes it, cut to what fits into an error.
+
+    >>> brief("x" * 5000)[-8:], len(brief("x" * 5000))
+    ('xxxxx...', 80)
+    """
+    text = repr(value)
+    return text if len(text) <= LONGEST else f"{text[: LONGEST - 3]}..."
+
+
 def _is_text(text: str) -> bool:
     return 0 < len(text) <= MOST and text.isprintable()
 
@@ -167,7 +186,7 @@ def _is_text(text: str) -> bool:
 def _key(name: str, key: object) -> str:
     if isinstance(key, str) and 0 < len(key) <= 128 and all(c in _LETTERS for c in key):
         return key
-    raise InputError(f"{key!r} is no name of an option of {name}; see docs/devices.md")
+    raise InputError(f"{brief(key)} is no name of an option of {brief(name)}; see docs/devices.md")
 
 
 def _value(name: str, key: str, value: object) -> str:
@@ -181,5 +200,6 @@ def _value(name: str, key: str, value: object) -> str:
     if isinstance(value, str) and len(value) <= MOST and (not value or value.isprintable()):
         return value.strip()
     raise InputError(
-        f"the option {key} of {name} is {value!r}; give a text or a number, as {name} wants it"
+        f"the option {key} of {brief(name)} is {brief(value)}; give a text or a number "
+        f"of up to {MOST} characters"
     )

@@ -89,8 +89,11 @@ def find_card(name: str | Path) -> ModelCard:
     names = [card.name for card in list_cards()]
     import difflib
 
-    near = difflib.get_close_matches(path.stem, names, n=3, cutoff=0.4) or names
-    raise ModelNotFoundError(f"There is no model {str(name)!r}; there is {', '.join(near)}.")
+    near = difflib.get_close_matches(path.stem, names, n=3, cutoff=0.6)
+    hint = f"did you mean {' or '.join(near)}? " if near else ""
+    raise ModelNotFoundError(
+        f"There is no model {str(name)!r}; {hint}`edgeinc models list` shows what there is."
+    )
 
 
 def _read_once(path: Path) -> ModelCard:

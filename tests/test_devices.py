@@ -102,7 +102,7 @@ def test_options_may_be_numbers() -> None:
         (3, "is no device"),
         (None, "is no device"),
         ("libx.so,flag", "write key=value"),
-        ("libx.so,a=1,a=2", "has the option a twice"),
+        ("libx.so,a=1,a=2", "has the option 'a' twice"),
         ("libx.so,=1", "no name of an option"),
         ("npu,a=1", "takes no options"),
     ],

@@ -119,6 +119,7 @@ class Backbone(AbstractContextManager["Backbone"]):
             RuntimeUnavailableError: No runtime for them is installed.
             ModelFormatError, TensorNotFoundError: They cannot be read, or cut there.
             DeviceError: `strict`, and the device is not here.
+            InputError: As `runtimes.open_session`.
         """
         card = card if isinstance(card, ModelCard) else find_card(card)
         file, another, session = open_card(

@@ -9,6 +9,7 @@ from edgeinc.cards import ModelCard, ModelFile
 from edgeinc.devices import WORDS, Device
 from edgeinc.errors import DeviceNotFoundError, TensorNotFoundError
 from edgeinc.runtimes import RUNTIMES, expects_npu, kinds_of, runtimes_for
+from edgeinc.runtimes.meant import meant
 
 __all__ = ["Attempt", "attempts", "ends_there", "nothing_fits", "on_cpu"]
 
@@ -90,15 +91,23 @@ def nothing_fits(card: ModelCard, wanted: Device, why: str) -> DeviceNotFoundErr
     """
     kinds = runtimes_for(wanted)
     suffix = _SUFFIXES.get(kinds[0], kinds[0])
-    if wanted.name in WORDS:
+    read = [file for file in card.files if file.runtime in kinds]
+    close = [name for name in meant(wanted.name) if name != wanted.name]
+    how = f"did you mean {' or '.join(close)}?" if close else "choose another model or device"
+    if wanted.name in WORDS or (read and not any(_may_run(file, wanted) for file in read)):
         what = f"{card.name} has no file for {wanted.name}, only for {_made_for(card)}"
         what += f" ({why.rstrip('.')})" if why else ""
-    elif any(file.runtime in kinds for file in card.files):
+    elif read:
         what = f"{wanted.name} needs the {suffix} file of {card.name}"
         what += f" ({why.rstrip('.')})" if why else ", and another one was asked for"
     else:
         what = f"{card.name} has no {suffix} file, which {wanted.name} needs"
-    return DeviceNotFoundError(f"{what}; choose another model or device")
+    return DeviceNotFoundError(f"{what}; {how}")
+
+
+def _may_run(file: ModelFile, wanted: Device) -> bool:
+    """Whether a file is for any device, or for the one that was asked for."""
+    return file.device is None or Device.of(file.device).name == wanted.name
 
 
 def _made_for(card: ModelCard) -> str:

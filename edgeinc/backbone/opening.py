@@ -19,7 +19,7 @@ from edgeinc.errors import (
     RuntimeUnavailableError,
 )
 from edgeinc.runtimes import RUNTIMES, Session, open_session
-from edgeinc.runtimes.helpers import fall_back, none_of, warn_of_rest
+from edgeinc.runtimes.helpers import check_settings, fall_back, none_of, warn_of_rest
 from edgeinc.weights import load_file, stamped
 
 Opened: TypeAlias = tuple[ModelFile, Callable[..., Session], Session]
@@ -60,8 +60,10 @@ def open_card(
         ModelFormatError, TensorNotFoundError: They cannot be read, or cut at the tensor.
         DeviceError: The device is not here, or does not run all of any file, and `strict`, or
             the card has no file for the CPU.
-        InputError: It is no device.
+        InputError: It is no device, `threads` is no number of threads, or `strict` is neither
+            True nor False.
     """
+    check_settings(threads, strict=strict)
     files = [file for file in card.files if runtime in (None, file.runtime)]
     if not files:
         have = ", ".join(file.runtime for file in card.files)

@@ -140,6 +140,13 @@ class Fields:
             raise self.error(key, "has control characters; remove them")
         return value
 
+    def named(self, key: str) -> str:
+        """A text that YAML takes neither for a number nor for true or false."""
+        value = self.text(key)
+        if _number(value) is not None or value.lower() in ("true", "false"):
+            raise self.error(key, "must be a name, neither a number nor true or false")
+        return value
+
     def name(self, key: str) -> str:
         """A file's name: letters, digits and `._+-`, no folders."""
         value = self.text(key)

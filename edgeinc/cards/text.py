@@ -10,6 +10,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from edgeinc.cards.device import read_device
 from edgeinc.cards.fields import Fields, Node, parse_yaml
 from edgeinc.cards.records import (
     Asset,
@@ -25,8 +26,7 @@ from edgeinc.cards.records import (
     ModelFile,
     Quantization,
 )
-from edgeinc.devices import Device
-from edgeinc.errors import CardError, InputError
+from edgeinc.errors import CardError
 from edgeinc.unclosed import open_no_database
 
 __all__ = ["build_card", "dump_card", "parse_card", "read_card", "read_text"]
@@ -35,8 +35,6 @@ COLORS: tuple[Color, ...] = ("RGB", "BGR")
 CROPS: tuple[Crop, ...] = ("center", "squash")
 LAYOUTS: tuple[Layout, ...] = ("NHWC", "NCHW")
 DTYPES: tuple[DType, ...] = ("uint8", "int8", "float32")
-# For any device; files for other runtimes are for the device of that name.
-PLAIN = ("litert", "onnx")
 
 SCHEMA = 1
 MAX_CARD_BYTES = 64 * 1024
@@ -122,7 +120,7 @@ def _file(fields: Fields) -> ModelFile:
         runtime=runtime,
         input=InputTensor(tensor.choice("layout", LAYOUTS), dtype, _quantization(tensor, dtype)),
         embedding=EmbeddingTensor(embedding.text("tensor"), out, _quantization(embedding, out)),
-        device=_device(fields, asset.name, runtime),
+        device=read_device(fields, asset.name, runtime),
         name=asset.name,
         bytes=asset.bytes,
         sha256=asset.sha256,
@@ -131,23 +129,6 @@ def _file(fields: Fields) -> ModelFile:
     for part in (fields, tensor, embedding):
         part.done()
     return file
-
-
-def _device(fields: Fields, name: str, runtime: str) -> str | None:
-    """The only device that a file is for: as the card says, or as file or runtime are named."""
-    if not fields.has("device"):
-        if runtime not in PLAIN:
-            return runtime
-        # So Coral's compiler names its files.
-        return "libedgetpu.so.1" if name.endswith("_edgetpu.tflite") else None
-    text = fields.text("device")
-    try:
-        device = Device.of(text)
-    except InputError as exc:
-        raise fields.error("device", f"is none ({exc})") from exc
-    if device.name == "auto":
-        raise fields.error("device", "must be one device, or be left out for any")
-    return device.text
 
 
 def _asset_keys(fields: Fields) -> Asset:

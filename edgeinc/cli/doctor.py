@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING
 
 import click
@@ -17,7 +17,7 @@ from edgeinc.cli.common import (
     pass_settings,
     printable,
 )
-from edgeinc.errors import EdgeincError
+from edgeinc.errors import EdgeincError, StoreError
 from edgeinc.types import NEGATIVE
 
 if TYPE_CHECKING:
@@ -43,7 +43,8 @@ def doctor_command(settings: Settings, repair: str | None) -> int:
 
     The store is not changed; private copies of stores that killed processes left behind are
     deleted. The exit status is 1 where the store is damaged, or cannot be checked: a newer
-    edgeinc wrote it, or another process keeps it to itself.
+    edgeinc wrote it, or another process keeps it to itself. So it is where `--backbone` names
+    what cannot be read.
     """
     from edgeinc.doctor import examine, tidy
 
@@ -52,7 +53,10 @@ def doctor_command(settings: Settings, repair: str | None) -> int:
         note(f"private copies of stores that killed processes had left, now deleted: {gone}")
     if repair is not None:
         return _repair(settings, repair)
-    found = examine(settings.store, _card(settings), device=settings.device, strict=settings.strict)
+    card, problem = _card(settings)
+    found = examine(settings.store, card, device=settings.device, strict=settings.strict)
+    if problem is not None:
+        found = replace(found, advice=(*found.advice, problem))
     memory = "unknown" if found.memory is None else f"{found.memory / 2**30:.1f} GiB"
     free = "" if found.free is None else f", {found.free / 2**30:.1f} free"
     text = [
@@ -88,7 +92,8 @@ def doctor_command(settings: Settings, repair: str | None) -> int:
         "uses": {name: [use._asdict() for use in them] for name, them in found.uses.items()},
     }
     emit(settings, record, "\n".join(text))
-    return 0 if found.store is None or found.store.sound else 1
+    unread = settings.backbone is not None and card is None
+    return 1 if unread or not (found.store is None or found.store.sound) else 0
 
 
 def _machine(found: Examination) -> Iterator[str]:
@@ -114,12 +119,15 @@ def _models(found: Examination) -> Iterator[str]:
             yield f"    {use.runtime:8s} {ways}"
 
 
-def _card(settings: Settings) -> ModelCard | None:
-    """The backbone to open; none where the store, or what was asked for, does not tell it."""
+def _card(settings: Settings) -> tuple[ModelCard | None, str | None]:
+    """The backbone to open, else what is wrong with it; neither where the store does not tell."""
     try:
-        return find_backbone(settings)
-    except EdgeincError:
-        return None
+        return find_backbone(settings), None
+    except StoreError:
+        # What is wrong with the store is told below its name.
+        return None, None
+    except EdgeincError as exc:
+        return None, str(exc)
 
 
 def _repair(settings: Settings, new: str) -> int:

@@ -9,7 +9,7 @@ from edgeinc.cards import ModelCard, ModelFile
 from edgeinc.devices import Device
 from edgeinc.errors import RuntimeUnavailableError
 from edgeinc.runtimes import RuntimeInfo
-from edgeinc.runtimes.around import devices_here, how_to_install, is_here
+from edgeinc.runtimes.around import devices_here, how_to_install, missing_device
 from edgeinc.weights import installed_path
 
 __all__ = ["Use", "uses"]
@@ -49,8 +49,8 @@ def _use(card: ModelCard, file: ModelFile, info: RuntimeInfo | None) -> Use:
         return _missing(file, how_to_install(file.runtime))
     if file.device is not None:
         device = Device.of(file.device)
-        if not is_here(file.runtime, device, info.devices):
-            return _missing(file, f"the device {device.name} is not here")
+        if (missing := missing_device(info, device)) is not None:
+            return _missing(file, missing)
         return Use(file.name, file.runtime, (device.text,), None)
     try:
         devices = devices_here(file.runtime)

@@ -19,7 +19,7 @@ from edgeinc.errors import DeviceError, InputError, RuntimeUnavailableError
 from edgeinc.runtimes.base import Inspection, RuntimeInfo, Session, TensorInfo, TensorSpec
 from edgeinc.runtimes.contract import Runtime, on_disk
 from edgeinc.runtimes.function import FunctionSession
-from edgeinc.runtimes.helpers import fall_back, model_bytes, warn_of_rest
+from edgeinc.runtimes.helpers import check_settings, fall_back, model_bytes, warn_of_rest
 from edgeinc.runtimes.hints import expects_npu
 
 __all__ = [
@@ -86,12 +86,12 @@ def runtimes_for(device: AskedDevice) -> tuple[str, ...]:
     Raises:
         InputError: It is no device.
     """
-    name = Device.of(device).name
-    if name in WORDS:
+    device = Device.of(device)
+    if device.name in WORDS:
         return RUNTIMES
-    if name.endswith("ExecutionProvider"):
+    if device.is_provider:
         return ("onnx",)
-    return (name,) if _is_offered(name) else ("litert",)
+    return (device.name,) if _is_offered(device.name) else ("litert",)
 
 
 def open_session(
@@ -130,7 +130,8 @@ def open_session(
         A session; close it, or use it as a context manager.
 
     Raises:
-        InputError: `threads` is below 1, it is no device, or `ends` are missing.
+        InputError: `threads` is no number of threads, `strict` is neither True nor False, it
+            is no device, or `ends` are missing.
         ModelFormatError: The file is damaged, has open sizes, or several inputs or outputs.
         TensorNotFoundError: The network computes no tensor named `output`.
         RuntimeUnavailableError: A package is not installed; the message names the extra. Or
@@ -140,8 +141,7 @@ def open_session(
         InferenceError: The network fails on zeros, which are run where the file does not
             tell the shape of the output.
     """
-    if threads is not None and threads < 1:
-        raise InputError(f"{threads} threads cannot run a network; give at least 1")
+    check_settings(threads, strict=strict)
     wanted = Device.of(device)
     if runtime not in RUNTIMES:
         from edgeinc.runtimes import offered

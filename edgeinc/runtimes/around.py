@@ -5,12 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from edgeinc.devices import Device
-from edgeinc.errors import RuntimeUnavailableError
+from edgeinc.errors import DeviceError, InputError, RuntimeUnavailableError
 
 if TYPE_CHECKING:
+    from edgeinc.runtimes.base import RuntimeInfo
     from edgeinc.runtimes.providers import Provider
 
-__all__ = ["devices_here", "how_to_install", "is_here"]
+__all__ = ["devices_here", "how_to_install", "missing_device"]
 
 INSTALL = {
     "litert": "pip install 'edgeinc[litert]'",
@@ -40,8 +41,7 @@ def devices_here(runtime: str) -> tuple[Device, ...]:
         ort = onnx_package.package()
         found = [d for kind in ("npu", "gpu") for d in providers.candidates(ort, kind)]
         named = {device.name for device in found} | {onnx_package.CPU_PROVIDER}
-        # Azure's sends pictures to a server, and runs no network here.
-        others = [name for name in providers.here(ort) if name != "AzureExecutionProvider"]
+        others = providers.here(ort)
         # With the options for its chip also where it only simulates one, as Qualcomm's on x86-64.
         found += [Device(n, _options(providers.KNOWN.get(n))) for n in others if n not in named]
     else:
@@ -54,17 +54,49 @@ def _options(known: Provider | None) -> dict[str, str]:
     return {} if known is None else known.npu or known.gpu or {}
 
 
-def is_here(runtime: str, device: Device, devices: tuple[str, ...]) -> bool:
-    """Whether a device that a file is for is here, as far as can be told without opening it.
+def missing_device(info: RuntimeInfo, device: Device) -> str | None:
+    """Why a device that a file is for is not here, as far as can be told without starting it.
 
     Args:
-        runtime: Of the file.
+        info: The runtime of the file.
         device: It.
-        devices: Of that runtime here: `RuntimeInfo.devices`.
+
+    Returns:
+        A sentence; None where the device is here.
     """
-    if device.name == runtime:
-        return bool(devices)
-    return device.name in ("cpu", *devices)
+    if device.name == "cpu":
+        return None
+    try:
+        if _finds(info, device):
+            return None
+    except (DeviceError, InputError) as exc:
+        return str(exc)
+    return f"the device {device.name} is not here"
+
+
+def _finds(info: RuntimeInfo, device: Device) -> bool:
+    """Whether a runtime finds a device here.
+
+    Raises:
+        DeviceError: It does not, and this is why.
+        InputError: It is asked for by an option that is none.
+    """
+    if info.name == "litert":
+        from edgeinc.runtimes import delegates
+
+        if device.name in ("npu", "gpu"):
+            return bool(delegates.candidates(device.name, own_files=True))
+        delegates.check(device)
+    elif info.name == "onnx":
+        from edgeinc.runtimes import onnx_package, providers
+
+        if device.name in ("npu", "gpu"):
+            return bool(providers.candidates(onnx_package.package(), device.name))
+        providers.find(onnx_package.package(), device)
+    else:
+        # Its files are for its own devices, however these are called.
+        return bool(info.devices)
+    return True
 
 
 def how_to_install(runtime: str) -> str:

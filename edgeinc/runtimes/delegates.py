@@ -6,7 +6,6 @@ are pairs of texts that only the library understands.
 
 from __future__ import annotations
 
-import ctypes
 import sys
 from typing import NamedTuple
 
@@ -14,10 +13,11 @@ from edgeinc.devices import Device
 from edgeinc.errors import DeviceLibraryError, DeviceNotFoundError
 from edgeinc.runtimes.helpers import first_line
 from edgeinc.runtimes.hints import loads
-from edgeinc.runtimes.libraries import other_machine
+from edgeinc.runtimes.libraries import load_library, other_machine
 from edgeinc.runtimes.litert_package import load_delegate
+from edgeinc.runtimes.meant import meant
 
-__all__ = ["KNOWN", "candidates", "here", "library_of", "load", "names"]
+__all__ = ["KNOWN", "candidates", "check", "here", "library_of", "load", "names"]
 
 
 class Delegate(NamedTuple):
@@ -90,18 +90,18 @@ def candidates(kind: str, *, own_files: bool) -> list[Device]:
     return [Device(name, getattr(KNOWN[name], kind)) for name in there]
 
 
-def load(device: Device) -> object:
-    """The delegate of a library.
+def check(device: Device) -> None:
+    """Loads a library and sees whether it is a delegate; it is not started.
 
     Raises:
-        DeviceNotFoundError: There is no such library, or it finds no chip.
-        DeviceLibraryError: It is no delegate, needs another library, or is for another
-            processor.
+        DeviceNotFoundError: There is no such library.
+        DeviceLibraryError: It is no delegate, needs another library, is cut short, or is for
+            another processor.
     """
     library = library_of(device)
     try:
         # The package's own loader fails untidily where there is no delegate in it.
-        plugin = ctypes.CDLL(library)
+        plugin = load_library(library)
     except OSError as exc:
         raise _cannot_load(device, library, first_line(exc)) from exc
     if not hasattr(plugin, "tflite_plugin_create_delegate"):
@@ -109,6 +109,17 @@ def load(device: Device) -> object:
             f"the library {library} is no LiteRT delegate; name one that exports "
             "tflite_plugin_create_delegate"
         )
+
+
+def load(device: Device) -> object:
+    """The delegate of a library.
+
+    Raises:
+        DeviceNotFoundError: There is no such library, or it finds no chip.
+        DeviceLibraryError: As `check`.
+    """
+    check(device)
+    library = library_of(device)
     try:
         return load_delegate(library, device.strings)
     except (OSError, ValueError, RuntimeError) as exc:
@@ -131,10 +142,7 @@ def _cannot_load(
         )
     missing = said.partition(":")[0]
     if "No such file" in said and missing == library:
-        known = KNOWN.get(device.name)
-        how = f"; install {known.package}" if known else "; install it, or give its whole path"
-        what = f" ({known.chip})" if known else ""
-        return DeviceNotFoundError(f"the delegate {library}{what} is not here{how}")
+        return _missing(device, library)
     if "No such file" in said:
         return DeviceLibraryError(
             f"the delegate {library} needs {missing}, which is not here; install it too"
@@ -143,3 +151,19 @@ def _cannot_load(
         f"the delegate {library} cannot be loaded ({said}); install it again, in the build for "
         "this system"
     )
+
+
+def _missing(device: Device, library: str) -> DeviceNotFoundError:
+    """The error for a library that is not here."""
+    if device.is_provider:
+        return DeviceNotFoundError(
+            f"{device.name} is a provider of ONNX Runtime, which runs no .tflite file; name a "
+            "LiteRT delegate, or use an .onnx file"
+        )
+    if (known := KNOWN.get(device.name)) is not None:
+        return DeviceNotFoundError(
+            f"the delegate {library} ({known.chip}) is not here; install {known.package}"
+        )
+    close = [one for one in meant(device.name) if one != device.name]
+    how = f"did you mean {' or '.join(close)}?" if close else "install it, or give its whole path"
+    return DeviceNotFoundError(f"the delegate {library} is not here; {how}")

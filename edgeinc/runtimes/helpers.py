@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import dataclasses
+import inspect
 import warnings
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TypeVar
 
-from edgeinc.devices import Placement
+from edgeinc.devices import Placement, brief
 from edgeinc.errors import (
     DeviceError,
     DeviceRefusedError,
+    InputError,
     ModelFormatError,
     TensorNotFoundError,
 )
 from edgeinc.runtimes.base import TensorSpec
 
 __all__ = [
+    "check_settings",
     "fall_back",
     "first_line",
     "fixed_shape",
@@ -27,6 +30,7 @@ __all__ = [
     "one_of",
     "some",
     "tensor_not_found",
+    "warn_caller",
     "warn_of_rest",
 ]
 
@@ -47,17 +51,37 @@ def fall_back(error: DeviceError, *, strict: bool) -> None:
     """
     if strict:
         raise error
-    warnings.warn(f"{error} (the CPU is used instead)", RuntimeWarning, stacklevel=4)
+    warn_caller(f"{error} (the CPU is used instead)")
 
 
 def warn_of_rest(placement: Placement) -> None:
     """Give one `RuntimeWarning` where the CPU runs a part of what a device was asked for."""
     if placement.left:
-        warnings.warn(
-            f"{placement.words}; the CPU runs {some(placement.left)}",
-            RuntimeWarning,
-            stacklevel=4,
-        )
+        warn_caller(f"{placement.words}; the CPU runs {some(placement.left)}")
+
+
+def warn_caller(message: str) -> None:
+    """Give a `RuntimeWarning` that points at the line of whoever called edgeinc."""
+    level, frame = 1, inspect.currentframe()
+    while frame is not None and str(frame.f_globals.get("__name__")).startswith("edgeinc."):
+        level, frame = level + 1, frame.f_back
+    warnings.warn(message, RuntimeWarning, stacklevel=level)
+
+
+def check_settings(threads: int | None, *, strict: bool) -> None:
+    """Refuse what is no number of threads, and what says neither yes nor no.
+
+    Raises:
+        InputError: `threads` is no whole number, or below 1; or `strict` is no bool.
+    """
+    if not isinstance(strict, bool):
+        raise InputError(f"strict is {brief(strict)}; give True or False")
+    if threads is None:
+        return
+    if not isinstance(threads, int) or isinstance(threads, bool):
+        raise InputError(f"{brief(threads)} is no number of threads; give a whole number, or None")
+    if threads < 1:
+        raise InputError(f"{threads} threads cannot run a network; give at least 1")
 
 
 def some(names: Sequence[object]) -> str:
@@ -126,15 +150,19 @@ def one_of(things: Sequence[T], what: str) -> T:
 
     Args:
         things: Inputs or outputs of a network.
-        what: What they are, for the error.
+        what: Which they are, `inputs` or `outputs`, for the error.
 
     Raises:
         ModelFormatError: There is none, or more than one.
     """
     if len(things) != 1:
+        advice = (
+            "export it with a single input, or name an embedding that needs only one of them"
+            if what == "inputs"
+            else "name the one output to keep"
+        )
         raise ModelFormatError(
-            f"the network has {len(things)} {what} where one is needed; name the one output to "
-            "keep, or export the network with a single input"
+            f"the network has {len(things)} {what} where one is needed; {advice}"
         )
     return things[0]
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-import ctypes
 import importlib.util
 from pathlib import Path
+
+from edgeinc.errors import DeviceLibraryError
+from edgeinc.runtimes.libraries import load_library
 
 __all__ = ["expects_npu", "loads", "plugin_modules"]
 
@@ -31,8 +33,8 @@ def expects_npu(runtime: str) -> bool:
 def loads(library: str) -> bool:
     """Return whether the system can load a shared library; it stays loaded."""
     try:
-        ctypes.CDLL(library)
-    except OSError:
+        load_library(library)
+    except (OSError, DeviceLibraryError):
         return False
     return True
 

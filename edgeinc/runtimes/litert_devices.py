@@ -16,6 +16,7 @@ from edgeinc.runtimes.shares import Operator, litert_macs, share
 __all__ = ["delegated"]
 
 _DELEGATE = "DELEGATE"
+_RESTORED = "Restored original execution plan"
 
 
 def delegated(
@@ -66,9 +67,11 @@ def _open(
             every, left = _parts(net)
             net.allocate_tensors()
         except (ModelFormatError, *ERRORS) as exc:  # the file itself has been read without it
+            # LiteRT puts a remark of its own right behind what the delegate has said.
+            said_first = first_line(exc.__cause__ or exc).partition(_RESTORED)[0]
             raise DeviceRefusedError(
                 f"the delegate {library} refused the network "
-                f"({first_line(exc.__cause__ or exc)}); use a network that was made for it"
+                f"({said_first or 'it does not say why'}); use a network that was made for it"
             ) from exc
     names = tuple(map(str, left))
     if len(left) == len(every):

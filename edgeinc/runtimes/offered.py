@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from edgeinc.devices import WORDS, Device
+from edgeinc.devices import WORDS, Device, brief
 from edgeinc.errors import (
     EdgeincError,
     InputError,
@@ -210,7 +210,7 @@ def _load(point: EntryPoint) -> Runtime:
 def _wrong(made: Any, name: str) -> str:
     """What keeps an object from being a runtime of a name; empty where nothing does."""
     if not isinstance(made, type) or not issubclass(made, Runtime):
-        return f"is {_brief(made)}, no subclass of edgeinc.runtimes.Runtime"
+        return f"is {brief(made)}, no subclass of edgeinc.runtimes.Runtime"
     said = {key: getattr(made, key, None) for key in ("name", "suffix", "install", "kinds")}
     if said["name"] != name or not is_name(name):
         return f"calls itself {said['name']!r}, and a name is lower-case letters and digits"
@@ -219,9 +219,3 @@ def _wrong(made: Any, name: str) -> str:
     if not isinstance(said["install"], str) or said["kinds"] not in _KINDS:
         return "does not say how it is installed, or is of kinds that are none"
     return ""
-
-
-def _brief(made: object) -> str:
-    """An object in a few characters."""
-    text = repr(made)
-    return text if len(text) <= 60 else f"{text[:57]}..."

@@ -14,6 +14,7 @@ from edgeinc.devices import Device
 from edgeinc.errors import DeviceLibraryError, DeviceNotFoundError, InputError
 from edgeinc.runtimes.helpers import first_line, near
 from edgeinc.runtimes.hints import plugin_modules
+from edgeinc.runtimes.libraries import refuse_cut
 from edgeinc.runtimes.onnx_package import errors, reason
 
 __all__ = ["HARDWARE", "KNOWN", "LIBRARY", "candidates", "find", "here"]
@@ -70,7 +71,10 @@ KNOWN = {
 def here(ort: Any) -> tuple[str, ...]:
     """The providers that can be asked for, plugins among them; this registers these."""
     _register_packages(ort)
-    return tuple(dict.fromkeys((*_registered, *ort.get_available_providers())))
+    found = dict.fromkeys((*_registered, *ort.get_available_providers()))
+    # Azure's sends pictures to a server, and runs no network here.
+    found.pop("AzureExecutionProvider", None)
+    return tuple(found)
 
 
 def candidates(ort: Any, kind: str) -> list[Device]:
@@ -157,6 +161,7 @@ def _register(ort: Any, name: str, library: str) -> None:
     with _registering:
         if _registered.get(name) == library:
             return
+        refuse_cut(library)
         try:
             ort.register_execution_provider_library(name, library)
         except errors() as exc:
@@ -169,7 +174,7 @@ def _register(ort: Any, name: str, library: str) -> None:
 
 def _missing(ort: Any, name: str) -> DeviceNotFoundError:
     """The error for a provider that is not here."""
-    there = [p for p in here(ort) if p != "AzureExecutionProvider"]
+    there = here(ort)
     if name in KNOWN:
         package = KNOWN[name].package
         how = f"pip install {package}" if package else "use a build of ONNX Runtime that has it"

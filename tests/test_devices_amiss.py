@@ -1,0 +1,469 @@
+"""Devices that are damaged, misspelt or asked for wrongly: what is said, and by whom."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import struct
+import subprocess
+import sys
+import warnings
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import cv2
+import onnxruntime
+import pytest
+
+from edgeinc import Backbone, Device, Engine
+from edgeinc.cards import ModelCard, ModelFile, dump_card, parse_card
+from edgeinc.cli import main
+from edgeinc.doctor import uses
+from edgeinc.errors import (
+    CardError,
+    DeviceLibraryError,
+    DeviceNotFoundError,
+    DeviceRefusedError,
+    InputError,
+    ModelNotFoundError,
+)
+from edgeinc.runtimes import available, open_session, providers
+from edgeinc.runtimes.around import devices_here
+from edgeinc.runtimes.libraries import refuse_cut
+from edgeinc.weights import find_card
+from tests import tiny_networks as tiny
+from tests.absent import ROOT, before_others
+from tests.conftest import photo
+from tests.test_devices import CONV, RESHAPE, SOURCE, compiled
+
+needs_elf = pytest.mark.skipif(sys.platform != "linux", reason="libraries are ELF files on Linux")
+needs_plugins = pytest.mark.skipif(
+    not hasattr(onnxruntime, "register_execution_provider_library"),
+    reason="this release of ONNX Runtime takes no plugins",
+)
+CUT = 3000
+
+
+@pytest.fixture(scope="session")
+def library(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A delegate that takes the operators it is told to take."""
+    return compiled(SOURCE, tmp_path_factory.mktemp("amiss") / "libdelegate.so")
+
+
+@pytest.fixture
+def cut(library: Path, tmp_path: Path) -> Path:
+    """The beginning of a delegate's library."""
+    short = tmp_path / "libcut.so"
+    short.write_bytes(library.read_bytes()[:CUT])
+    return short
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("EDGEINC_CACHE", str(tmp_path / "cache"))
+
+
+def shell(folder: Path, *words: object, **environment: str) -> subprocess.CompletedProcess[str]:
+    """A command in a process of its own, which a damaged library may end."""
+    return subprocess.run(
+        [sys.executable, "-m", "edgeinc", *map(str, words)],
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": before_others(ROOT), **environment},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def call(capfd: pytest.CaptureFixture[str], *words: object) -> tuple[int, str, str]:
+    status = main(list(map(str, words)))
+    return status, *capfd.readouterr()
+
+
+def with_device(card: ModelCard, runtime: str, device: str | None) -> ModelCard:
+    """A card with its file for one runtime alone, which is for one device."""
+    (file,) = (file for file in card.files if file.runtime == runtime)
+    return replace(card, files=(replace(file, device=device),))
+
+
+# -- libraries that are cut short --------------------------------------------------------
+
+
+@needs_elf
+def test_a_library_that_is_cut_short(cut: Path, tmp_path: Path) -> None:
+    assert cv2.imwrite(str(tmp_path / "p.png"), photo(0, 0))
+    says = f"the library {cut} is cut short; copy or install it again"
+    done = shell(tmp_path, "--device", cut, "--strict", "predict", "p.png")
+    assert (done.returncode, done.stdout, done.stderr) == (1, "", f"edgeinc: {says}\n")
+    done = shell(tmp_path, "--device", cut, "predict", "p.png")
+    assert (done.returncode, done.stderr.splitlines()[0]) == (
+        0,
+        f"warning: {says} (the CPU is used instead)",
+    )
+
+
+@needs_elf
+@needs_plugins
+def test_a_plugin_that_is_cut_short(cut: Path) -> None:
+    device = Device("QNNExecutionProvider", {"library": str(cut)})
+    with pytest.raises(DeviceLibraryError, match="is cut short; copy or install it again"):
+        open_session(tiny.onnx_reshape("uint8"), "onnx", device=device, strict=True)
+
+
+@needs_elf
+def test_a_known_delegate_that_is_cut_short_is_not_there(cut: Path, tmp_path: Path) -> None:
+    (tmp_path / "lib").mkdir()
+    cut.rename(tmp_path / "lib" / "libvx_delegate.so")
+    assert cv2.imwrite(str(tmp_path / "p.png"), photo(0, 0))
+    there = {"LD_LIBRARY_PATH": before_others(tmp_path / "lib", "LD_LIBRARY_PATH")}
+    done = shell(tmp_path, "--json", "predict", "p.png", **there)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["device"] in ("CPU", "CPUExecutionProvider")
+    done = shell(tmp_path, "--json", "doctor", **there)
+    assert done.returncode == 0, done.stderr
+    assert "libvx_delegate.so" not in done.stdout
+    done = shell(tmp_path, "--device", "libvx_delegate.so", "--strict", "predict", "p.png", **there)
+    assert (done.returncode, done.stderr.count("\n")) == (1, 1)
+    assert "lib/libvx_delegate.so is cut short" in done.stderr
+
+
+@needs_elf
+def test_where_a_library_may_end(library: Path, tmp_path: Path) -> None:
+    content, found = library.read_bytes(), []
+    for length in range(32, len(content), 256):
+        (tmp_path / "libx.so").write_bytes(content[:length])
+        try:
+            refuse_cut(str(tmp_path / "libx.so"))
+        except DeviceLibraryError:
+            found.append(length)
+    # Behind what is mapped into memory are names and tables that the loader does not read.
+    assert found == list(range(32, found[-1] + 1, 256))
+    assert len(content) / 2 < found[-1] < len(content)
+    refuse_cut(str(library))
+    (tmp_path / "libx.so").write_bytes(b"no library" * 100)
+    refuse_cut(str(tmp_path / "libx.so"))
+    refuse_cut(str(tmp_path / "libnowhere.so"))
+    refuse_cut("libnowhere.so")
+
+
+@needs_elf
+@pytest.mark.parametrize("bits", [1, 2])
+def test_headers_of_both_widths(bits: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One segment of 100 bytes at 200, in a library for this very Python."""
+    wide = {1: ("<16xHHIIIIIHHHHHH", 52, 32), 2: ("<16xHHIQQQIHHHHHH", 64, 56)}
+    form, head, entry = wide[bits]
+    number = struct.unpack_from("<H", Path(sys.executable).read_bytes(), 18)[0]
+    header = struct.pack(form, 3, number, 1, 0, head, 0, 0, head, entry, 1, 0, 0, 0)
+    segment = {
+        1: struct.pack("<8I", 1, 200, 0, 0, 100, 100, 5, 4096),
+        2: struct.pack("<2I6Q", 1, 5, 200, 0, 0, 100, 100, 4096),
+    }[bits]
+    ident = struct.pack("<4sBBB", b"\x7fELF", bits, 1, 1)
+    whole = (ident + header[len(ident) :] + segment).ljust(300, b"\0")
+    library = tmp_path / "libx.so"
+    monkeypatch.setattr(sys, "executable", str(tmp_path / "python"))
+    (tmp_path / "python").write_bytes(whole)
+    library.write_bytes(whole)
+    refuse_cut(str(library))
+    for length in (299, head + entry, head + entry - 1, head - 1):
+        library.write_bytes(whole[:length])
+        with pytest.raises(DeviceLibraryError, match="cut short"):
+            refuse_cut(str(library))
+
+
+# -- what doctor says --------------------------------------------------------------------
+
+
+def test_doctor_sees_the_device_that_a_card_names(library: Path, cut: Path) -> None:
+    pebble = find_card("pebble")
+    device = f"{library},takes={CONV}"
+    (use,) = uses(with_device(pebble, "litert", device), available())
+    assert (use.devices, use.missing) == ((device,), None)
+    (use,) = uses(with_device(pebble, "litert", str(cut)), available())
+    assert (use.devices, "is cut short" in str(use.missing)) == ((), True)
+    (use,) = uses(with_device(pebble, "onnx", "CPUExecutionProvider"), available())
+    assert (use.devices, use.missing) == (("CPUExecutionProvider",), None)
+    (use,) = uses(with_device(pebble, "onnx", "NoExecutionProvider"), available())
+    assert "no provider 'NoExecutionProvider' here" in str(use.missing)
+
+
+NPU = """
+import sys
+from dataclasses import replace
+from edgeinc.doctor import uses
+from edgeinc.runtimes import available
+from edgeinc.weights import find_card
+card = find_card("pebble")
+files = tuple(replace(file, device="npu") for file in card.files if file.runtime == "litert")
+print(uses(replace(card, files=files), available())[0].missing)
+"""
+
+
+@needs_elf
+def test_doctor_sees_an_npu(library: Path, tmp_path: Path) -> None:
+    (tmp_path / "libvx_delegate.so").write_bytes(library.read_bytes())
+    said = []
+    for folder in (tmp_path, "/nowhere"):
+        paths = {
+            "PYTHONPATH": before_others(ROOT),
+            "LD_LIBRARY_PATH": before_others(folder, "LD_LIBRARY_PATH"),
+        }
+        done = subprocess.run(
+            [sys.executable, "-c", NPU],
+            env={**os.environ, **paths},
+            check=True,
+            capture_output=True,
+            text=True,
+        )
+        said.append(done.stdout.strip())
+    assert said[0] == "None"
+    assert said[1] in ("None", "the device npu is not here")
+
+
+def test_doctor_says_that_a_named_backbone_cannot_be_read(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    broken = tmp_path / "broken.yaml"
+    broken.write_text("schema: 1\nname: broken\n", encoding="utf-8")
+    store = tmp_path / "s.db"
+    for name, says in (("nope", "There is no model 'nope'"), (broken, "title is missing")):
+        status, out, err = call(capfd, "--json", "--store", store, "--backbone", name, "doctor")
+        assert status == 1
+        assert says in err
+        found = json.loads(out)
+        assert (found["backbone"], found["runtimes"] != []) == (None, True)
+        assert any(says in line for line in found["advice"])
+    # Nothing is amiss where there is no store, or one that is of the embedded backbone.
+    status, out, _ = call(capfd, "--json", "--store", store, "doctor")
+    assert (status, json.loads(out)["backbone"]) == (0, "pebble")
+
+
+def test_doctor_says_that_a_store_s_backbone_is_not_here(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    store = tmp_path / "s.db"
+    own = Backbone.from_function(lambda p: p.mean((1, 2)), name="own", size=(8, 8), dim=3)
+    with Engine.open(store, backbone=own) as engine:
+        engine.enroll("a", photo(0, 0))
+    status, _, err = call(capfd, "--store", store, "doctor")
+    assert status == 0
+    assert "was made with backbone 'own', which is not here" in err
+
+
+def test_a_server_s_provider_is_not_offered() -> None:
+    azure = "AzureExecutionProvider"
+    if azure not in onnxruntime.get_available_providers():
+        pytest.skip(f"this build of ONNX Runtime has no {azure}")
+    (info,) = (info for info in available() if info.name == "onnx")
+    assert azure not in (*info.devices, *(device.name for device in devices_here("onnx")))
+    assert azure not in providers.here(onnxruntime)
+
+
+# -- names -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("wrong", ["5", "0.5", "1e3", "true", "False", "'5'"])
+def test_a_card_s_device_is_a_name(wrong: str) -> None:
+    text = dump_card(with_device(find_card("pebble"), "litert", "libmine.so"))
+    assert parse_card(text).files[0].device == "libmine.so"
+    with pytest.raises(CardError, match=r"files\[0\]: device must be a name, neither a number"):
+        parse_card(text.replace("device: libmine.so", f"device: {wrong}"))
+
+
+@pytest.mark.parametrize("name", ["QNNExecutionProvider", "CPUExecutionProvider"])
+def test_a_provider_runs_no_tflite_file(name: str) -> None:
+    text = dump_card(with_device(find_card("pebble"), "litert", "libmine.so"))
+    says = rf"device is {name}, a provider of ONNX Runtime, and pebble\.tflite is a file for LiteRT"
+    with pytest.raises(CardError, match=says):
+        parse_card(text.replace("device: libmine.so", f"device: {name}"))
+    with pytest.raises(DeviceNotFoundError, match="is a provider of ONNX Runtime, which runs no"):
+        open_session(tiny.tflite_reshape("uint8"), "litert", device=name, strict=True)
+
+
+@pytest.mark.parametrize(
+    ("name", "means"),
+    [
+        ("cuda", "CUDAExecutionProvider"),
+        ("QNN", "QNNExecutionProvider"),
+        ("coral", "libedgetpu.so.1"),
+        ("edgetpu", "libedgetpu.so.1"),
+        ("CUDAExecutionprovider", "CUDAExecutionProvider"),
+        ("openvno", "OpenVINOExecutionProvider"),
+        ("Hailo", "hailo"),
+        ("npu0", "npu"),
+    ],
+)
+def test_a_device_that_is_misspelt(name: str, means: str) -> None:
+    says = f"the delegate {name} is not here; did you mean {re.escape(means)}"
+    with pytest.raises(DeviceNotFoundError, match=says) as caught:
+        Backbone.open("pebble", runtime="litert", device=name, strict=True)
+    assert str(caught.value).endswith("?")
+    only = with_device(find_card("pebble"), "onnx", None)
+    with pytest.raises(DeviceNotFoundError, match=f"did you mean {re.escape(means)}"):
+        Backbone.open(only, device=name, strict=True)
+
+
+def two_chips() -> ModelCard:
+    card = find_card("pebble")
+    devices = {"litert": "libvx_delegate.so", "onnx": "QNNExecutionProvider"}
+    return replace(
+        card, files=tuple(replace(file, device=devices[file.runtime]) for file in card.files)
+    )
+
+
+def test_a_card_with_files_for_other_devices_only() -> None:
+    with pytest.raises(DeviceNotFoundError) as caught:
+        Backbone.open(two_chips(), device="libedgetpu.so.1", strict=True)
+    assert str(caught.value) == (
+        "pebble has no file for libedgetpu.so.1, only for libvx_delegate.so, "
+        "QNNExecutionProvider; choose another model or device"
+    )
+    with pytest.raises(
+        DeviceNotFoundError, match=r"needs the \.tflite file of pebble, and another"
+    ):
+        Backbone.open("pebble", runtime="onnx", device="libedgetpu.so.1", strict=True)
+
+
+def test_a_model_that_is_misspelt() -> None:
+    listing = "`edgeinc models list` shows what there is."
+    with pytest.raises(ModelNotFoundError) as caught:
+        find_card("peble")
+    assert str(caught.value) == f"There is no model 'peble'; did you mean pebble? {listing}"
+    with pytest.raises(ModelNotFoundError) as caught:
+        find_card("nope")
+    assert str(caught.value) == f"There is no model 'nope'; {listing}"
+
+
+# -- what is handed in -------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("wrong", ["2", 2.0, True, [1], 0, -1])
+def test_what_is_no_number_of_threads(wrong: Any, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="threads"):
+        Engine.open(tmp_path / "s.db", threads=wrong)
+    with pytest.raises(InputError, match="threads"):
+        open_session(tiny.tflite_reshape("uint8"), "litert", threads=wrong)
+    assert not (tmp_path / "s.db").exists()
+
+
+@pytest.mark.parametrize("wrong", ["yes", 1, None])
+def test_strict_is_yes_or_no(wrong: Any, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="give True or False"):
+        Engine.open(tmp_path / "s.db", strict=wrong)
+    with pytest.raises(InputError, match="give True or False"):
+        open_session(tiny.tflite_reshape("uint8"), "litert", strict=wrong)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda long: Device("libx.so", {"a": long}),
+        lambda long: Device("libx.so", {long: "a"}),
+        lambda long: Device(long),
+        lambda long: Device.of(f"libx.so,{long}"),
+        lambda long: Device.of(f"libx.so,{long}=1,{long}=2"),
+        lambda long: Device("x" * 4000, {"a": long}),
+        lambda long: Device("x" * 4000, [long]),
+    ],
+)
+def test_errors_are_short(make: Callable[[Any], object]) -> None:
+    with pytest.raises(InputError) as caught:
+        make("x" * 5000)
+    assert len(str(caught.value)) < 300
+
+
+# -- what is told of what ran ------------------------------------------------------------
+
+
+def test_a_refusal_says_what_the_delegate_says(library: Path) -> None:
+    device = f"{library},takes={RESHAPE},refuse=1"
+    with pytest.raises(DeviceRefusedError) as caught:
+        open_session(tiny.tflite_reshape("uint8"), "litert", device=device, strict=True)
+    assert str(caught.value) == (
+        f"the delegate {library} refused the network (the graph is too large); use a network "
+        "that was made for it"
+    )
+
+
+def test_a_fallback_points_at_the_caller(library: Path, tmp_path: Path) -> None:
+    part = f"{library},takes={CONV}"
+    model = tiny.tflite_classifier()
+    ways: list[Callable[[], Any]] = [
+        lambda: Backbone.open("pebble", runtime="litert", device="libnowhere.so"),
+        lambda: Backbone.open("pebble", runtime="litert", device=part),
+        lambda: Engine.open(tmp_path / "s.db", device="libnowhere.so"),
+        lambda: open_session(model, "litert", device="libnowhere.so"),
+        lambda: open_session(model, "litert", device=part),
+    ]
+    for way in ways:
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            way().close()
+        assert [(w.category, w.filename) for w in caught] == [(RuntimeWarning, __file__)]
+        # The line of the call itself.
+        assert caught[0].lineno == way.__code__.co_firstlineno
+
+
+# -- models verify -----------------------------------------------------------------------
+
+
+def placed(card: ModelCard, folder: Path, **changes: dict[str, Any]) -> Path:
+    """A card with files of its own, each changed as told by its runtime."""
+    source = card.folder
+    assert source is not None
+    files: list[ModelFile] = []
+    for file in card.files:
+        (folder / file.name).write_bytes((source / file.name).read_bytes())
+        files.append(replace(file, **changes.get(file.runtime, {})))
+    path = folder / f"{card.name}.yaml"
+    bare = replace(card, files=tuple(files), labels=None, classifier=None, background=None)
+    path.write_text(dump_card(bare), encoding="utf-8")
+    return path
+
+
+def test_verify_without_the_devices(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    path = placed(
+        find_card("pebble"),
+        tmp_path,
+        litert={"device": "libnowhere.so"},
+        onnx={"device": "NoExecutionProvider"},
+    )
+    status, _, err = call(capfd, "models", "verify", path)
+    assert status == 1
+    assert "no device that its files are for is here" in err
+    assert "models pull" not in err
+    # Where a file is missing, fetching it does help.
+    (tmp_path / "pebble.onnx").unlink()
+    assert "models pull" in call(capfd, "models", "verify", path)[2]
+
+
+def test_verify_of_a_file_that_is_as_its_card_says_and_does_not_run(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    card = find_card("pebble")
+    (file,) = (file for file in card.files if file.runtime == "litert")
+    wrong = replace(file.embedding, tensor="nosuch")
+    path = placed(replace(card, files=(file,)), tmp_path, litert={"embedding": wrong})
+    status, out, err = call(capfd, "models", "verify", path)
+    assert status == 1
+    assert "its files are what its card says, and do not run" in err
+    assert out.count("pebble.tflite") == 1
+
+
+CHANGED = 64
+
+
+def test_verify_where_a_device_drifts(
+    library: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    path = placed(find_card("pebble"), tmp_path)
+    every = "+".join(map(str, range(160)))
+    device = f"{library},takes={every[:60].rpartition('+')[0]},xor={CHANGED}"
+    status, out, err = call(capfd, "--device", device, "models", "verify", path)
+    assert status == 1
+    assert f"pebble.tflite on {library}" in out
+    assert f"what differs is the device, not the files: pebble.tflite on {library}" in err
+    assert "fetch" not in err
