@@ -3,16 +3,24 @@
 from __future__ import annotations
 
 import json
+import os
+import shlex
 import shutil
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
+import cv2
+import numpy as np
 import pytest
 
 from edgeinc.bench import BenchReport, BenchRow, bench
 from edgeinc.bench.plan import ways
 from edgeinc.bench.report import best_of
 from edgeinc.cards import ModelCard, ModelFile, read_card
+from edgeinc.cli import main
 from edgeinc.devices import Device, Placement
 from edgeinc.errors import (
     DeviceError,
@@ -24,9 +32,10 @@ from edgeinc.errors import (
 from edgeinc.machine import energy, peak
 from edgeinc.plot import plot_bench
 from edgeinc.runtimes import installed
+from edgeinc.runtimes.around import devices_here
 from edgeinc.runtimes.base import physical_cores
 from edgeinc.weights import find_card
-from tests.absent import run_without
+from tests.absent import ROOT, before_others, run_without
 
 SHORT = 0.01
 CPU = "CPUExecutionProvider"
@@ -42,7 +51,8 @@ def card(tiny_card: Path) -> ModelCard:
 
 def row(p50: float, threads: int, memory: int | None = None, device: str = "CPU") -> BenchRow:
     placement = Placement("cpu", device)
-    return BenchRow("net", "litert", device, placement, threads, p50, 2 * p50, 1, memory, None)
+    times = p50, 2 * p50, 1
+    return BenchRow("net", "litert", device, placement, threads, *times, memory, None, "cpu")
 
 
 def test_a_row_for_each_number_of_threads(card: ModelCard) -> None:
@@ -70,9 +80,8 @@ def test_threads_and_device_that_were_asked_for(card: ModelCard) -> None:
     assert [(row.threads, row.device, row.placement.asked) for row in report.rows] == [
         (3, CPU, CPU)
     ]
-    assert report.recommended.options == f"--backbone tiny --device {CPU} --threads 3"
-    with pytest.raises(InputError, match="0 threads"):
-        bench(card, seconds=SHORT, threads=0)
+    # It is the first file that is here.
+    assert report.recommended.options == "--device cpu --threads 3"
     with pytest.raises(DeviceError, match="NoSuchExecutionProvider"):
         bench(card, seconds=SHORT, device="NoSuchExecutionProvider", strict=True)
     with pytest.raises(InputError, match="no model"):
@@ -125,7 +134,7 @@ def test_a_way_that_crashes_takes_nothing_with_it(
     with pytest.raises(InferenceError, match="crash on crash crashed by Killed"):
         bench(alone, seconds=SHORT)
     both = replace(alone, files=(own, plain))
-    crash, *rest = ways(both, Device("auto"), 1)
+    crash, *rest = ways(both, Device("auto"), 1, devices_here)
     assert (crash.runtime, crash.device.name) == ("crash", "crash")
     report = bench(both, seconds=SHORT, threads=1)
     assert "crash" in [one.runtime for one in report.skipped]
@@ -134,7 +143,7 @@ def test_a_way_that_crashes_takes_nothing_with_it(
 
 
 def test_every_device_that_is_here(card: ModelCard) -> None:
-    plan = ways(card, Device("auto"), None)
+    plan = ways(card, Device("auto"), None, devices_here)
     assert {way.runtime for way in plan} == {"onnx"}
     assert plan[0].device == Device("cpu")
     assert len(set(plan)) == len(plan)
@@ -145,9 +154,16 @@ def test_what_is_recommended() -> None:
     # Two threads that gain less than a tenth are not worth having.
     assert best_of([row(5.2, 1), row(5, 2)]).threads == 1
     assert best_of([row(5, 1, 200), row(5.1, 1, 100)]).memory == 100
-    rows = (row(5, 2), row(7, 1, device=CPU))
-    assert rows[0].options == "--backbone net --device cpu --threads 2"
-    assert rows[1].options == f"--backbone net --device {CPU} --threads 1"
+    rows = (
+        row(5, 2),
+        replace(row(7, 1), chosen="/a b/libx.so,k=$v"),
+        replace(row(7, 1), chosen=None),
+    )
+    assert [one.options for one in rows] == [
+        "--device cpu --threads 2",
+        "--device '/a b/libx.so,k=$v' --threads 1",
+        None,
+    ]
     report = BenchReport(rows, (), {"net": rows[0]}, "")
     assert report.recommended is rows[0]
 
@@ -209,8 +225,164 @@ def test_a_table_and_a_plot_in_the_shell(tiny_card: Path, tmp_path: Path) -> Non
     header, *lines = done.stdout.splitlines()
     assert header.split()[:3] == ["model", "runtime", "threads"]
     assert [line.split()[0] for line in lines if line.startswith("*")] == ["*"]
-    assert lines[-1].startswith("for tiny here: edgeinc --backbone tiny ")
+    assert lines[-1].startswith(f"for tiny here: edgeinc --backbone {tiny_card} ")
     assert Path(picture).is_file()
+
+
+@pytest.mark.parametrize(
+    "device", ["auto", "npu", "libcut.so", "nosuch.so", "CUDAExecutionProvider"]
+)
+def test_the_recommended_line_runs_what_was_measured(
+    device: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    cut = tmp_path / "libcut.so"
+    cut.write_bytes(b"\x7fELF\x02\x01\x01")
+    device = device.replace("libcut.so", str(cut))
+    monkeypatch.chdir(tmp_path)
+    words = ["bench", "--backbone", "pebble", "--device", device]
+    assert main([*words, "--threads", "1", "--seconds", "0.1", "--json"]) == 0
+    rows = json.loads(capfd.readouterr().out)["rows"]
+    assert {row["runtime"] for row in rows} <= set(installed())
+    cv2.imwrite("a.png", np.zeros((40, 40, 3), np.uint8))
+    for row in rows:
+        assert main([*shlex.split(row["options"]), "predict", "a.png", "--json"]) == 0
+        out, err = capfd.readouterr()
+        again = json.loads(out)
+        assert again["device"] == row["device"]
+        assert again["placement"] == row["placement"] | {"asked": again["placement"]["asked"]}
+        assert err == ""
+
+
+def test_a_card_that_its_name_does_not_find(
+    tiny_card: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("EDGEINC_CACHE", str(tmp_path / "cache"))
+    shutil.copytree(tiny_card.parent, "my cards")
+    words = ["bench", "--device", "cpu", "--threads", "1", "--seconds", "0.1"]
+    for given in (Path("my cards") / "tiny.yaml", Path("tiny")):
+        assert main([*words, "--backbone", str(given)]) == 0
+        best = capfd.readouterr().out.splitlines()[-1]
+        line = best.removeprefix("for tiny here: edgeinc ")
+        assert shlex.split(line)[:2] == ["--backbone", str(given)]
+        assert main([*shlex.split(line), "classes"]) == 0
+        # Once it is added, its name finds it.
+        shutil.copytree(tiny_card.parent, "cache/models/tiny", dirs_exist_ok=True)
+
+
+def test_a_file_that_no_option_chooses() -> None:
+    pytest.importorskip("ai_edge_litert", reason="LiteRT is not installed")
+    pebble = find_card("pebble")
+    turned = replace(pebble, files=pebble.files[::-1])
+    rows = bench(turned, seconds=SHORT, device="cpu", threads=1).rows
+    assert {row.runtime: row.chosen for row in rows} == {"onnx": "cpu", "litert": None}
+
+
+def test_why_a_device_runs_no_part(tmp_path: Path) -> None:
+    pytest.importorskip("ai_edge_litert", reason="LiteRT is not installed")
+    pebble = find_card("pebble")
+    plain = next(file for file in pebble.files if file.runtime == "litert")
+    own = replace(plain, name="own.tflite", device="libedgetpu.so.1")
+    for file in (plain, own):
+        shutil.copy(Path(str(pebble.folder)) / plain.name, tmp_path / file.name)
+    both = replace(pebble, files=(plain, own), background=None, folder=tmp_path)
+    report = bench(both, seconds=SHORT, threads=1)
+    (coral,) = [one for one in report.skipped if one.device == "libedgetpu.so.1"]
+    assert "(Coral Edge TPU) is not here; install libedgetpu1-std" in coral.why
+    # On a device that was asked for the fallback is measured, and told of once.
+    with pytest.warns(RuntimeWarning, match="libedgetpu1-std") as told:
+        bench(both, seconds=SHORT, threads=1, device="libedgetpu.so.1")
+    assert len(told) == 1
+
+
+def test_only_files_that_a_device_reads_are_measured_there(card: ModelCard) -> None:
+    pytest.importorskip("ai_edge_litert", reason="LiteRT is not installed")
+    pebble = find_card("pebble")
+    for name, runtime in (
+        ("libx.so", "litert"),
+        ("CUDAExecutionProvider", "onnx"),
+        ("hailo", None),
+    ):
+        (way,) = ways(pebble, Device(name), 1, devices_here)
+        assert (way.runtime, way.device) == (runtime, Device(name))
+    assert {way.runtime for way in ways(pebble, Device("npu"), 1, devices_here)} == {
+        "litert",
+        "onnx",
+    }
+
+
+def test_a_runtime_that_is_missing_is_named_once(card: ModelCard) -> None:
+    chip = replace(card.files[1], name="tiny.hef", runtime="hailo", device="hailo")
+    report = bench([card, replace(card, files=(chip,))], seconds=SHORT)
+    assert [(one.runtime, one.device) for one in report.skipped] == [("hailo", "auto")]
+
+
+def test_a_library_that_crashes_when_it_is_loaded(tmp_path: Path) -> None:
+    pytest.importorskip("ai_edge_litert", reason="LiteRT is not installed")
+    compiler = shutil.which("cc")
+    if compiler is None or sys.platform != "linux":
+        pytest.skip("there is no C compiler to build a library with")
+    source = tmp_path / "crash.c"
+    source.write_text(
+        "#include <stdlib.h>\n__attribute__((constructor)) static void begin(void) { abort(); }\n"
+    )
+    library = tmp_path / "libvx_delegate.so"
+    subprocess.run([compiler, "-shared", "-fPIC", source, "-o", library], check=True)
+    words = ["bench", "--backbone", "pebble", "--threads", "1", "--seconds", "0.1", "--json"]
+    paths = {"LD_LIBRARY_PATH": before_others(tmp_path, "LD_LIBRARY_PATH")}
+    done = subprocess.run(
+        [sys.executable, "-m", "edgeinc", "--store", tmp_path / "s.db", *words],
+        cwd=ROOT,
+        env={**os.environ, **paths},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert {(row["runtime"], row["device"]) for row in found["rows"]} >= {("litert", "CPU")}
+    assert done.stderr.count("looking for devices of litert crashed by Aborted") == 1
+
+
+@pytest.mark.parametrize(
+    ("wrong", "says"),
+    [
+        ({"threads": 0}, "0 threads"),
+        ({"threads": "2"}, "no number of threads"),
+        ({"threads": True}, "no number of threads"),
+        ({"threads": 1.5}, "no number of threads"),
+        ({"strict": "yes"}, "give True or False"),
+        ({"seconds": 0}, "no time to measure"),
+        ({"seconds": float("inf")}, "no time to measure"),
+        ({"seconds": float("nan")}, "no time to measure"),
+        ({"seconds": "2"}, "no time to measure"),
+        ({"device": 3}, "no device"),
+    ],
+)
+def test_settings_that_are_of_no_use(card: ModelCard, wrong: dict[str, Any], says: str) -> None:
+    with pytest.raises(InputError, match=says) as caught:
+        bench(card, **{"seconds": SHORT, **wrong})
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("option", "values"),
+    [
+        ("--threads", ("0", "-1", "1.5", "two", "9" * 30)),
+        ("--seconds", ("0", "nan", "inf", "long")),
+    ],
+)
+def test_numbers_of_no_use_in_the_shell(
+    option: str, values: tuple[str, ...], capfd: pytest.CaptureFixture[str]
+) -> None:
+    for value in values:
+        assert main(["bench", option, value]) in (1, 2)
+        out, err = capfd.readouterr()
+        assert out == ""
+        assert err.splitlines()[-1].startswith(("Error: Invalid value for", "edgeinc: "))
 
 
 def test_every_runtime_that_has_weights(shared: Path) -> None:

@@ -1,7 +1,7 @@
 """The process in which one way is measured: `python -m edgeinc.bench.child FOLDER`.
 
 One to a process, because only so it can be told what memory a way takes, and because a
-driver may crash.
+driver may crash: so the devices that are here are looked for in one too.
 """
 
 from __future__ import annotations
@@ -11,17 +11,20 @@ import sys
 import time
 import warnings
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from edgeinc.backbone import Backbone
 from edgeinc.bench.notes import ANSWER, REQUEST
-from edgeinc.cards import parse_card
+from edgeinc.cards import ModelCard, parse_card
+from edgeinc.devices import WORDS, Device, Placement
 from edgeinc.errors import DeviceRefusedError, EdgeincError
 from edgeinc.machine import energy, peak
+from edgeinc.runtimes.around import devices_here
 
 __all__ = ["main"]
 
@@ -30,28 +33,60 @@ WARMUP, LEAST = 3, 5
 ON_CPU = ("CPU", "CPUExecutionProvider")
 
 
+class Ran(NamedTuple):
+    """What ran: two ways with the same of these are one.
+
+    Attributes:
+        runtime: The runtime.
+        sha256: Of the file.
+        device: The device, in the runtime's own words.
+        placement: How much of the network it runs, without what was asked for.
+    """
+
+    runtime: str
+    sha256: str
+    device: str
+    placement: Placement
+
+
 def main(folder: Path) -> None:
     """Measures what the request asks for; an error that a caller can catch is an answer too."""
+    answer: dict[str, Any]
     request = json.loads((folder / REQUEST).read_text(encoding="utf-8"))
     try:
-        with warnings.catch_warnings(record=True) as told:
-            warnings.simplefilter("always", RuntimeWarning)
-            answer = _measure(request)
-        answer["warnings"] = [str(w.message) for w in told if w.category is RuntimeWarning]
+        if "look" in request:
+            answer = {"devices": [device.text for device in devices_here(request["look"])]}
+        else:
+            answer = _measured(request["measure"])
     except EdgeincError as exc:
         answer = {"error": type(exc).__name__, "message": str(exc)}
     (folder / ANSWER).write_text(json.dumps(answer), encoding="utf-8")
 
 
-def _measure(request: dict[str, Any]) -> dict[str, Any]:
+def _measured(request: dict[str, Any]) -> dict[str, Any]:
+    """What a way takes, what was warned of, and how the shell chooses it."""
     where = request["folder"]
     card = parse_card(request["card"], None if where is None else Path(where))
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always", RuntimeWarning)
+        answer, ran = _measure(card, request)
+    answer["warnings"] = [str(w.message) for w in told if w.category is RuntimeWarning]
+    with warnings.catch_warnings():
+        # They have been told.
+        warnings.simplefilter("ignore", RuntimeWarning)
+        answer["chosen"] = _chosen(card, request, ran)
+    return answer
+
+
+def _measure(card: ModelCard, request: dict[str, Any]) -> tuple[dict[str, Any], Ran]:
     # Noise, because a flat picture would flatter runtimes that skip zeros.
     frame = np.random.default_rng(0).integers(0, 256, FRAME, dtype=np.uint8)
     counters = energy()
     how = {key: request[key] for key in ("runtime", "device", "strict", "threads")}
     with Backbone.open(card, **how) as backbone:
         if request["only"] and backbone.device in ON_CPU:
+            # Opening it once more, now to the end of the device's words, tells why.
+            Backbone.open(card, **{**how, "strict": True}).close()
             raise DeviceRefusedError(f"{request['device']} runs no part of {card.name}")
         call = partial(backbone.embed, [frame])
         for _ in range(WARMUP):
@@ -59,7 +94,7 @@ def _measure(request: dict[str, Any]) -> dict[str, Any]:
         before = counters.read()
         times = _times(call, request["seconds"])
         joules = counters.joules(before, counters.read())
-        return {
+        answer = {
             "runtime": backbone.runtime,
             "device": backbone.device,
             "placement": backbone.placement,
@@ -69,6 +104,39 @@ def _measure(request: dict[str, Any]) -> dict[str, Any]:
             "memory": peak(),
             "joules": None if joules is None else joules / len(times),
         }
+        return answer, _ran(backbone)
+
+
+def _chosen(card: ModelCard, request: dict[str, Any], ran: Ran) -> str | None:
+    """The device by which the shell, which chooses no runtime, runs a card as it ran.
+
+    None where there is none: of a card whose first file for the CPU is another.
+    """
+    asked = str(request["device"])
+    words: tuple[str, ...] = (asked,)
+    if ran.device in ON_CPU:
+        words = ON_CPU
+    elif Device.of(asked).name not in WORDS:
+        # One runtime only knows a device by its own name.
+        return asked
+    for word in words:
+        # A file before its own may be damaged.
+        with (
+            suppress(EdgeincError),
+            Backbone.open(card, device=word, threads=request["threads"]) as backbone,
+        ):
+            if _ran(backbone) == ran:
+                return Device(word).text
+    return None
+
+
+def _ran(backbone: Backbone) -> Ran:
+    return Ran(
+        backbone.runtime,
+        backbone.file_sha256,
+        backbone.device,
+        backbone.placement._replace(asked=""),
+    )
 
 
 def _times(call: Callable[[], object], seconds: float) -> list[float]:

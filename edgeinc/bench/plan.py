@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import suppress
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 from edgeinc.cards import ModelCard
 from edgeinc.devices import Device
-from edgeinc.errors import RuntimeUnavailableError
-from edgeinc.runtimes import installed
-from edgeinc.runtimes.around import devices_here
+from edgeinc.runtimes import installed, runtimes_for
 from edgeinc.runtimes.base import physical_cores
 from edgeinc.weights import installed_path
 
@@ -22,7 +19,7 @@ class Way(NamedTuple):
 
     Attributes:
         card: It.
-        runtime: Of its file; None where none can be had, and opening it says why.
+        runtime: Of its file; None where none is here that fits, and opening it says why.
         device: What to ask for.
         threads: Of the runtime.
     """
@@ -32,8 +29,18 @@ class Way(NamedTuple):
     device: Device
     threads: int
 
+    @property
+    def runtimes(self) -> str:
+        """The runtime; all of the card's where none is chosen."""
+        return self.runtime or " or ".join(dict.fromkeys(f.runtime for f in self.card.files))
 
-def ways(card: ModelCard, wanted: Device, threads: int | None) -> list[Way]:
+
+def ways(
+    card: ModelCard,
+    wanted: Device,
+    threads: int | None,
+    look: Callable[[str], tuple[Device, ...]],
+) -> list[Way]:
     """Every way to run a card here; at least one.
 
     Args:
@@ -41,45 +48,54 @@ def ways(card: ModelCard, wanted: Device, threads: int | None) -> list[Way]:
         wanted: `auto` for every device that is here; else only this one.
         threads: Only this number; None for 1, 2, 4 and so on up to the physical cores on the
             CPU, and for the physical cores elsewhere.
+        look: The devices here for a runtime, the CPU among them.
     """
-    found = _every(card) if wanted.name == "auto" else _asked(card, wanted)
+    found = _every(card, look) if wanted.name == "auto" else _asked(card, wanted)
     pairs: list[tuple[str | None, Device]] = list(dict.fromkeys(found))
+    if not pairs:
+        return [Way(card, None, wanted, threads or physical_cores())]
     return [
         Way(card, runtime, device, count)
-        for runtime, device in pairs or [(None, wanted)]
+        for runtime, device in pairs
         for count in _counts(device, threads)
     ]
 
 
-def _every(card: ModelCard) -> Iterator[tuple[str, Device]]:
+def _every(
+    card: ModelCard, look: Callable[[str], tuple[Device, ...]]
+) -> Iterator[tuple[str, Device]]:
     """Each of the card's runtimes with each device that may be here for it."""
     for runtime, own in _files(card):
         if own is not None:
-            yield runtime, Device.of(own)
-            continue
-        # One that does not load says so where the card is opened.
-        found: tuple[Device, ...] = (Device("cpu"),)
-        with suppress(RuntimeUnavailableError):
-            found = devices_here(runtime)
-        yield from ((runtime, device) for device in found)
+            yield runtime, own
+        else:
+            yield from ((runtime, device) for device in look(runtime))
 
 
 def _asked(card: ModelCard, wanted: Device) -> Iterator[tuple[str, Device]]:
-    yield from ((runtime, wanted) for runtime, _ in _files(card))
+    """Each of the card's runtimes that may run it there."""
+    fitting = runtimes_for(wanted)
+    for runtime, own in _files(card):
+        if own is None:
+            fits = runtime in fitting
+        else:
+            fits = wanted.name in ("npu", "gpu", own.name, runtime)
+        if fits:
+            yield runtime, wanted
 
 
-def _files(card: ModelCard) -> Iterator[tuple[str, str | None]]:
-    """Runtime and device of each file that is here, and whose runtime is."""
+def _files(card: ModelCard) -> Iterator[tuple[str, Device | None]]:
+    """Runtime and own device of each file that is here, and whose runtime is."""
     here = installed()
     for file in card.files:
         if file.runtime in here and installed_path(card, file) is not None:
-            yield file.runtime, file.device
+            yield file.runtime, None if file.device is None else Device.of(file.device)
 
 
 def _counts(device: Device, threads: int | None) -> list[int]:
     if threads is not None:
         return [threads]
     cores = physical_cores()
-    if device.name not in ("auto", "cpu", "CPUExecutionProvider"):
+    if device.name not in ("cpu", "CPUExecutionProvider"):
         return [cores]
     return sorted({*(2**i for i in range(cores.bit_length()) if 2**i <= cores), cores})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from shlex import quote
 
 from edgeinc.devices import Placement
 
@@ -29,6 +30,8 @@ class BenchRow:
         memory: The most that the whole process held, bytes; None where it is not told.
         joules: Energy of one frame, of everything that the processor did meanwhile; None
             where the kernel does not tell.
+        chosen: The device to ask for, so that the card runs just so, from this file in this
+            runtime; None where the shell cannot choose it.
     """
 
     model: str
@@ -41,15 +44,14 @@ class BenchRow:
     per_second: float
     memory: int | None
     joules: float | None
+    chosen: str | None
 
     @property
-    def options(self) -> str:
-        """The options of the shell that choose this way."""
-        device = self.placement.asked
-        if device in ("auto", "cpu"):
-            # With these the card's first file is taken, whatever runtime it is for.
-            device = self.device if self.device.endswith("ExecutionProvider") else "cpu"
-        return f"--backbone {self.model} --device {device} --threads {self.threads}"
+    def options(self) -> str | None:
+        """The options of the shell, beside `--backbone`, that choose this way; None without."""
+        if self.chosen is None:
+            return None
+        return f"--device {quote(self.chosen)} --threads {self.threads}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,30 +2,23 @@
 
 from __future__ import annotations
 
-import json
-import os
-import signal
-import subprocess
-import sys
-import tempfile
 import warnings
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any
 
-import edgeinc.errors as errors
-from edgeinc.bench.notes import ANSWER, REQUEST
 from edgeinc.bench.plan import Way, ways
+from edgeinc.bench.process import ask
 from edgeinc.bench.report import BenchReport, BenchRow, Skipped, best_of
 from edgeinc.cards import ModelCard, dump_card
-from edgeinc.devices import AskedDevice, Device, Placement
-from edgeinc.errors import EdgeincError, InferenceError, InputError
+from edgeinc.devices import AskedDevice, Device, Placement, brief
+from edgeinc.errors import EdgeincError, InputError, RuntimeUnavailableError
 from edgeinc.machine import energy
+from edgeinc.runtimes.helpers import check_settings
 
 __all__ = ["bench"]
 
-PATIENCE = 300.0
-"""Seconds for opening a network: compiling it for a chip takes minutes."""
+LONGEST = 3600.0
+"""Seconds that a way is measured at most."""
 
 
 def bench(
@@ -41,7 +34,7 @@ def bench(
 
     Args:
         cards: The backbones; the first is the one for which a way is recommended.
-        seconds: How long to measure each way.
+        seconds: How long to measure each way; above 0, and an hour at most.
         device: `auto` for every device that is here; else only this one, as in `Engine.open`.
         strict: As in `Engine.open`.
         threads: Only this number; by default 1, 2, 4 and so on up to the physical cores.
@@ -51,21 +44,31 @@ def bench(
         At least one row. A way that fails is among the skipped.
 
     Raises:
-        InputError: No card is given, or `threads` is below 1.
+        InputError: No card is given; or `seconds`, `strict` or `threads` are of no use, or
+            it is no device.
         ModelNotFoundError: No weights are installed.
         RuntimeUnavailableError: They are, and no runtime for them is installed.
         EdgeincError: No way could be measured: the first one's error, of the kinds that
             `Backbone.open` raises.
     """
     wanted = Device.of(device)
-    if threads is not None and threads < 1:
-        raise InputError(f"{threads} threads cannot run a network; give at least 1")
+    check_settings(threads, strict=strict)
+    number = isinstance(seconds, (int, float)) and not isinstance(seconds, bool)
+    if not number or not 0 < seconds <= LONGEST:
+        raise InputError(
+            f"{brief(seconds)} is no time to measure; give seconds above 0, up to {LONGEST:g}"
+        )
     each = [cards] if isinstance(cards, ModelCard) else list(cards)
-    plan = [way for card in each for way in ways(card, wanted, threads)]
+    here = _Here()
+    plan = [way for card in each for way in ways(card, wanted, threads, here.devices)]
     if not plan:
         raise InputError("there is no model to measure; give at least one")
     rows: list[BenchRow] = []
-    skipped: list[Skipped] = []
+    skipped = [
+        Skipped(way.card.name, runtime, wanted.text, way.threads, str(exc))
+        for runtime, exc in here.failures.items()
+        for way in [next(way for way in plan if way.runtime == runtime)]
+    ]
     failures: list[EdgeincError] = []
     told: dict[str, None] = {}
     for done, way in enumerate(plan, 1):
@@ -74,7 +77,7 @@ def bench(
         except EdgeincError as exc:
             failures.append(exc)
             skipped.append(
-                Skipped(way.card.name, way.runtime or "", way.device.text, way.threads, str(exc))
+                Skipped(way.card.name, way.runtimes, way.device.text, way.threads, str(exc))
             )
         else:
             told |= dict.fromkeys(answer.pop("warnings"))
@@ -90,6 +93,37 @@ def bench(
     models = dict.fromkeys(row.model for row in rows)
     best = {name: best_of([row for row in rows if row.model == name]) for name in models}
     return BenchReport(tuple(rows), tuple(skipped), best, energy().problem)
+
+
+class _Here:
+    """What is here for each runtime: looking loads vendors' libraries, which may crash.
+
+    Attributes:
+        failures: Why it could not be told, by runtime; there the CPU is taken.
+    """
+
+    def __init__(self) -> None:
+        self.failures: dict[str, EdgeincError] = {}
+        self._found: dict[str, tuple[Device, ...]] = {}
+
+    def devices(self, runtime: str) -> tuple[Device, ...]:
+        """The devices here for a runtime, the CPU first."""
+        if runtime not in self._found:
+            self._found[runtime] = self._look(runtime)
+        return self._found[runtime]
+
+    def _look(self, runtime: str) -> tuple[Device, ...]:
+        what = f"looking for devices of {runtime}"
+        advice = "a library that it loads crashes: install that again, or name a device"
+        try:
+            answer = ask({"look": runtime}, what, advice)
+        except RuntimeUnavailableError:
+            # It says so too where the card is opened.
+            return (Device("cpu"),)
+        except EdgeincError as exc:
+            self.failures[runtime] = exc
+            return (Device("cpu"),)
+        return tuple(Device.of(text) for text in answer["devices"])
 
 
 def _measure(way: Way, seconds: float, *, strict: bool, only: bool) -> dict[str, Any]:
@@ -115,38 +149,5 @@ def _measure(way: Way, seconds: float, *, strict: bool, only: bool) -> dict[str,
         "seconds": seconds,
         "only": only and way.device.name not in ("auto", "cpu"),
     }
-    with tempfile.TemporaryDirectory(prefix="edgeinc-", ignore_cleanup_errors=True) as made:
-        folder = Path(made)
-        (folder / REQUEST).write_text(json.dumps(request), encoding="utf-8")
-        # The process finds edgeinc where this one did.
-        places = [str(Path(place or ".").resolve()) for place in sys.path]
-        try:
-            done = subprocess.run(
-                [sys.executable, "-m", "edgeinc.bench.child", made],
-                env={**os.environ, "PYTHONPATH": os.pathsep.join(places)},
-                stdin=subprocess.DEVNULL,
-                capture_output=True,
-                timeout=PATIENCE + 2 * seconds,
-                check=False,
-            )
-        except subprocess.TimeoutExpired as exc:
-            raise InferenceError(
-                f"{way.runtime} on {way.device} did not end in {exc.timeout:g} seconds"
-            ) from exc
-        if done.returncode != 0:
-            raise _crashed(way, done.returncode, done.stderr)
-        answer: dict[str, Any] = json.loads((folder / ANSWER).read_text(encoding="utf-8"))
-    if (error := answer.get("error")) is not None:
-        kind = getattr(errors, error) if error in errors.__all__ else EdgeincError
-        raise kind(answer["message"])
-    return answer
-
-
-def _crashed(way: Way, status: int, said: bytes) -> InferenceError:
-    """The error for a process that ended in a way of its own."""
-    how = f"failed with status {status}"
-    if status < 0:
-        how = f"crashed by {signal.strsignal(-status) or f'signal {-status}'}"
-    lines = said.decode("utf-8", "replace").strip().splitlines()
-    last = f" ({lines[-1][:160]})" if lines else ""
-    return InferenceError(f"{way.runtime} on {way.device} {how}{last}; verify the model")
+    what = f"{way.runtimes} on {way.device}"
+    return ask({"measure": request}, what, "verify the model", seconds=seconds)

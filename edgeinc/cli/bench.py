@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict
+from shlex import quote
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from edgeinc.cli.common import Settings, emit, find_backbone, note, pass_settings, progress
+from edgeinc.errors import EdgeincError
 
 if TYPE_CHECKING:
     from edgeinc.bench import BenchReport, BenchRow
@@ -42,24 +44,30 @@ def bench_command(settings: Settings, seconds: float, plot: str | None) -> None:
         from edgeinc.plot import check_place
 
         check_place(plot)
+    cards = _cards(settings)
     with progress("Measuring") as report_progress:
         report = bench(
-            _cards(settings),
+            cards,
             seconds=seconds,
             device=settings.device,
             strict=settings.strict,
             threads=settings.threads,
             progress=report_progress,
         )
-    for one in report.skipped:
-        note(f"{one.model}, {one.runtime} on {one.device}, not measured: {one.why}")
+    # What fails with one thread mostly fails with two.
+    for line in dict.fromkeys(
+        f"{one.model}, {one.runtime} on {one.device}, not measured: {one.why}"
+        for one in report.skipped
+    ):
+        note(line)
+    names = {card.name: _word(card, settings) for card in cards}
     record = {
-        "rows": [_plain(row, report) for row in report.rows],
+        "rows": [_plain(row, report, names) for row in report.rows],
         "skipped": [asdict(one) for one in report.skipped],
-        "recommended": _plain(report.recommended, report),
+        "recommended": _plain(report.recommended, report, names),
         "energy": report.energy,
     }
-    emit(settings, record, "\n".join(_table(report)))
+    emit(settings, record, "\n".join(_table(report, names)))
     if plot is not None:
         from edgeinc.plot import plot_bench
 
@@ -76,13 +84,30 @@ def _cards(settings: Settings) -> list[ModelCard]:
     return [first, *(c for c in list_cards() if c.name != first.name and is_installed(c))]
 
 
-def _plain(row: BenchRow, report: BenchReport) -> dict[str, Any]:
+def _word(card: ModelCard, settings: Settings) -> str:
+    """What to give for `--backbone`: a card's name; what was given, where that finds another."""
+    from edgeinc.weights import find_card
+
+    try:
+        found = find_card(card.name) == card
+    except EdgeincError:
+        found = False
+    return card.name if found or settings.backbone is None else settings.backbone
+
+
+def _options(row: BenchRow, names: Mapping[str, str]) -> str | None:
+    """The options of the shell that choose a row; None where there are none."""
+    more = row.options
+    return None if more is None else f"--backbone {quote(names[row.model])} {more}"
+
+
+def _plain(row: BenchRow, report: BenchReport, names: Mapping[str, str]) -> dict[str, Any]:
     """A row for JSON."""
     plain = {**asdict(row), "placement": row.placement._asdict()}
-    return {**plain, "best": row is report.best[row.model], "options": row.options}
+    return {**plain, "best": row is report.best[row.model], "options": _options(row, names)}
 
 
-def _table(report: BenchReport) -> Iterator[str]:
+def _table(report: BenchReport, names: Mapping[str, str]) -> Iterator[str]:
     """The rows, a star at the best of each model, and the way that is recommended."""
     wide = max(len(row.model) for row in report.rows)
     yield (
@@ -101,4 +126,12 @@ def _table(report: BenchReport) -> Iterator[str]:
     yield ""
     if report.energy:
         yield f"mJ: {report.energy}"
-    yield f"for {report.recommended.model} here: edgeinc {report.recommended.options}"
+    best = report.recommended
+    options = _options(best, names)
+    if options is None:
+        yield (
+            f"for {best.model} here: {best.runtime} on {best.device}, threads: {best.threads}; no "
+            "option chooses that, unless the card lists that file first"
+        )
+    else:
+        yield f"for {best.model} here: edgeinc {options}"

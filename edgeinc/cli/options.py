@@ -50,7 +50,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
     },
     "strict": {"is_flag": True, "help": "Fail rather than leave any of it to the CPU."},
     "threads": {
-        "type": click.IntRange(min=1),
+        "type": click.IntRange(1, 1024),
         "help": "Threads of the backbone; default: the physical cores.",
     },
     "json": {"is_flag": True, "help": "Print results as JSON."},
