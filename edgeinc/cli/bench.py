@@ -104,6 +104,7 @@ def _options(row: BenchRow, names: Mapping[str, str]) -> str | None:
 def _plain(row: BenchRow, report: BenchReport, names: Mapping[str, str]) -> dict[str, Any]:
     """A row for JSON."""
     plain = {**asdict(row), "placement": row.placement._asdict()}
+    del plain["chosen"]  # it is in the options
     return {**plain, "best": row is report.best[row.model], "options": _options(row, names)}
 
 
