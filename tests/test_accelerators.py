@@ -5,6 +5,7 @@ Each needs an environment of its own; where its package is not installed, its te
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
 import json
 import platform
@@ -23,6 +24,7 @@ from edgeinc.errors import DeviceError, DeviceNotFoundError, DeviceRefusedError
 from edgeinc.runtimes import available, open_session
 from edgeinc.weights import find_card
 from tests import tiny_networks as tiny
+from tests.absent import run_without
 from tests.conftest import photo
 
 pytest.importorskip("onnx", reason="the tiny networks are built with it")
@@ -198,6 +200,30 @@ def test_the_simulated_npu_is_listed_and_measured() -> None:
         (HTP, 1.0, 1)
     ]
     assert "CPUExecutionProvider" in [row.device for row in report.rows]
+
+
+BY_LIBRARY = """
+from dataclasses import replace
+from edgeinc.doctor import uses
+from edgeinc.runtimes import available
+from edgeinc.weights import find_card
+card = find_card("pebble")
+(file,) = (file for file in card.files if file.runtime == "onnx")
+card = replace(card, files=(replace(file, device=sys.argv[1]),))
+print(uses(card, available())[0].missing)
+"""
+
+
+@needs_qnn
+def test_doctor_sees_a_plugin_that_only_the_card_names() -> None:
+    package = importlib.import_module("onnxruntime_qnn")
+    said = []
+    for library in (package.get_library_path(), "/nowhere/libqnn.so"):
+        device = f"{QNN},library={library},backend_type=htp"
+        done = run_without(BY_LIBRARY, device, modules=("onnxruntime_qnn",))
+        said.append(done.stdout.splitlines()[-1])
+    assert said[0] == "None"
+    assert "/nowhere/libqnn.so" in said[1]
 
 
 def test_a_package_for_an_npu_is_expected_where_it_is() -> None:

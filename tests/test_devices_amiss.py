@@ -453,6 +453,30 @@ def test_verify_of_a_file_that_is_as_its_card_says_and_does_not_run(
     assert out.count("pebble.tflite") == 1
 
 
+CRASHES = """
+#include <stdlib.h>
+void *tflite_plugin_create_delegate(char **keys, char **values, size_t n, void *report) {
+  abort();
+}
+void tflite_plugin_destroy_delegate(void *delegate) {}
+"""
+
+
+def test_verify_of_a_file_whose_device_crashes(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "crashes.c").write_text(CRASHES, encoding="utf-8")
+    crashes = compiled(tmp_path / "crashes.c", tmp_path / "libcrashes.so")
+    card = with_device(find_card("pebble"), "litert", str(crashes))
+    path = placed(card, tmp_path)
+    status, out, err = call(capfd, "models", "verify", path)
+    assert status == 1
+    assert out.startswith("pebble.tflite crashed its runtime by ")
+    assert out.count("pebble.tflite") == 1
+    assert "the fault may be a device's library or a runtime" in err
+    assert "models pull" not in err
+
+
 CHANGED = 64
 
 

@@ -75,8 +75,8 @@ def _advice(found: Verification) -> str:
         return found.advice
     if any(check.ok is False for check in found.checks):
         return (
-            "its files are what its card says, and do not run; check what `edgeinc doctor` says of "
-            "runtimes and devices, or use another model"
+            "its files are what its card says, and do not run: the fault may be a device's library "
+            "or a runtime; see `edgeinc doctor`, or use another model"
         )
     return "no device that its files are for is here; connect or install one, or use another model"
 
