@@ -171,10 +171,11 @@ def test_the_metric_is_the_shrunk_covariance() -> None:
     inverse = (directions.T / (back.values + added)) @ directions
     one, other = np.random.default_rng(0).normal(size=(2, 5, DIM)).astype(np.float32)
     expected = np.einsum("ij,jk,ik->i", one, inverse, other)
-    found = metric.inner(one, other)
+    found = metric.inner(metric.place(one), metric.place(other))
     assert np.allclose(found / expected, found[0] / expected[0], rtol=1e-3)
     plain = Metric(DIM, None)
-    assert np.allclose(plain.inner(one, other), np.einsum("ij,ij->i", one, other), rtol=1e-5)
+    found = plain.inner(plain.place(one), plain.place(other))
+    assert np.allclose(found, np.einsum("ij,ij->i", one, other), rtol=1e-5)
 
 
 def test_a_kind_is_told_from_all_kinds() -> None:
@@ -211,8 +212,8 @@ def test_a_kind_has_its_own_metric() -> None:
     along = spread.astype(np.float32)[np.newaxis]
     other = within_kind(back, wide.snapshot(), 1.0)
     assert other is not None
-    there = Metric(DIM, other.background).squares(along)
-    assert there < 0.8 * Metric(DIM, back).squares(along)
+    there, here = Metric(DIM, other.background), Metric(DIM, back)
+    assert there.squares(there.place(along)) < 0.8 * here.squares(here.place(along))
 
 
 def test_the_closer_the_more_familiar() -> None:

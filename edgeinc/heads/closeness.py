@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from edgeinc.features import UNIT
 from edgeinc.heads.means import Means, chunks
+from edgeinc.heads.metric import Placed
 
 DISTANCE = 0.1
 """What the squared distance counts for beside the cosine, where classes are of all kinds."""
@@ -35,8 +36,9 @@ class Closeness:
         self.weight = DISTANCE + NARROW * means.kind if narrow else 0.0
         self._centre = means.metric.centre.astype(np.float32)
         self._shift = np.float32(means.kind if narrow else 0.0) * means.middle
-        self._shift_square = float(self.metric.squares(self._shift[np.newaxis])[0])
-        self._shift_leading = self.metric.leading(self._shift[np.newaxis])[0]
+        self._shifts = self.metric.place(self._shift[np.newaxis])
+        self._shift_square = float(self.metric.squares(self._shifts)[0])
+        self._shift_leading = self._shifts.leading[0]
 
     @cached_property
     def _shifted(self) -> NDArray[np.float64]:
@@ -52,41 +54,39 @@ class Closeness:
 
         Where they are the rows `index` of the snapshot, in the metric without them.
         """
-        rows = self.off(features)
-        leading = self.metric.leading(rows)
-        inner = (rows @ self._means.directions.T) * self._means.lengths
-        weighted = leading * self.metric.gain
-        inner += weighted @ self._means.leading.T
-        along = (rows @ self._shift + weighted @ self._shift_leading)[:, np.newaxis]
-        squares = np.einsum("ij,ij->i", rows, rows) + np.einsum("ij,ij->i", weighted, leading)
-        squares = squares[:, np.newaxis] - 2.0 * along + self._shift_square
+        rows = self.metric.place(self.off(features))
+        inner = self._inner(rows)
+        along = self.metric.inner(rows, self._shifts)[:, np.newaxis]
+        squares = self.metric.inner(rows, rows)[:, np.newaxis]
+        squares = squares - 2.0 * along + self._shift_square
         others = self._means.squares - 2.0 * self._shifted + self._shift_square
         both = inner - along - self._shifted + self._shift_square
         others = others[np.newaxis]
         if index is not None and self._means.weights[index].any():
             misses, gain = self._misses(rows, index)
-            first = self.metric.inner(rows - self._shift, misses)[:, np.newaxis]
-            leading = self.metric.leading(misses)
-            second = (misses @ self._means.directions.T) * self._means.lengths
-            second += (leading * self.metric.gain) @ self._means.leading.T
-            shift = np.broadcast_to(self._shift, rows.shape)
-            second = second - self.metric.inner(misses, shift)[:, np.newaxis]
+            first = self.metric.inner(rows.less(self._shifts), misses)[:, np.newaxis]
+            along = self.metric.inner(misses, self._shifts)[:, np.newaxis]
+            second = self._inner(misses) - along
             both = both + gain[:, np.newaxis] * first * second
             squares = squares + gain[:, np.newaxis] * first**2
             others = others + gain[:, np.newaxis] * second**2
         return self._joined(both, squares, others).astype(np.float32)
 
-    def _misses(
-        self, rows: NDArray[np.float32], index: NDArray[np.intp]
-    ) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
+    def _inner(self, rows: Placed) -> NDArray[np.float32]:
+        """Inner products `(n, C)` of rows and the class means."""
+        means = self._means
+        inner = (rows.rows @ means.directions.T) * means.lengths
+        inner += (rows.leading * self.metric.gain) @ means.leading.T
+        return np.asarray(inner)
+
+    def _misses(self, rows: Placed, index: NDArray[np.intp]) -> tuple[Placed, NDArray[np.float64]]:
         """How far rows lie from their class's mean, as if they were not part of it.
 
         And by how much inner products grow along these without them (Sherman & Morrison 1950).
         """
         y = self._snapshot.y[index]
         counts = self._snapshot.counts[y].astype(np.float32)[:, np.newaxis]
-        misses = rows - self._means.mean(y)
-        misses *= counts / np.maximum(counts - 1.0, 1.0)
+        misses = rows.less(self._means.placed(y)).times(counts / np.maximum(counts - 1.0, 1.0))
         weights = self._means.weights[index]
         left = 1.0 - weights * self.metric.inner(misses, misses)
         return misses, weights / np.maximum(left, 0.01)
@@ -95,8 +95,11 @@ class Closeness:
         self, features: NDArray[np.int16], means: NDArray[np.float32]
     ) -> NDArray[np.float64]:
         """Closeness `(n,)` of `(n, d)` int16 features to as many means off the background's."""
-        rows, others = self.off(features) - self._shift, means - self._shift
-        return self._joined(*self.metric.triple(rows, others))
+        metric, shift = self.metric, self._shifts
+        rows = metric.place(self.off(features)).less(shift)
+        others = metric.place(means).less(shift)
+        both = metric.inner(rows, others)
+        return self._joined(both, metric.inner(rows, rows), metric.inner(others, others))
 
     def to_column(self, row: NDArray[np.float32], column: int) -> float:
         """The same of one row `(d,)` off the background's mean to one class.
@@ -123,27 +126,21 @@ class Closeness:
         parts = [np.zeros(0)]
         for part in chunks(index):
             y = snapshot.y[part]
-            rows = snapshot.some(part)
-            others = np.maximum(snapshot.counts[y] - 1, 1)[:, np.newaxis]
-            means = (snapshot.sums_of(y) - rows) / (UNIT * others) - self.metric.centre
-            own = self._without(rows, means.astype(np.float32), part)
-            parts.append(np.where(snapshot.counts[y] > 1, own, 0.0))
+            rows = self.metric.place(self.off(snapshot.some(part)))
+            parts.append(np.where(snapshot.counts[y] > 1, self._without(rows, part), 0.0))
         return np.concatenate(parts)
 
-    def _without(
-        self, features: NDArray[np.int16], means: NDArray[np.float32], index: NDArray[np.intp]
-    ) -> NDArray[np.float64]:
-        """As `to_means`, for the rows `index`, in the metric without them."""
-        off = self.off(features)
-        rows, others = off - self._shift, means - self._shift
-        both, squares, lengths = self.metric.triple(rows, others)
-        if not self._means.weights[index].any():
-            return self._joined(both, squares, lengths)
-        misses, gain = self._misses(off, index)
-        first, second = self.metric.inner(rows, misses), self.metric.inner(others, misses)
-        return self._joined(
-            both + gain * first * second, squares + gain * first**2, lengths + gain * second**2
-        )
+    def _without(self, rows: Placed, index: NDArray[np.intp]) -> NDArray[np.float64]:
+        """The same of placed rows of classes of several, off the background's mean."""
+        metric = self.metric
+        misses, gain = self._misses(rows, index)
+        # The mean of the others: as far off on the other side of the row's miss.
+        others = rows.less(misses).less(self._shifts)
+        rows = rows.less(self._shifts)
+        first, second = metric.inner(rows, misses), metric.inner(others, misses)
+        both = metric.inner(rows, others) + gain * first * second
+        squares = metric.inner(rows, rows) + gain * first**2
+        return self._joined(both, squares, metric.inner(others, others) + gain * second**2)
 
     def reached(self, index: NDArray[np.intp], most: int) -> NDArray[np.float64]:
         """Closeness `(m,)` of what is of no class, or of another, to the nearest class.
@@ -169,7 +166,7 @@ class Closeness:
         centre = self.metric.centre + self._shift
         squares = counts * (1.0 + centre @ centre) - 2.0 * (sums @ centre)
         squares = np.maximum(squares, 1e-9) * self.metric.share
-        rows = (sums - counts[:, np.newaxis] * centre).astype(np.float32)
+        rows = self.metric.place((sums - counts[:, np.newaxis] * centre).astype(np.float32))
         cosines = (self.metric.squares(rows) - squares) / np.maximum((counts - 1.0) * squares, 1e-9)
         return np.asarray(np.clip(cosines, 0.0, 1.0))
 
