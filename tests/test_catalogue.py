@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -24,6 +25,7 @@ from edgeinc.cards import ModelCard, dump_card, read_card
 from edgeinc.catalogue import (
     Preprocessing,
     add,
+    adding,
     candidates,
     catalogue,
     describe,
@@ -351,7 +353,9 @@ def test_a_card_that_cannot_be_replaced_stays(net: Path) -> None:
     assert before.folder is not None
     old = before.folder.with_name("old")
     with pytest.raises(FileNotFoundError):
-        placing._exchange(before.folder.with_name("never written"), before.folder, old)
+        placing._exchange(
+            before.folder.with_name("never written"), before.folder, old, overwrite=True
+        )
     assert find_card("net") == before
     assert not old.exists()
 
@@ -491,9 +495,40 @@ def test_shell_adds(net: Path, capsys: pytest.CaptureFixture[str]) -> None:
         "--mean",
         "1,2,3",
         "--std",
-        "9",
+        "99",
     )
     assert (status, found["dim"]) == (0, 3)
     assert read_card(Path(str(found["folder"])) / "net.yaml").input.mean == (1.0, 2.0, 3.0)
     assert shell(capsys, "add", str(net), "--mean", "x")[0] == 2
     assert shell(capsys, "add", str(net.with_name("absent.onnx")))[0] == 1
+
+
+def test_two_that_take_one_name(net: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """While a network is tried, another process adds a model of its name."""
+
+    def slowly(*asked: Any) -> Any:
+        answer = original(*asked)
+        monkeypatch.setattr(adding, "attempt", original)
+        add(net, title="the other")
+        return answer
+
+    original = adding.attempt
+    monkeypatch.setattr(adding, "attempt", slowly)
+    with pytest.raises(CardError, match="was added before"):
+        add(net, title="this")
+    assert find_card("net").title == "the other"
+    assert [path.name for path in user_models_dir().iterdir()] == ["net"]
+
+
+def test_two_that_replace_one_model(net: Path) -> None:
+    card = add(net)
+    assert card.folder is not None
+    files = {path.name: path.read_bytes() for path in card.folder.iterdir()}
+
+    def replace_it(_: int) -> None:
+        placing.settle_card(card, files, user_models_dir() / "net", overwrite=True)
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(replace_it, range(100)))
+    assert find_card("net") == card
+    assert [path.name for path in user_models_dir().iterdir()] == ["net"]

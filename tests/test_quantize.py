@@ -12,6 +12,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -19,7 +20,15 @@ import pytest
 
 from edgeinc.backbone import Backbone
 from edgeinc.cache import user_models_dir
-from edgeinc.catalogue import Preprocessing, Quantized, add, add_quantized, quantizing, verify
+from edgeinc.catalogue import (
+    Preprocessing,
+    Quantized,
+    add,
+    add_quantized,
+    adding,
+    quantizing,
+    verify,
+)
 from edgeinc.cli import main
 from edgeinc.errors import (
     CardError,
@@ -194,7 +203,7 @@ def elsewhere(place: str, *, constant: bool) -> bytes:
         (halves, "float16, and only float32"),
         (lambda: tiny.onnx_reshape("uint8"), "uint8, and only float32"),
         (lambda: tiny.onnx_reshape("float32", (1, "h", "w", 3)), "size open; export"),
-        (lambda: tiny.onnx_two(2, 1), "2 inputs where one is needed"),
+        (lambda: tiny.onnx_two(2, 1), "2 inputs where one is needed; export it with a single"),
         (lambda: elsewhere("weights.bin", constant=False), "another file; save it as a single"),
         (lambda: elsewhere("/etc/passwd", constant=False), "another file; save it as a single"),
         (lambda: elsewhere("../secret", constant=True), "another file; save it as a single"),
@@ -218,9 +227,175 @@ def test_such_a_network_is_refused_in_the_trial_too(
         add_quantized(tmp_path / "net.tflite", photos)
     with pytest.raises(CardError, match="give mean and std"):
         add_quantized(net, photos)
-    with pytest.raises(InputError, match="no cosine"):
-        add_quantized(net, photos, least_cosine=1.5)
+    for bad in (1.5, "0.9", None, float("nan")):
+        with pytest.raises(InputError, match="no cosine"):
+            add_quantized(net, photos, least_cosine=bad)
+    with pytest.raises(InputError, match=r"None is no path; give one"):
+        add_quantized(net, None)
+    for either in (add, lambda path, **given: add_quantized(path, photos, **given)):
+        with pytest.raises(InputError, match=r"embedding=5 is no text; give one, or leave it out"):
+            either(net, embedding=5)
+        with pytest.raises(InputError, match=r"7 is no path; give one"):
+            either(7)
     assert list(user_models_dir().iterdir()) == list(places[0].iterdir()) == []
+
+
+def changed(change: Callable[[Any], object], opset: int = 17) -> bytes:
+    """The float network after a change; pooled as all opsets know it."""
+    proto = onnx.load_model_from_string(tiny.onnx_float())
+    change(proto)
+    del proto.opset_import[:]
+    proto.opset_import.add(domain="", version=opset)
+    proto.ir_version = 4
+    return bytes(proto.SerializeToString())
+
+
+@pytest.mark.parametrize("opset", [7, 9, 11, 12, 13, 17])
+def test_every_opset(opset: int, tmp_path: Path, photos: Path) -> None:
+    path = tmp_path / "net.onnx"
+    path.write_bytes(changed(lambda proto: None, opset))
+    done = add_quantized(path, photos, preprocessing=PIXELS, least_cosine=0.5)
+    path.write_bytes(tiny.onnx_float())
+    newer = add_quantized(path, photos, preprocessing=PIXELS, least_cosine=0.5, overwrite=True)
+    assert done.cosine == pytest.approx(newer.cosine, abs=1e-3)
+
+
+def test_old_files_list_their_weights_among_the_inputs(tmp_path: Path, photos: Path) -> None:
+    def list_them(proto: Any) -> None:
+        for tensor in proto.graph.initializer:
+            kind = tensor.data_type, tensor.dims
+            proto.graph.input.append(onnx.helper.make_tensor_value_info(tensor.name, *kind))
+
+    path = tmp_path / "net.onnx"
+    path.write_bytes(changed(list_them, 11))
+    assert add_quantized(path, photos, preprocessing=PIXELS, least_cosine=0.5).card.dim == 4
+
+
+def test_an_opset_that_cannot_be_converted(tmp_path: Path, photos: Path) -> None:
+    # ONNX's converter knows no way up from an Upsample that does not say how far, as in opset 6.
+    def enlarge(proto: Any) -> None:
+        graph = proto.graph
+        graph.node.insert(0, onnx.helper.make_node("Upsample", ["x"], ["large"]))
+        graph.node[1].input[0] = "large"
+
+    path = tmp_path / "net.onnx"
+    path.write_bytes(changed(enlarge, 6))
+    says = r"^this network has opset 6, .*\(Upsample in [^/]*\); export it with opset 13 or later$"
+    with pytest.raises(ModelFormatError, match=says):
+        quantize_onnx.prepared(path.read_bytes(), "pool")
+    with pytest.raises(ModelFormatError, match=says):
+        add_quantized(path, photos, preprocessing=PIXELS, embedding="pool")
+
+
+def test_an_embedding_before_the_second_input(tmp_path: Path, photos: Path) -> None:
+    def join(proto: Any) -> None:
+        graph = proto.graph
+        graph.input.append(onnx.helper.make_tensor_value_info("more", 1, [1, 4]))
+        graph.node.insert(5, onnx.helper.make_node("Add", ["pool", "more"], ["both"]))
+        graph.node[6].input[0] = "both"
+
+    path = tmp_path / "net.onnx"
+    path.write_bytes(changed(join))
+    asked = {"preprocessing": PIXELS, "embedding": "pool"}
+    assert add(path, **asked).dim == 4
+    done = add_quantized(path, photos, **asked, least_cosine=0.5, overwrite=True)
+    assert done.card.dim == 4
+    with pytest.raises(ModelFormatError, match=r"2 inputs.*or name an embedding that needs only"):
+        add_quantized(path, photos, preprocessing=PIXELS, embedding="both", overwrite=True)
+
+
+def dead(proto: Any) -> None:
+    """A last ReLU that never fires."""
+    low = onnx.numpy_helper.from_array(np.full(4, -1e6, np.float32), "low")
+    proto.graph.initializer.append(low)
+    proto.graph.node.insert(4, onnx.helper.make_node("Add", ["pool_in", "low"], ["lower"]))
+    proto.graph.node.insert(5, onnx.helper.make_node("Relu", ["lower"], ["pool"]))
+    proto.graph.node[6].output[0] = "pool_in"
+    proto.graph.node.insert(4, proto.graph.node[6])
+    del proto.graph.node[7]
+
+
+def stuck(proto: Any) -> None:
+    """The same for every picture: nothing of it is left."""
+    none = onnx.numpy_helper.from_array(np.zeros(1, np.float32), "none")
+    one = onnx.numpy_helper.from_array(np.full(4, 3, np.float32), "three")
+    proto.graph.initializer.extend([none, one])
+    proto.graph.node[4].output[0] = "mean"
+    proto.graph.node.insert(5, onnx.helper.make_node("Mul", ["mean", "none"], ["nothing"]))
+    proto.graph.node.insert(6, onnx.helper.make_node("Add", ["nothing", "three"], ["pool"]))
+
+
+@pytest.mark.parametrize("change", [dead, stuck])
+def test_a_network_that_tells_nothing(
+    change: Callable[[Any], object], tmp_path: Path, photos: Path, places: tuple[Path, Path]
+) -> None:
+    path = tmp_path / "net.onnx"
+    path.write_bytes(changed(change))
+    asked = {"preprocessing": PIXELS, "embedding": "pool"}
+    with pytest.raises(WeightsError, match="same embedding 'pool' for 12 different pictures"):
+        add_quantized(path, photos, **asked)
+    with pytest.raises(WeightsError, match="same embedding 'pool' for two different pictures"):
+        add(path, **asked)
+    assert list(user_models_dir().iterdir()) == list(places[0].iterdir()) == []
+
+
+def test_names_that_no_model_can_have(
+    tmp_path: Path, photos: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def never(*_: object, **__: object) -> None:
+        raise AssertionError("the work has begun")
+
+    monkeypatch.setattr(quantizing, "attempt", never)
+    monkeypatch.setattr(adding, "attempt", never)
+    path = tmp_path / "my model.onnx"
+    path.write_bytes(tiny.onnx_float())
+    with pytest.raises(CardError, match=r"'my model.onnx' is no such name; rename the file"):
+        add_quantized(path, photos, preprocessing=PIXELS)
+    with pytest.raises(CardError, match=r"'my model.onnx' is no such name; rename the file"):
+        add(path, preprocessing=PIXELS)
+
+
+@pytest.mark.parametrize("name", ["cut", "ready", "int8"])
+def test_names_that_the_work_uses_itself(name: str, tmp_path: Path, photos: Path) -> None:
+    path = tmp_path / f"{name}.onnx"
+    path.write_bytes(tiny.onnx_float())
+    done = add_quantized(path, photos, preprocessing=PIXELS, least_cosine=0.5)
+    assert done.card.name == name
+
+
+def test_two_at_once(net: Path, photos: Path, places: tuple[Path, Path], tmp_path: Path) -> None:
+    words = ["--quantize", str(photos), "--mean=127.5", "--std=127.5", "--least-cosine=0.5"]
+    surroundings = {**os.environ, "PYTHONPATH": before_others(ROOT), "TMPDIR": str(places[0])}
+    paths = [net, net.with_name("other.onnx"), net]
+    paths[1].write_bytes(net.read_bytes())
+    begun = [
+        subprocess.Popen(
+            [sys.executable, "-m", "edgeinc", "models", "add", str(path), *words, *more],
+            env=surroundings,
+            cwd=tmp_path,
+            stderr=subprocess.PIPE,
+        )
+        for path, more in zip(paths, ([], [], ["--overwrite"]), strict=True)
+    ]
+    said = [one.communicate(timeout=300)[1] for one in begun]
+    codes = [one.returncode for one in begun]
+    # Of two of one name the second one finds it taken, unless it is to replace it.
+    assert codes[1:] == [0, 0], said
+    assert codes[0] == 0 or b"added before" in said[0], said
+    assert sorted(path.name for path in user_models_dir().iterdir()) == ["net", "other"]
+    assert verify("net").ok
+    assert verify("other").ok
+    assert list(places[0].iterdir()) == []
+
+
+def test_weights_in_a_file_beside_it(tmp_path: Path, photos: Path) -> None:
+    path = tmp_path / "net.onnx"
+    proto = onnx.load_model_from_string(tiny.onnx_float())
+    beside = {"save_as_external_data": True, "location": "net.onnx.data", "size_threshold": 0}
+    onnx.save_model(proto, str(path), **beside)
+    done = add_quantized(path, photos, preprocessing=PIXELS, least_cosine=0.5)
+    assert done.float_bytes > len(path.read_bytes())
+    assert verify(done.card).ok
 
 
 def test_an_open_batch_is_one_picture(tmp_path: Path, photos: Path) -> None:
@@ -257,7 +432,7 @@ def test_an_interruption_leaves_nothing(net: Path, photos: Path, places: tuple[P
         stderr=subprocess.PIPE,
     )
     end = time.monotonic() + 60
-    while not list(temporary.glob("edgeinc-*/cut.onnx")) and begun.poll() is None:
+    while not list(temporary.glob("edgeinc-*/scratch/cut.onnx")) and begun.poll() is None:
         assert time.monotonic() < end, "the work has not begun in a minute"
         time.sleep(0.005)
     begun.send_signal(signal.SIGINT)

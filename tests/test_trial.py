@@ -101,6 +101,7 @@ def crashing() -> bytes:
         ("abort", r"by Aborted when it was tried \(terminate called: no memory\[0m\); do not use"),
         ("foreign", r"failed in its runtime .*\(RuntimeError: what nobody expects\)"),
         ("late", "crashed its runtime by Aborted"),
+        ("killed", r"was ended from outside when it was tried; free memory, and try again"),
         ("garbage", "failed in its runtime when it was tried; do not use it"),
     ],
 )
@@ -177,6 +178,13 @@ def test_limits_follow_the_size_of_the_weights_and_the_machine() -> None:
     assert limits.memory_for(7) == 121
     machine = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     assert limits.memory_for(1 << 60) == machine
+
+
+@pytest.mark.usefixtures("broken")
+def test_limits_that_a_trial_is_told() -> None:
+    limits = trial.Limits(memory=100 << 20, memory_per_byte=3, written=5)
+    asked = trial.attempt("asked", "net.onnx", b"weights", {}, limits)
+    assert (asked["memory"], asked["written"]) == ((100 << 20) + 21, 28)
 
 
 def plain_file(path: Path, content: bytes) -> Path:

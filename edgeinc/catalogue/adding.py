@@ -17,7 +17,13 @@ from edgeinc.cards import (
     dump_card,
     parse_card,
 )
-from edgeinc.catalogue.placing import check_free, read_network, settle_card
+from edgeinc.catalogue.placing import (
+    check_free,
+    check_words,
+    path_of,
+    read_network,
+    settle_card,
+)
 from edgeinc.catalogue.reading import Preprocessing, ends, read_embedding, read_input
 from edgeinc.catalogue.trial import attempt
 from edgeinc.classifier import read_rows
@@ -39,10 +45,12 @@ def candidates(path: str | Path) -> Inspection:
 
     Raises:
         ModelNotFoundError: There is no such file.
-        ModelFormatError: It is no network that can be read, or crashes what reads it.
+        ModelFormatError: It is no network that can be read, or crashes what reads it; or weights
+            in other files cannot be had.
+        InputError: `path` is no path.
         RuntimeUnavailableError: A package is not installed; the message names the extra.
     """
-    path = Path(path)
+    path = path_of(path)
     content, runtime = read_network(path)
     found = attempt("inspect", path.name, content, {"runtime": runtime})
     return Inspection(
@@ -78,7 +86,8 @@ def add(
     quantised rows lies behind the embedding, the card says so (`ModelCard.classifier`).
 
     Args:
-        path: A `.tflite` or `.onnx` file.
+        path: A `.tflite` or `.onnx` file. Weights of an `.onnx` file that lie in other files of
+            its folder are taken into the copy.
         embedding: The tensor that is the embedding; the deepest pooled one by default.
         preprocessing: By default a quantised input gets the pixels as they are.
         licence: Of the weights.
@@ -94,20 +103,24 @@ def add(
     Raises:
         ModelNotFoundError: There is no such file.
         ModelFormatError: It is no network with one picture for its input, or it crashes, or
-            takes too long or too much memory.
+            takes too long or too much memory; or weights in other files cannot be had.
+        WeightsError: It gives the same embedding for any picture.
+        InputError: Something is given that is no path or text.
         TensorNotFoundError: There is no such tensor, or none that is pooled to propose.
         CardError: The name was added before, a float input has no normalisation, the labels are
             not as many as the network's own classes, or the card cannot be written.
         RuntimeUnavailableError: A package is not installed; the message names the extra.
     """
-    path = Path(path)
+    path = path_of(path)
+    check_words(embedding=embedding, licence=licence, title=title)
+    target = check_free(path, overwrite)
     content, runtime = read_network(path)
-    target = check_free(path.stem, overwrite)
     files = {path.name: content}
     if labels is not None:
-        if Path(labels).name in (path.name, f"{path.stem}.yaml"):
+        labels = path_of(labels)
+        if labels.name in (path.name, f"{path.stem}.yaml"):
             raise CardError(f"{labels} has the name of the network or of its card; rename it.")
-        files[Path(labels).name] = _read_labels(Path(labels))
+        files[labels.name] = _read_labels(labels)
     assets = [Asset(name, len(data), digest(data), None) for name, data in files.items()]
     request = {
         "runtime": runtime,
@@ -121,14 +134,14 @@ def add(
     text = attempt("make", path.name, content, request)["card"]
     card = parse_card(text, origin=f"A card for {path.name}")
     if labels is not None and card.classifier is not None:
-        named = len(files[Path(labels).name].decode().splitlines())
+        named = len(files[labels.name].decode().splitlines())
         if named != card.classifier.classes:
             raise CardError(
                 f"{labels} names {named} classes and the network has {card.classifier.classes}; "
                 "give one line for each."
             )
     files[f"{card.name}.yaml"] = text.encode()
-    return settle_card(card, files, target)
+    return settle_card(card, files, target, overwrite=overwrite)
 
 
 def make_card(

@@ -6,6 +6,7 @@ a request, and leaves an answer there.
 
 from __future__ import annotations
 
+import base64
 import json
 import signal
 from collections.abc import Callable
@@ -19,7 +20,7 @@ from edgeinc.catalogue.adding import make_card
 from edgeinc.catalogue.reading import Preprocessing
 from edgeinc.catalogue.trial import ANSWER, REQUEST
 from edgeinc.catalogue.verifying import run_card
-from edgeinc.errors import EdgeincError
+from edgeinc.errors import EdgeincError, WeightsError
 from edgeinc.runtimes import inspect
 
 __all__ = ["main"]
@@ -75,6 +76,13 @@ def _inspect(request: Request) -> dict[str, Any]:
     }
 
 
+def _gather(request: Request) -> dict[str, Any]:
+    from edgeinc.runtimes.onnx_external import gathered
+
+    whole = gathered(Path(request["name"]).read_bytes(), Path(request["folder"]))
+    return {"network": base64.b64encode(whole).decode()}
+
+
 def _make(request: Request) -> dict[str, Any]:
     labels = request["labels"]
     card = make_card(
@@ -88,7 +96,12 @@ def _make(request: Request) -> dict[str, Any]:
         labels=None if labels is None else Asset(**labels),
         nonnegative=request["nonnegative"],
     )
-    run_card(replace(card, folder=Path()))
+    if not run_card(replace(card, folder=Path()))["varies"]:
+        raise WeightsError(
+            f"{request['name']} gives the same embedding {card.layer!r} for two different "
+            "pictures, which tells nothing of them; name another --embedding, give the right "
+            "--mean and --std, or export the trained network again."
+        )
     return {"card": dump_card(card)}
 
 
@@ -126,6 +139,7 @@ def _quantize(request: Request) -> dict[str, Any]:
 
 _JOBS: dict[str, Callable[[Request], dict[str, Any]]] = {
     "embed": _embed,
+    "gather": _gather,
     "inspect": _inspect,
     "make": _make,
     "quantize": _quantize,

@@ -7,7 +7,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["cosines", "nearest"]
+__all__ = ["cosines", "nearest", "varies"]
+
+# Of the largest number: below it float32 tells no two numbers apart.
+_NOISE = 1e-6
 
 
 def cosines(a: NDArray[Any], b: NDArray[Any]) -> NDArray[np.float64]:
@@ -35,6 +38,16 @@ def nearest(rows: NDArray[Any]) -> NDArray[np.intp]:
     np.fill_diagonal(alike, -np.inf)
     found: NDArray[np.intp] = alike.argmax(axis=1)
     return found
+
+
+def varies(rows: NDArray[Any]) -> bool:
+    """Whether any two rows differ by more than rounding; nothing is told by rows that do not.
+
+    >>> varies(np.zeros((3, 2))), varies(np.ones((3, 2))), varies(np.eye(2))
+    (False, False, True)
+    """
+    apart = np.abs(rows - rows[:1]).max(initial=0)
+    return bool(apart > _NOISE * np.abs(rows).max(initial=0))
 
 
 def _unit(rows: NDArray[Any]) -> NDArray[np.float64]:

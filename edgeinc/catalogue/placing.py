@@ -2,40 +2,87 @@
 
 from __future__ import annotations
 
+import base64
+import errno
+import os
 import shutil
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
 from edgeinc.cache import is_here, part_of, sync_file, sync_folder, user_models_dir
 from edgeinc.cards import ModelCard, RuntimeName
-from edgeinc.errors import CardError, ModelFormatError, ModelNotFoundError
+from edgeinc.cards.fields import NAME
+from edgeinc.catalogue.trial import LIMITS, attempt
+from edgeinc.errors import CardError, InputError, ModelFormatError, ModelNotFoundError
+from edgeinc.runtimes.onnx_external import LARGEST
 
-__all__ = ["check_free", "read_network", "settle_card"]
+__all__ = ["check_free", "check_words", "path_of", "read_network", "settle_card"]
 
 RUNTIMES: dict[str, RuntimeName] = {".tflite": "litert", ".onnx": "onnx"}
+# What systems say of a folder that takes no other's place.
+_TAKEN = (errno.EEXIST, errno.ENOTEMPTY)
+# The files' sizes are seen only there; what they hold is copied a few times.
+GATHERING = replace(LIMITS, memory=LIMITS.memory + 6 * LARGEST, written=2 * LARGEST)
 
 
-def check_free(name: str, overwrite: bool) -> Path:
-    """The folder of a card that is to be added.
+def check_free(path: Path, overwrite: bool) -> Path:
+    """The folder of the card that is to be made of a network's file.
 
     Raises:
-        CardError: The name was added before, and is not to be replaced.
+        CardError: The file's name is none that a card can have, or the name was added before,
+            and is not to be replaced.
     """
-    target = user_models_dir() / name
-    if is_here(target) and not overwrite:
+    if NAME.fullmatch(path.name) is None:
         raise CardError(
-            f"A model named {name} was added before; rename the file, or replace the model "
-            "with --overwrite."
+            f"A model is named after its file, and {path.name!r} is no such name; rename the file "
+            "to letters, digits and ._+-, a letter or digit first."
         )
+    target = user_models_dir() / path.stem
+    if is_here(target) and not overwrite:
+        raise _taken(path.stem)
     return target
+
+
+def _taken(name: str) -> CardError:
+    return CardError(
+        f"A model named {name} was added before; rename the file, or replace the model with "
+        "--overwrite."
+    )
+
+
+def check_words(**given: object) -> None:
+    """Holds what is a text, or None, to be one.
+
+    Raises:
+        InputError: Something else was given.
+    """
+    for name, value in given.items():
+        if value is not None and not isinstance(value, str):
+            raise InputError(f"{name}={value!r} is no text; give one, or leave it out.")
+
+
+def path_of(given: object) -> Path:
+    """A path, from a text or a path.
+
+    Raises:
+        InputError: It is neither.
+    """
+    if not isinstance(given, (str, os.PathLike)):
+        raise InputError(f"{given!r} is no path; give one, as text or pathlib.Path.")
+    return Path(given)
 
 
 def read_network(path: Path) -> tuple[bytes, RuntimeName]:
     """The content of a network's file, and the runtime that reads it.
 
+    An `.onnx` network that keeps weights in other files of its folder is brought into one.
+
     Raises:
-        ModelFormatError: Its name is of no network.
+        ModelFormatError: Its name is of no network; or it keeps weights outside of its folder, or
+            in files that are missing, too short, or too large.
         ModelNotFoundError: It cannot be read.
+        RuntimeUnavailableError: A package is not installed; the message names the extra.
     """
     runtime = RUNTIMES.get(path.suffix.lower())
     if runtime is None:
@@ -44,13 +91,25 @@ def read_network(path: Path) -> tuple[bytes, RuntimeName]:
             "vendor's chip in a card by hand (docs/runtimes.md)."
         )
     try:
-        return path.read_bytes(), runtime
+        content = path.read_bytes()
     except OSError as exc:
         raise ModelNotFoundError(f"{path} cannot be read ({exc.strerror}); check it.") from exc
+    # Only a network with this word can name another file. It is read in a trial, as any is.
+    if runtime == "onnx" and b"location" in content:
+        request = {"folder": str(path.absolute().parent)}
+        found = attempt("gather", path.name, content, request, GATHERING)
+        content = base64.b64decode(found["network"])
+    return content, runtime
 
 
-def settle_card(card: ModelCard, files: dict[str, bytes], target: Path) -> ModelCard:
-    """Writes a card's files beside their place, and gives them their place."""
+def settle_card(
+    card: ModelCard, files: dict[str, bytes], target: Path, *, overwrite: bool
+) -> ModelCard:
+    """Writes a card's files beside their place, and gives them their place.
+
+    Raises:
+        CardError: They cannot be written; or, without `overwrite`, the name was taken meanwhile.
+    """
     part, old = part_of(target), part_of(target)
     try:
         part.mkdir(parents=True)
@@ -58,7 +117,7 @@ def settle_card(card: ModelCard, files: dict[str, bytes], target: Path) -> Model
             (part / name).write_bytes(content)
             sync_file(part / name)
         sync_folder(part)
-        _exchange(part, target, old)
+        _exchange(part, target, old, overwrite=overwrite)
         sync_folder(target.parent)
     except OSError as exc:
         raise CardError(
@@ -72,13 +131,25 @@ def settle_card(card: ModelCard, files: dict[str, bytes], target: Path) -> Model
     return replace(card, folder=target)
 
 
-def _exchange(part: Path, target: Path, old: Path) -> None:
-    """Gives a folder its place; what was there before is `old`, or is there again."""
-    if target.exists():
-        target.rename(old)
-    try:
-        part.rename(target)
-    except BaseException:
-        if old.exists():
-            old.rename(target)
-        raise
+def _exchange(part: Path, target: Path, old: Path, *, overwrite: bool) -> None:
+    """Gives a folder its place; what was there before is `old`, or is there again.
+
+    Another process may do the same just now: then it is the other's that is replaced.
+    """
+    while True:
+        if overwrite:
+            shutil.rmtree(old, ignore_errors=True)
+            with suppress(FileNotFoundError):
+                target.rename(old)
+        try:
+            part.rename(target)
+        except BaseException as exc:
+            if old.exists() and not target.exists():
+                old.rename(target)
+            if not isinstance(exc, OSError) or exc.errno not in _TAKEN:
+                raise
+            if not overwrite:
+                raise _taken(target.name) from exc
+        else:
+            shutil.rmtree(old, ignore_errors=True)
+            return

@@ -15,16 +15,18 @@ from numpy.typing import NDArray
 from edgeinc.backbone import Backbone
 from edgeinc.cards import ModelCard
 from edgeinc.catalogue.adding import make_card
-from edgeinc.catalogue.drift import cosines, nearest
-from edgeinc.catalogue.reading import Preprocessing
-from edgeinc.errors import ImageError, InputError
+from edgeinc.catalogue.drift import cosines, nearest, varies
+from edgeinc.catalogue.reading import Preprocessing, proposed
+from edgeinc.errors import ImageError, InputError, ModelFormatError, WeightsError
 from edgeinc.images import Preparation, read_image
 from edgeinc.runtimes import available
-from edgeinc.runtimes.quantize_onnx import check_float, quantized
+from edgeinc.runtimes.quantize_onnx import prepared, quantized
 
 __all__ = ["quantize_and_measure"]
 
 ROUNDS = 30
+# Of the largest number: what another order of the same sums makes of float32.
+ROUNDING = 1e-4
 
 
 def quantize_and_measure(
@@ -56,8 +58,9 @@ def quantize_and_measure(
         EdgeincError: As `quantizing.add_quantized`.
     """
     content = Path(name).read_bytes()
-    check_float(content)
-    card = _card(name, content, embedding, preprocessing, nonnegative)
+    tensor = proposed(content, "onnx") if embedding is None else embedding
+    ready = prepared(content, tensor)
+    card = replace(_card(name, content, tensor, preprocessing, nonnegative), folder=Path())
     file = card.files[0]
     shown, skipped = _readable(pictures, max(card.input.height, card.input.width))
     if len(shown) < least:
@@ -66,15 +69,33 @@ def quantize_and_measure(
             f"more of what the network will see.{' For instance: ' + skipped[0] if skipped else ''}"
         )
     judges, calibrating = shown[::share], [p for i, p in enumerate(shown) if i % share]
+    held = _embedded(card, judges)
+    if not varies(held):
+        raise WeightsError(
+            f"{name} gives the same embedding {tensor!r} for {len(judges)} different pictures, "
+            "which tells nothing of them; name another --embedding, give the right --mean and "
+            "--std, or export the trained network again."
+        )
+
+    def made(folder: str, network: bytes) -> ModelCard:
+        """A card of a network in a folder of its own: any file's name is free there."""
+        Path(folder).mkdir()
+        (Path(folder) / name).write_bytes(network)
+        card = _card(name, network, tensor, preprocessing, nonnegative)
+        return replace(card, folder=Path(folder))
+
+    again = _embedded(made("ready", ready), judges[:1])
+    if not np.allclose(again, held[:1], atol=ROUNDING * float(np.abs(held[:1]).max()), rtol=0):
+        raise ModelFormatError(
+            f"{name} computes something else after it was brought to the opset that quantising "
+            "needs; export it with opset 13 or later."
+        )
     prepare = Preparation(card.input, layout=file.input.layout, dtype="float32")
-    tensor = file.embedding.tensor
     inputs = (prepare(read_image(path)) for path in calibrating)
-    whole = quantized(content, tensor, inputs, scratch=Path())
-    folder = Path("int8")
-    folder.mkdir()
-    (folder / name).write_bytes(whole)
-    small = _card(name, whole, tensor, preprocessing, nonnegative)
-    measured = _measure(replace(card, folder=Path()), replace(small, folder=folder), judges)
+    scratch = Path("scratch")
+    scratch.mkdir()
+    whole = quantized(ready, tensor, inputs, scratch=scratch)
+    measured = _measure(card, made("int8", whole), judges, held)
     (version,) = (info.version for info in available() if info.name == "onnx")
     return {
         "network": base64.b64encode(whole).decode(),
@@ -118,12 +139,14 @@ def _readable(pictures: Sequence[str], side: int) -> tuple[list[str], list[str]]
     return shown, skipped
 
 
-def _measure(whole: ModelCard, small: ModelCard, judges: Sequence[str]) -> dict[str, float]:
-    """What float and int8 make of the same pictures, and how fast."""
+def _measure(
+    whole: ModelCard, small: ModelCard, judges: Sequence[str], x: NDArray[np.float32]
+) -> dict[str, float]:
+    """What int8 makes of pictures of which float makes `x`, and how fast both are."""
+    y = _embedded(small, judges)
+    alike = cosines(x, y)
+    frame = _frame(whole)
     with Backbone.open(whole, threads=1) as a, Backbone.open(small, threads=1) as b:
-        x, y = (_activations(backbone, judges) for backbone in (a, b))
-        alike = cosines(x, y)
-        frame = _frame(whole)
         times = np.array(list(_turns(a, b, frame)))
     return {
         "cosine": float(alike.mean()),
@@ -135,8 +158,10 @@ def _measure(whole: ModelCard, small: ModelCard, judges: Sequence[str]) -> dict[
     }
 
 
-def _activations(backbone: Backbone, pictures: Sequence[str]) -> NDArray[np.float32]:
-    return np.stack([backbone.activations(picture).reshape(-1) for picture in pictures])
+def _embedded(card: ModelCard, pictures: Sequence[str]) -> NDArray[np.float32]:
+    """The real values of each picture's embedding, `(n, dim)`."""
+    with Backbone.open(card, threads=1) as backbone:
+        return np.stack([backbone.activations(picture).reshape(-1) for picture in pictures])
 
 
 def _frame(card: ModelCard) -> NDArray[np.uint8]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
+from numbers import Real
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +17,13 @@ import numpy as np
 from edgeinc.cache import digest, user_models_dir
 from edgeinc.cards import ModelCard, dump_card, parse_card
 from edgeinc.catalogue.attaching import CARD_ROOM, reserved
-from edgeinc.catalogue.placing import check_free, read_network, settle_card
+from edgeinc.catalogue.placing import (
+    check_free,
+    check_words,
+    path_of,
+    read_network,
+    settle_card,
+)
 from edgeinc.catalogue.reading import Preprocessing
 from edgeinc.catalogue.trial import LIMITS, Limits, attempt
 from edgeinc.errors import CardError, InputError, ModelFormatError, WeightsError
@@ -96,7 +103,7 @@ def add_quantized(
     float one: a store that was made with that does not fit it.
 
     Args:
-        path: An `.onnx` file in float32 that takes one picture.
+        path: An `.onnx` file in float32 of which the embedding needs one picture.
         folder: Pictures of what it will see, in it and in all folders below it: 40 at least;
             of more than 400 so many are drawn, always the same.
         embedding: As in `add`, and so are `preprocessing` to `overwrite`.
@@ -110,22 +117,25 @@ def add_quantized(
 
     Raises:
         InputError: The folder has fewer than 40 different pictures that can be read, there is
-            no room for the work, or `least_cosine` is no cosine.
+            no room for the work, `least_cosine` is no cosine, or something is no path or text.
         ModelFormatError: The network cannot be quantised: not `.onnx`, not float32, quantised
-            already, several inputs, open sizes, weights in another file; or as in `add`.
-        WeightsError: The int8 network drifts further than `least_cosine`; nothing is added.
+            already, several inputs, open sizes, an opset below 13 that cannot be converted; or
+            as in `add`.
+        WeightsError: The int8 network drifts further than `least_cosine`, or the float one gives
+            the same embedding for all pictures; nothing is added.
         CardError, ModelNotFoundError, TensorNotFoundError, RuntimeUnavailableError: As in `add`.
     """
-    path = Path(path)
-    content, runtime = read_network(path)
-    if runtime != "onnx":
+    path, folder = path_of(path), path_of(folder)
+    check_words(embedding=embedding, licence=licence, title=title)
+    if not isinstance(least_cosine, Real) or not 0 <= least_cosine <= 1:
+        raise InputError(f"{least_cosine!r} is no cosine to reach; give a number from 0 to 1.")
+    if path.suffix.lower() == ".tflite":
         raise ModelFormatError(
             f"{path} cannot be quantised here, only .onnx can; export the float network as .onnx, "
             "or add it without --quantize."
         )
-    if not 0 <= least_cosine <= 1:
-        raise InputError(f"{least_cosine} is no cosine to reach; give one from 0 to 1.")
-    target = check_free(path.stem, overwrite)
+    target = check_free(path, overwrite)
+    content, runtime = read_network(path)
     pictures, skipped = _drawn(folder)
     if note is not None:
         note(f"quantising {path.name} on {len(pictures)} pictures; this takes a while")
@@ -160,7 +170,7 @@ def add_quantized(
     card = replace(card, notes=f"{words}{done.words}.")
     parse_card(text := dump_card(card), origin=f"A card for {path.name}")
     files = {path.name: network, f"{card.name}.yaml": text.encode()}
-    return replace(done, card=settle_card(card, files, target))
+    return replace(done, card=settle_card(card, files, target, overwrite=overwrite))
 
 
 def _drawn(folder: str | Path) -> tuple[list[str], list[str]]:

@@ -18,9 +18,9 @@ from edgeinc.cards import (
     RuntimeName,
 )
 from edgeinc.errors import CardError, ModelFormatError, TensorNotFoundError
-from edgeinc.runtimes import TensorSpec, inspect, open_session
+from edgeinc.runtimes import Inspection, TensorSpec, inspect, open_session
 
-__all__ = ["Preprocessing", "ends", "read_embedding", "read_input"]
+__all__ = ["Preprocessing", "ends", "proposed", "read_embedding", "read_input"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +40,24 @@ class Preprocessing:
     crop: Crop = "center"
 
 
+def proposed(content: bytes, runtime: RuntimeName) -> str:
+    """The tensor that is the embedding where none is named: the deepest pooled one.
+
+    Raises:
+        ModelFormatError, TensorNotFoundError, RuntimeUnavailableError: As `ends`.
+    """
+    return _proposed(inspect(content, runtime))
+
+
+def _proposed(found: Inspection) -> str:
+    if found.proposed is None:
+        listed = ", ".join(repr(c.spec.name) for c in found.candidates[:5])
+        raise TensorNotFoundError(
+            f"No layer of the network is pooled; name the embedding, for instance {listed}."
+        )
+    return found.proposed.spec.name
+
+
 def ends(
     content: bytes, runtime: RuntimeName, embedding: str | None
 ) -> tuple[TensorSpec, TensorSpec]:
@@ -56,13 +74,7 @@ def ends(
         RuntimeUnavailableError: A package is not installed; the message names the extra.
     """
     found = inspect(content, runtime)
-    if embedding is None:
-        if found.proposed is None:
-            listed = ", ".join(repr(c.spec.name) for c in found.candidates[:5])
-            raise TensorNotFoundError(
-                f"No layer of the network is pooled; name the embedding, for instance {listed}."
-            )
-        embedding = found.proposed.spec.name
+    embedding = _proposed(found) if embedding is None else embedding
     with open_session(content, runtime, output=embedding, threads=1) as session:
         both = session.input, session.output
     # A session knows sizes that the file leaves open; the file knows scales that an uncut

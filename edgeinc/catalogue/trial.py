@@ -41,12 +41,14 @@ class Limits:
         cpu_seconds: Of all cores together.
         memory: Bytes that it may allocate besides.
         memory_per_byte: Further bytes for each of the weights.
+        written: Bytes of a file that it may write, at least; four for each of the weights.
     """
 
     seconds: float = 120.0
     cpu_seconds: int = 300
     memory: int = 2048 * _MIB
     memory_per_byte: int = 16
+    written: int = 64 * _MIB
 
     def memory_for(self, size: int) -> int:
         """Bytes that weights of this size may take; no more than the machine has."""
@@ -84,9 +86,9 @@ def attempt(
     words = {
         "job": job,
         "name": name,
-        "memory": memory,
-        "written": max(64 * _MIB, 4 * len(content)),
         **asdict(limits),
+        "memory": memory,
+        "written": max(limits.written, 4 * len(content)),
         **request,
     }
     try:
@@ -111,7 +113,11 @@ def attempt(
         if short:
             what = f"needed more than {memory // _MIB} MiB of memory"
         more = f" ({last})" if last else ""
-        raise ModelFormatError(f"{name} {what} when it was tried{more}; do not use it.")
+        advice = "do not use it"
+        if not short and status == -getattr(signal, "SIGKILL", 0):
+            # By the system, for want of memory, or by a person: nothing is known of the network.
+            what, advice = "was ended from outside", "free memory, and try again"
+        raise ModelFormatError(f"{name} {what} when it was tried{more}; {advice}.")
     if (error := answer.get("error")) is not None:
         kind = getattr(errors, error) if error in errors.__all__ else EdgeincError
         raise kind(str(answer.get("message")))

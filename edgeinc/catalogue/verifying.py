@@ -116,13 +116,13 @@ def _check(card: ModelCard, file: ModelFile) -> Check:
 
 
 def run_card(card: ModelCard) -> dict[str, Any]:
-    """Opens a card and runs one picture twice. This loads it: only in a trial.
+    """Opens a card, runs one picture twice, and another. This loads it: only in a trial.
 
     A classifier's rows, where the card has one, are held to its sha256.
 
     Returns:
-        `device`; `values`, how many are not zero; `same`, whether both runs gave them; and
-        `ms` of the second run.
+        `device`; `values`, how many are not zero; `same`, whether both runs gave them; `varies`,
+        whether another picture gives others; and `ms` of the second run.
 
     Raises:
         EdgeincError: As `Backbone.open` and `Backbone.embed`.
@@ -135,11 +135,14 @@ def run_card(card: ModelCard) -> dict[str, Any]:
         first = backbone.embed([sample_picture()])
         start = time.perf_counter()
         again = backbone.embed([sample_picture()])
+        spent = time.perf_counter() - start
+        other = backbone.embed([255 - sample_picture()])
         return {
             "device": backbone.device,
             "values": int(np.count_nonzero(first)),
             "same": bool(np.array_equal(first, again)),
-            "ms": 1000 * (time.perf_counter() - start),
+            "varies": not np.array_equal(first, other),
+            "ms": 1000 * spent,
         }
 
 

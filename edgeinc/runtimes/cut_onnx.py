@@ -10,7 +10,8 @@ import json
 from typing import Any
 
 from edgeinc.errors import RuntimeUnavailableError
-from edgeinc.runtimes.onnx_graph import RESHAPING, Graph, inferred, read, reading, reads
+from edgeinc.runtimes.onnx_graph import RESHAPING, Graph, inferred, read, reads
+from edgeinc.runtimes.onnx_proto import reading
 
 __all__ = ["METADATA", "cut", "unwrapped"]
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from edgeinc.errors import ModelFormatError
-from edgeinc.runtimes import onnx_graph
+from edgeinc.runtimes import onnx_graph, onnx_proto
 from edgeinc.runtimes.base import DTYPES, Inspection, TensorInfo, TensorSpec
 from edgeinc.runtimes.helpers import model_bytes
 from edgeinc.runtimes.litert_package import interpreter, reading, spec, steps
@@ -41,7 +41,7 @@ def inspect_litert(model: bytes | Path) -> Inspection:
 def inspect_onnx(model: bytes | Path) -> Inspection:
     """List what is in an `.onnx` network; see `edgeinc.runtimes.inspect`."""
     graph = onnx_graph.read(model_bytes(model))
-    with onnx_graph.reading():
+    with onnx_proto.reading():
         described = _described(graph)
         found: dict[str, TensorInfo] = {}
         for name, node in graph.computed.items():

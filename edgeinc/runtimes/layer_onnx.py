@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgeinc.runtimes.layer import Layer, no_classifier
-from edgeinc.runtimes.onnx_graph import DEQUANTIZE, MOVING, Graph, read, reading
+from edgeinc.runtimes.onnx_graph import DEQUANTIZE, MOVING, Graph, read
+from edgeinc.runtimes.onnx_proto import reading
 
 __all__ = ["layer_behind"]
 

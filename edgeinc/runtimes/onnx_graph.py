@@ -8,18 +8,17 @@ three into one integer layer. So the integers that belong to a float tensor are 
 
 from __future__ import annotations
 
-import contextlib
-import importlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from edgeinc.errors import EdgeincError, ModelFormatError, RuntimeUnavailableError
-from edgeinc.runtimes.helpers import first_line, tensor_not_found
+from edgeinc.errors import ModelFormatError
+from edgeinc.runtimes.helpers import tensor_not_found
+from edgeinc.runtimes.onnx_proto import parsed, tensors
 
-__all__ = ["MOVING", "RESHAPING", "Graph", "Integers", "inferred", "read", "reading", "reads"]
+__all__ = ["MOVING", "RESHAPING", "Graph", "Integers", "inferred", "read", "reads"]
 
 QUANTIZE = "QuantizeLinear"
 DEQUANTIZE = "DequantizeLinear"
@@ -48,62 +47,19 @@ class Integers:
 
 
 def read(model: bytes) -> Graph:
-    """Read the content of an `.onnx` file.
+    """Read the content of an `.onnx` file that is whole.
 
     Raises:
         ModelFormatError: It is damaged, empty, or keeps weights in another file.
         RuntimeUnavailableError: The package `onnx` is not installed.
     """
-    try:
-        import onnx
-    except ImportError as exc:
-        raise RuntimeUnavailableError(
-            "the package onnx, which looks into and cuts .onnx files, is not installed; "
-            "pip install 'edgeinc[onnx]'"
-        ) from exc
-    with reading():
-        proto = onnx.load_model_from_string(model)
-    if not proto.graph.node:
-        raise ModelFormatError("this .onnx file holds no network; fetch it again")
+    proto = parsed(model)
     # Before anything looks at a tensor: the package would read whatever file it names.
-    if any(t.data_location == onnx.TensorProto.EXTERNAL for t in _tensors(proto)):
+    if any(t.data_location == t.EXTERNAL for t in tensors(proto)):
         raise ModelFormatError(
             "this .onnx file keeps its weights in another file; save it as a single file"
         )
     return Graph(proto)
-
-
-def _tensors(message: Any) -> Iterator[Any]:
-    """Yield every tensor of a network, from inside its branches, loops and functions too."""
-    if message.DESCRIPTOR.name == "TensorProto":
-        yield message
-        return
-    for field, value in message.ListFields():
-        if field.message_type is not None:
-            for inner in (value,) if hasattr(value, "ListFields") else value:
-                yield from _tensors(inner)
-
-
-@contextlib.contextmanager
-def reading() -> Iterator[None]:
-    """Turn what a damaged file makes the package raise into ModelFormatError."""
-    decode_error = importlib.import_module("google.protobuf.message").DecodeError
-    try:
-        yield
-    except EdgeincError:
-        raise
-    except (
-        decode_error,
-        ArithmeticError,
-        AttributeError,
-        LookupError,
-        RuntimeError,
-        TypeError,
-        ValueError,
-    ) as exc:
-        raise ModelFormatError(
-            f"this is no .onnx network that can be read ({first_line(exc)}); fetch it again"
-        ) from exc
 
 
 class Graph:

@@ -22,11 +22,14 @@ from edgeinc.errors import (
 from edgeinc.runtimes.base import Array
 from edgeinc.runtimes.cut_onnx import cut
 from edgeinc.runtimes.helpers import first_line, one_of
-from edgeinc.runtimes.onnx_graph import DEQUANTIZE, QUANTIZE, Graph, read, reading
+from edgeinc.runtimes.onnx_graph import DEQUANTIZE, QUANTIZE, Graph, read
 from edgeinc.runtimes.onnx_package import errors, package
+from edgeinc.runtimes.onnx_proto import reading
 
-__all__ = ["check_float", "quantized"]
+__all__ = ["check_float", "prepared", "quantized"]
 
+# The first opset whose `QuantizeLinear` knows a scale for each channel.
+_OPSET = 13
 _INTEGER = ("QLinear", "ConvInteger", "DynamicQuantize", "MatMulInteger")
 
 
@@ -61,6 +64,52 @@ def check_float(model: bytes) -> None:
             )
 
 
+def prepared(model: bytes, tensor: str) -> bytes:
+    """Cut a float network at a tensor, and bring it into a form that can be quantised.
+
+    Args:
+        model: Content of an `.onnx` file.
+        tensor: The embedding.
+
+    Returns:
+        Content of a file that ends there, of opset 13 at least, whose weights are no inputs.
+
+    Raises:
+        TensorNotFoundError: The network computes no tensor of that name.
+        ModelFormatError: As `check_float`, of what is left; or its opset is too old, and ONNX's
+            own converter cannot raise it.
+        RuntimeUnavailableError: The package `onnx` is not installed.
+    """
+    content = cut(model, tensor)
+    check_float(content)
+    graph = read(content)
+    with reading():
+        entry, proto = one_of(graph.inputs, "inputs"), graph.proto
+        # Old files list weights among the inputs, where they count as no constants.
+        proto.graph.ClearField("input")
+        proto.graph.input.append(entry)
+        opset = next((o.version for o in proto.opset_import if o.domain in ("", "ai.onnx")), 1)
+        ready = proto if opset >= _OPSET else _converted(proto, opset)
+        # The release of the format that came with that opset.
+        ready.ir_version = max(ready.ir_version, 7)
+        result: bytes = ready.SerializeToString()
+        return result
+
+
+def _converted(proto: Any, opset: int) -> Any:
+    """The same network in the opset that is needed."""
+    import onnx
+
+    try:
+        return onnx.version_converter.convert_version(proto, _OPSET)
+    except (RuntimeError, ValueError, onnx.checker.ValidationError) as exc:
+        raise ModelFormatError(
+            f"this network has opset {opset}, from which it cannot be converted "
+            # The place in the converter's sources comes first.
+            f"({first_line(exc).rpartition('failed: ')[2]}); export it with opset {_OPSET} or later"
+        ) from exc
+
+
 def _is_integer(operator: str) -> bool:
     return operator in (QUANTIZE, DEQUANTIZE) or operator.startswith(_INTEGER)
 
@@ -75,15 +124,15 @@ def _kinds(graph: Graph, entry: Any) -> set[str]:
 
 
 def quantized(model: bytes, tensor: str, pictures: Iterable[Array], *, scratch: Path) -> bytes:
-    """Cut a float network at a tensor, and quantise what is left.
+    """Quantise a float network that ends at a tensor.
 
     Input and output are integers, too: where the quantiser rounds the input, the file takes
     these integers instead, and ends in those of the tensor. The file says in its metadata how
     they are to be read (see `cut_onnx`).
 
     Args:
-        model: Content of an `.onnx` file that `check_float` lets pass.
-        tensor: The embedding.
+        model: What `prepared` gave.
+        tensor: The embedding, at which it ends.
         pictures: Inputs for calibration, each of the network's shape, float32.
         scratch: A folder for files that lie there in between; they are left there.
 
@@ -91,16 +140,14 @@ def quantized(model: bytes, tensor: str, pictures: Iterable[Array], *, scratch: 
         Content of the quantised file.
 
     Raises:
-        TensorNotFoundError: The network computes no tensor of that name.
         ModelFormatError: The quantiser cannot take the network.
         InputError: There is no room for the files.
         RuntimeUnavailableError: A package is not installed.
     """
     begun, ready, done = (scratch / name for name in ("cut.onnx", "ready.onnx", "int8.onnx"))
-    content = cut(model, tensor)
-    entry = one_of(read(content).inputs, "inputs").name
+    entry = one_of(read(model).inputs, "inputs").name
     with _quantiser() as (tools, prepare):
-        begun.write_bytes(content)
+        begun.write_bytes(model)
         # Folds batch normalisation into the convolutions. Symbolic shapes would want sympy.
         prepare(begun, ready, skip_symbolic_shape=True)
         tools.quantize_static(
