@@ -49,10 +49,11 @@ def to_integers(
     if not nonnegative:
         wide: NDArray[np.int16] = flat.astype(np.int16) - np.int16(quantization.zero_point)
         return wide
-    if quantization.zero_point == np.iinfo(flat.dtype).min:
+    signed = flat.dtype.kind == "i"
+    if quantization.zero_point == (-128 if signed else 0):
         # One bit apart from what is wanted; no arithmetic, and no copy for uint8.
         bits: NDArray[np.uint8] = flat.view(np.uint8)
-        return bits ^ np.uint8(128) if flat.dtype == np.int8 else bits
+        return bits ^ np.uint8(128) if signed else bits
     shifted = flat.astype(np.int16) - np.int16(quantization.zero_point)
     never: NDArray[np.uint8] = np.maximum(shifted, 0).astype(np.uint8)
     return never
