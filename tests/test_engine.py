@@ -326,6 +326,30 @@ def test_a_folder_is_imported_and_can_be_run_again(engine: Engine, tmp_path: Pat
     assert [best(engine, k) for k in range(4)] == [f"kind {k}" for k in range(4)]
 
 
+def test_an_import_that_is_broken_off_keeps_what_was_committed(
+    tiny_card: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("edgeinc.engine.enrolment.IMPORT_BATCH", 3)
+    folder, path = photos(tmp_path / "photos", 2, 4), tmp_path / "s.db"
+    steps: list[tuple[int, int]] = []
+
+    def interrupted(*step: int) -> None:
+        steps.append(step)
+        if len(steps) == 2:
+            raise KeyboardInterrupt
+
+    with Engine.open(path, backbone=tiny_card) as engine:
+        with pytest.raises(KeyboardInterrupt):
+            engine.enroll_folder(folder, progress=interrupted)
+        assert steps == [(3, 8), (6, 8)]
+    with Engine.open(path, backbone=tiny_card) as engine:
+        kept = sum(c.examples for c in engine.classes())
+        assert kept == 6
+        report = engine.enroll_folder(folder, progress=lambda *step: steps.append(step))
+        assert (report.added, report.skipped) == (2, 6)
+    assert steps[2:] == [(3, 8), (6, 8), (8, 8)]
+
+
 def test_a_folder_without_pictures_is_refused(engine: Engine, tmp_path: Path) -> None:
     (tmp_path / "photos" / "a").mkdir(parents=True)
     with pytest.raises(InputError, match="no picture"):

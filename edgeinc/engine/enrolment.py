@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,22 +16,44 @@ from edgeinc.images import Picture, faults, labelled_images, make_thumbnail
 from edgeinc.store import NewExample, class_of, clean_label
 from edgeinc.types import NEGATIVE, EnrollReport
 
+if TYPE_CHECKING:
+    from concurrent.futures import Future
+
 __all__ = ["enroll_folder", "enroll_pictures", "several", "source_of"]
 
 # A folder import commits this often: what was embedded before a power cut is kept.
 IMPORT_BATCH = 256
 
 
+Labelled = Sequence[tuple[str | None, Picture]]
+
+
+class _Embedded(NamedTuple):
+    """What is to be committed, how many it was made of, and what is to be said of them."""
+
+    examples: list[NewExample]
+    pictures: int
+    unreadable: list[str]
+    poor: list[str]
+
+
 def enroll_pictures(
     backbone: Backbone,
     memory: Memory,
-    labelled: Sequence[tuple[str | None, Picture]],
+    labelled: Labelled,
     *,
     skip_unreadable: bool,
     thumbnails: bool,
 ) -> EnrollReport:
     """Embeds and commits (label, picture) pairs in one transaction; see `Engine.enroll`."""
     memory.refuse_use()
+    made = _embed(backbone, labelled, skip_unreadable=skip_unreadable, thumbnails=thumbnails)
+    return _commit(backbone, memory, made)
+
+
+def _embed(
+    backbone: Backbone, labelled: Labelled, *, skip_unreadable: bool, thumbnails: bool
+) -> _Embedded:
     for label in dict.fromkeys(label for label, _ in labelled):
         class_of(label)
     seen: dict[int, list[str]] = {}
@@ -39,7 +61,7 @@ def enroll_pictures(
     def look(picture: Picture, side: int, image: NDArray[np.uint8]) -> None:
         seen[id(picture)] = faults(image, side)
 
-    rows, warnings = backbone.embed_many(
+    rows, unreadable = backbone.embed_many(
         [picture for _, picture in labelled], skip_unreadable=skip_unreadable, look=look
     )
     examples = []
@@ -52,28 +74,32 @@ def enroll_pictures(
             # A file is read once more for this, and may have gone meanwhile.
             if not skip_unreadable:
                 raise
-            warnings.append(str(exc))
+            unreadable.append(str(exc))
             continue
         examples.append(NewExample(label, row, source_of(picture), small))
-    change = memory.change(
-        lambda store: store.enroll(
-            examples, file=maker_of(backbone), file_sha256=backbone.file_sha256
-        )
-    )
     poor = [
         f"{source_of(picture) or f'picture {n}'} is enrolled, but {fault}"
         for n, (_, picture) in enumerate(labelled, 1)
         for fault in seen.get(id(picture), [])
     ]
+    return _Embedded(examples, len(labelled), unreadable, poor)
+
+
+def _commit(backbone: Backbone, memory: Memory, made: _Embedded) -> EnrollReport:
+    change = memory.change(
+        lambda store: store.enroll(
+            made.examples, file=maker_of(backbone), file_sha256=backbone.file_sha256
+        )
+    )
     counts = memory.counts()
     negatives = counts.pop(NEGATIVE, 0)
     return EnrollReport(
         added=len(change.ids),
-        skipped=len(labelled) - len(change.ids),
-        unreadable=len(warnings),
+        skipped=made.pictures - len(change.ids),
+        unreadable=len(made.unreadable),
         classes=counts,
         negatives=negatives,
-        warnings=(*warnings, *poor),
+        warnings=(*made.unreadable, *made.poor),
         ids=tuple(change.ids),
     )
 
@@ -87,18 +113,29 @@ def enroll_folder(
     thumbnails: bool,
 ) -> EnrollReport:
     """Enrols one folder a label, in batches; see `Engine.enroll_folder`."""
+    from concurrent.futures import ThreadPoolExecutor
+
+    memory.refuse_use()
     files, passed_over = labelled_images(folder)
     for label in dict.fromkeys(label for label, _ in files):
         clean_label(label)
-    reports = []
-    for start in range(0, len(files), IMPORT_BATCH):
-        batch = files[start : start + IMPORT_BATCH]
-        report = enroll_pictures(
-            backbone, memory, batch, skip_unreadable=True, thumbnails=thumbnails
-        )
-        reports.append(report)
+    reports: list[EnrollReport] = []
+
+    def finish(commit: Future[EnrollReport]) -> None:
+        reports.append(commit.result())
         if progress is not None:
-            progress(start + len(batch), len(files))
+            progress(min(len(reports) * IMPORT_BATCH, len(files)), len(files))
+
+    # A batch is committed, which waits for the disk, while the next one is embedded.
+    with ThreadPoolExecutor(1, thread_name_prefix="edgeinc-commit") as thread:
+        commits: list[Future[EnrollReport]] = []
+        for start in range(0, len(files), IMPORT_BATCH):
+            batch = files[start : start + IMPORT_BATCH]
+            made = _embed(backbone, batch, skip_unreadable=True, thumbnails=thumbnails)
+            if commits:
+                finish(commits.pop())
+            commits.append(thread.submit(_commit, backbone, memory, made))
+        finish(commits.pop())
     return EnrollReport(
         added=sum(r.added for r in reports),
         skipped=sum(r.skipped for r in reports) + len(passed_over),
