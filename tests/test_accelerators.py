@@ -20,7 +20,7 @@ from edgeinc import Backbone
 from edgeinc.bench import bench
 from edgeinc.cache import digest
 from edgeinc.doctor import uses
-from edgeinc.errors import DeviceError, DeviceNotFoundError, DeviceRefusedError
+from edgeinc.errors import DeviceError, DeviceNotFoundError, DeviceRefusedError, InputError
 from edgeinc.runtimes import available, open_session
 from edgeinc.weights import find_card
 from tests import tiny_networks as tiny
@@ -142,12 +142,29 @@ def test_questions_that_qualcomms_provider_does_not_answer() -> None:
         (f"{QNN},backend_path=/nowhere.so", DeviceRefusedError, "took no part"),
         (f"{QNN},hardware=npu", DeviceNotFoundError, "knows no npu here"),
         ("npu", DeviceNotFoundError, "finds no NPU"),
+        (
+            f"{QNN},htp_performance_mode=burst",
+            DeviceRefusedError,
+            r"network \(Could not determine default backend path for device\); name its chip: "
+            "QNNExecutionProvider,backend_type=htp,htp_performance_mode=burst$",
+        ),
+        (f"{QNN},backend_type=nonsense", InputError, "give cpu, genie, gpu, htp"),
+        (f"{HTP},vtcm_mb=abc", InputError, "give a whole number"),
     ):
         with pytest.raises(kind, match=says):
             open_session(model, "onnx", device=device, strict=True)
     # It passes over options that it does not know, without a word.
     with pytest.warns(RuntimeWarning, match="did you mean htp_performance_mode"):
         open_session(model, "onnx", device=f"{HTP},htp_perf_mode=burst")
+
+
+@needs_qnn
+def test_the_example_in_the_documentation() -> None:
+    text = (Path(__file__).parents[1] / "docs" / "devices.md").read_text(encoding="utf-8")
+    device = text.split('device="', 1)[1].split('"', 1)[0]
+    assert device.startswith(QNN)
+    with open_session(tiny.onnx_classifier(), "onnx", device=device, strict=True) as session:
+        assert session.device == QNN
 
 
 @needs_qnn
@@ -171,7 +188,6 @@ def test_openvino_runs_all_of_the_embedded_backbone(capfd: pytest.CaptureFixture
     [
         (f"{OPENVINO},device_type=NPU", "does not start.*NPU is not available"),
         (f"{OPENVINO},nonsense=1", "Invalid OpenVINO EP option: nonsense"),
-        (f"{OPENVINO},num_of_threads=x", "Number of threads should be a number"),
         ("npu", "NPU is not available"),
     ],
 )

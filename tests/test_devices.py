@@ -34,7 +34,15 @@ from edgeinc.errors import (
     InputError,
     ModelFormatError,
 )
-from edgeinc.runtimes import delegates, hints, open_session, providers
+from edgeinc.runtimes import (
+    delegates,
+    hints,
+    onnx_compiled,
+    onnx_options,
+    onnx_package,
+    open_session,
+    providers,
+)
 from edgeinc.runtimes.shares import Operator, onnx_macs, share
 from tests import tiny_networks as tiny
 from tests.absent import before_others
@@ -334,6 +342,82 @@ def test_providers_that_do_not_run(device: str, kind: type[Exception], says: str
             session = open_session(model, "onnx", device=device)
         assert len(caught) == 1
         assert session.placement == (device, "CPUExecutionProvider", 1.0, 1.0, ())
+
+
+@pytest.mark.parametrize(
+    ("device", "says"),
+    [
+        ("QNNExecutionProvider,backend_type=nonsense", "give cpu, genie, gpu, htp, ir or saver"),
+        ("QNNExecutionProvider,backend_type=htp,vtcm_mb=abc", "vtcm_mb=abc.*give a whole number"),
+        ("QNNExecutionProvider,htp_performance_mode=1.5", "give balanced, burst, default, "),
+        ("QNNExecutionProvider,enable_htp_fp16_precision=yes", "give 0 or 1"),
+        ("OpenVINOExecutionProvider,device_type=TPU", "give CPU, GPU, NPU, one of several such"),
+        ("OpenVINOExecutionProvider,num_of_threads=x", "give a whole number"),
+        ("TensorrtExecutionProvider,trt_fp16_enable=maybe", "true, false, True, False, 0 or 1"),
+        ("CUDAExecutionProvider,device_id=first", "give a whole number"),
+        ("CoreMLExecutionProvider,MLComputeUnits=ANE", "give ALL, CPUAndGPU, CPUAndNeuralEngine"),
+    ],
+)
+def test_values_that_options_do_not_have(device: str, says: str) -> None:
+    # Whether the provider is here or not, and without strict too: it is a slip of the pen.
+    for strict in (True, False):
+        with pytest.raises(InputError, match=says):
+            open_session(tiny.onnx_reshape("uint8"), "onnx", device=device, strict=strict)
+
+
+@pytest.mark.parametrize(
+    "device",
+    [
+        "QNNExecutionProvider,backend_type=htp,htp_performance_mode=burst,soc_model=SM8550",
+        "QNNExecutionProvider,enable_htp_fp16_precision=1,vtcm_mb=8,of_tomorrow=any",
+        "OpenVINOExecutionProvider,device_type=GPU.1,num_of_threads=4",
+        "OpenVINOExecutionProvider,device_type=HETERO:GPU,,CPU",
+        "TensorrtExecutionProvider,trt_fp16_enable=True,trt_engine_cache_path=/x",
+        "XnnpackExecutionProvider,intra_op_num_threads=any",
+    ],
+)
+def test_values_that_options_have(device: str) -> None:
+    onnx_options.check_options(Device.of(device))
+
+
+def test_options_of_every_selection_are_values_that_there_are() -> None:
+    for name, known in providers.KNOWN.items():
+        for options in (known.npu, known.gpu):
+            onnx_options.check_options(Device(name, options or {}))
+
+
+@pytest.mark.parametrize(
+    ("said", "left"),
+    [
+        (
+            "[ONNXRuntimeError] : 1 : FAIL : /src/core/session/x_interfaces.cc:393 virtual "
+            "std::unique_ptr<ns::Ep> ns::Factory::Create(const Options&, const Logger&) Could not "
+            "determine default backend path for device",
+            "Could not determine default backend path for device",
+        ),
+        ("[ONNXRuntimeError] : 10 : INVALID_GRAPH : This is (really) bad", "This is (really) bad"),
+        ("/src/a.h:1 void f(int) No model", "No model"),
+        ("No such file /x/y.cc", "No such file /x/y.cc"),
+    ],
+)
+def test_reasons_without_the_places_in_the_sources(said: str, left: str) -> None:
+    assert onnx_package.reason(RuntimeError(f"{said}\nand more")) == left
+
+
+def test_what_a_compiled_network_is_kept_under(monkeypatch: pytest.MonkeyPatch) -> None:
+    device = Device.of("OpenVINOExecutionProvider,device_type=NPU")
+    stamps = {onnx_compiled.stamp(b"net", onnxruntime, device, [])}
+    stamps.add(onnx_compiled.stamp(b"another", onnxruntime, device, []))
+    other = Device.of("OpenVINOExecutionProvider,device_type=GPU")
+    stamps.add(onnx_compiled.stamp(b"net", onnxruntime, other, []))
+    # Of a provider that is built in, the release of what brings it: here one that is installed.
+    table = {"OpenVINOExecutionProvider": ("numpy", "of-no-package")}
+    monkeypatch.setattr(onnx_compiled, "_COMPILING", table)
+    stamps.add(onnx_compiled.stamp(b"net", onnxruntime, device, []))
+    monkeypatch.setattr(onnxruntime, "__version__", "0.0")
+    stamps.add(onnx_compiled.stamp(b"net", onnxruntime, device, []))
+    assert len(stamps - {None}) == 5
+    assert onnx_compiled.stamp(b"net", onnxruntime, Device("XnnpackExecutionProvider"), []) is None
 
 
 def test_a_plugin_that_is_no_provider(delegate: str) -> None:

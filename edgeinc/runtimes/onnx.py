@@ -12,9 +12,9 @@ from edgeinc.devices import Device, Placement
 from edgeinc.errors import InferenceError, InputError, ModelFormatError
 from edgeinc.runtimes import cut_onnx
 from edgeinc.runtimes.base import CPU, Array, RuntimeInfo, Session, TensorSpec
-from edgeinc.runtimes.helpers import first_line, fixed_shape, model_bytes, one_of
+from edgeinc.runtimes.helpers import fixed_shape, model_bytes, one_of
 from edgeinc.runtimes.onnx_devices import accelerated
-from edgeinc.runtimes.onnx_package import CPU_PROVIDER, DTYPES, errors, options, package
+from edgeinc.runtimes.onnx_package import CPU_PROVIDER, DTYPES, errors, options, package, reason
 from edgeinc.runtimes.providers import here
 
 __all__ = ["NAME", "OnnxSession", "info", "open_onnx"]
@@ -91,7 +91,7 @@ class OnnxSession(Session):
             result: Array = self._session.run(self._exits, {self._entry: array})[0]
         except self._errors as exc:
             raise InferenceError(
-                f"ONNX Runtime failed while it ran ({first_line(exc)}); verify the model's file"
+                f"ONNX Runtime failed while it ran ({reason(exc)}); verify the model's file"
             ) from exc
         return result
 
@@ -106,7 +106,7 @@ def _cpu(content: bytes, threads: int | None) -> Any:
         return ort.InferenceSession(content, options(threads), [CPU_PROVIDER], enable_fallback=0)
     except errors() as exc:
         raise ModelFormatError(
-            f"ONNX Runtime cannot read this network ({first_line(exc)}); fetch it again"
+            f"ONNX Runtime cannot read this network ({reason(exc)}); fetch it again"
         ) from exc
 
 

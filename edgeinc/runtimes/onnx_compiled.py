@@ -2,14 +2,16 @@
 
 Compiling takes seconds, and minutes for large networks. ONNX Runtime can write what came of
 it as a network of its own ("EP context"), which loads at once. It is kept in the cache under
-the network's sha256, the releases of ONNX Runtime and of the provider, its options, and the
-chip: another of any of them is another file.
+the network's sha256, the release and build of ONNX Runtime, the release of the provider, its
+options, and, of a plugin, the chip: another of any of them is another file. Of a provider that
+is built in, ONNX Runtime tells no chip: what does not load on another one is compiled again.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
@@ -23,14 +25,15 @@ __all__ = ["Compiled", "compiled", "stamp"]
 
 Make = Callable[[bytes, Mapping[str, str]], Any]
 
-# Of these providers a compiled network can be had.
-_COMPILING = (
-    "NvTensorRTRTXExecutionProvider",
-    "OpenVINOExecutionProvider",
-    "QNNExecutionProvider",
-    "TensorrtExecutionProvider",
-    "VitisAIExecutionProvider",
-)
+# Of these providers a compiled network can be had. Where one is built in, it brings no release
+# of its own: those of the packages that it comes with.
+_COMPILING = {
+    "NvTensorRTRTXExecutionProvider": ("onnxruntime-trt-rtx", "tensorrt-rtx"),
+    "OpenVINOExecutionProvider": ("onnxruntime-openvino", "openvino"),
+    "QNNExecutionProvider": ("onnxruntime-qnn",),
+    "TensorrtExecutionProvider": ("onnxruntime-gpu", "tensorrt"),
+    "VitisAIExecutionProvider": ("onnxruntime-vitisai",),
+}
 
 
 class Compiled(NamedTuple):
@@ -47,23 +50,35 @@ class Compiled(NamedTuple):
     left: list[Operator]
 
 
-def stamp(content: bytes, version: str, device: Device, chips: list[Any]) -> str | None:
+def stamp(content: bytes, ort: Any, device: Device, chips: list[Any]) -> str | None:
     """What a compiled network is kept under; None where the provider gives none.
 
     Args:
         content: The network.
-        version: Of ONNX Runtime.
+        ort: ONNX Runtime.
         device: The provider and its options.
-        chips: What it runs on, where ONNX Runtime tells.
+        chips: What it runs on, where ONNX Runtime tells: that of a plugin.
     """
     if device.name not in _COMPILING:
         return None
-    words = [digest(content), version, device.text]
+    words = [digest(content), ort.__version__, ort.get_build_info(), device.text]
+    if not chips:
+        words += _releases(_COMPILING[device.name])
     for chip in chips:
         hardware = chip.device
         words += [chip.ep_metadata.get("version", ""), hardware.vendor, str(hardware.device_id)]
         words += [f"{key}={value}" for key, value in sorted(hardware.metadata.items())]
     return digest("\n".join(map(str, words)).encode())
+
+
+def _releases(packages: tuple[str, ...]) -> Iterator[str]:
+    """The releases of those packages that are installed."""
+    # Here: it takes longer to import than a network to open, and few devices compile.
+    from importlib.metadata import PackageNotFoundError, version
+
+    for package in packages:
+        with suppress(PackageNotFoundError):
+            yield f"{package} {version(package)}"
 
 
 def compiled(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping
 from contextlib import suppress
 from functools import partial
@@ -18,30 +17,14 @@ from edgeinc.errors import (
 )
 from edgeinc.runtimes import providers
 from edgeinc.runtimes.chatter import overheard
-from edgeinc.runtimes.helpers import near, none_of, some
+from edgeinc.runtimes.helpers import none_of, some
 from edgeinc.runtimes.onnx_compiled import Compiled, compiled, stamp
+from edgeinc.runtimes.onnx_options import check_options, warn_of_unknown
 from edgeinc.runtimes.onnx_package import CPU_PROVIDER, errors, options, package, reason
 from edgeinc.runtimes.onnx_profile import profiled
 from edgeinc.runtimes.shares import Operator, onnx_macs, onnx_operator, share
 
 __all__ = ["accelerated"]
-
-# Providers that pass over an option that they do not know, and those that they know.
-_OPTIONS = {
-    "QNNExecutionProvider": (
-        "backend_path backend_type device_id disable_file_mapped_weights dump_json_qnn_graph "
-        "dump_qnn_ir_dlc dump_qnn_ir_dlc_dir enable_block_quant_weight_optimization "
-        "enable_htp_fp16_clamp_overflow enable_htp_fp16_precision enable_htp_graph_splitting "
-        "enable_htp_monolithic_lstm enable_htp_prepare_and_load enable_htp_prepare_only "
-        "enable_htp_shared_memory_allocator enable_htp_spill_fill_buffer "
-        "enable_vtcm_backup_buffer_sharing extended_udma htp_arch htp_bf16_enable "
-        "htp_graph_finalization_optimization_mode htp_graph_splitting_num_prepare_threads "
-        "htp_performance_mode htp_reused_io_limit_mb htp_share_resource_optimization "
-        "json_qnn_graph_dir num_graph_prepare_threads offload_graph_io_quantization op_packages "
-        "profiling_file_path profiling_level qnn_context_priority qnn_ir_backend_path "
-        "qnn_saver_path rpc_control_latency skip_qnn_version_check soc_model vtcm_mb"
-    ),
-}
 
 
 def accelerated(
@@ -62,7 +45,7 @@ def accelerated(
         DeviceNotFoundError: There is no such provider here, or it does not start.
         DeviceLibraryError: Its library does not load.
         DeviceRefusedError: It takes no part, or not all where it must.
-        InputError: An option of ours has no such value.
+        InputError: An option has no such value.
     """
     ort = package()
     if device.name not in ("npu", "gpu"):
@@ -86,14 +69,15 @@ def accelerated(
 def _open(
     ort: Any, content: bytes, device: Device, threads: int | None, strict: bool
 ) -> tuple[Any, Placement]:
+    check_options(device)
     chips = providers.find(ort, device)
     told = device.strings
     told.pop(providers.LIBRARY, None)
     told.pop(providers.HARDWARE, None)
-    _look_at(device.name, told)
+    warn_of_unknown(device.name, told)
 
     tells = hasattr(ort.InferenceSession, "get_provider_graph_assignment_info")
-    key = stamp(content, ort.__version__, device, chips) if tells else None
+    key = stamp(content, ort, device, chips) if tells else None
 
     def make(network: bytes, settings: Mapping[str, str], alone: bool = strict) -> Any:
         chosen = options(threads)
@@ -126,8 +110,7 @@ def _open(
                 kept = Compiled(session, *parts(session))
     if kept is None:
         raise DeviceRefusedError(
-            f"{device.name} does not open the network ({_said(failure, said)}); check its "
-            "options, or use another network"
+            f"{device.name} does not open the network ({_said(failure, said)}); {_advice(device)}"
         ) from failure
     return kept.session, _placement(kept, device, strict, failure, said)
 
@@ -187,6 +170,17 @@ def _placement(
     return Placement(device.text, f"{name}+{CPU_PROVIDER}" if left else name, nodes, macs, left)
 
 
+def _advice(device: Device) -> str:
+    """What to do where a provider does not open a network: name the chip, where none was."""
+    known = providers.KNOWN.get(device.name, providers.Provider())
+    select = {**(known.npu or known.gpu or {})}
+    # Of one of these it needs no other: `backend_path` says what `backend_type` does.
+    if select and not any(key in device.options for key in (*select, "backend_path")):
+        wanted = Device(device.name, {**select, **device.options})
+        return f"name its chip: {wanted.text}"
+    return "check its options, or use another network"
+
+
 def _said(failure: Exception | None, said: list[str]) -> str:
     """Why it failed: the error's own words, else the last that was printed."""
     if failure is not None:
@@ -194,17 +188,3 @@ def _said(failure: Exception | None, said: list[str]) -> str:
     last = next((line for line in said if "error" in line.lower()), said[-1] if said else "")
     # ONNX Runtime prints the place in its sources first.
     return last.rpartition("[ERROR]")[2].strip()[-200:] or "it does not say why"
-
-
-def _look_at(provider: str, told: Mapping[str, str]) -> None:
-    """Warns of options that a provider would pass over without a word."""
-    known = _OPTIONS.get(provider, "").split()
-    for key in told if known else ():
-        if key not in known:
-            close = " or ".join(near(key, known, 3))
-            warnings.warn(
-                f"{provider} may have no option {key!r}"
-                + (f"; did you mean {close}?" if close else "; check its documentation"),
-                RuntimeWarning,
-                stacklevel=2,
-            )

@@ -29,8 +29,9 @@ DTYPES = {
 }
 """Numpy's names of the element types that a session takes and gives."""
 
-# Where in its sources, which function, and its number for the kind of error.
-_WHERE = re.compile(r"^/.*?\.(cc|h):\d+ .*?\) (?=[A-Z])|\[ONNXRuntimeError\] : \d+ : \w+ : ")
+# Its number for the kind of error; then where in its sources, and which function.
+_KIND = re.compile(r"\[ONNXRuntimeError\] : \d+ : \w+ : ")
+_WHERE = re.compile(r"^(/|[A-Z]:\\).*?\.(cc|h):\d+ .*?\) (?=[A-Z])")
 
 
 def package() -> Any:
@@ -64,7 +65,7 @@ def errors() -> tuple[type[Exception], ...]:
 
 def reason(exc: BaseException) -> str:
     """Return what ONNX Runtime says, without the places in its sources."""
-    return _WHERE.sub("", first_line(exc)).strip()
+    return _WHERE.sub("", _KIND.sub("", first_line(exc))).strip()
 
 
 def options(threads: int | None) -> Any:
