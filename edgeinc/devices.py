@@ -14,10 +14,11 @@ from typing import NamedTuple, TypeAlias
 
 from edgeinc.errors import InputError
 
-__all__ = ["WORDS", "AskedDevice", "Device", "Placement", "brief"]
+__all__ = ["MOST_THREADS", "WORDS", "AskedDevice", "Device", "Placement", "brief"]
 
 WORDS = ("auto", "cpu", "npu", "gpu")
 MOST = 4096
+MOST_THREADS = 1024
 LONGEST = 80
 """Characters that an error repeats of what was handed in."""
 _LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_.:-"

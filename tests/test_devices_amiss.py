@@ -340,7 +340,7 @@ def test_a_model_that_is_misspelt() -> None:
 # -- what is handed in -------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("wrong", ["2", 2.0, True, [1], 0, -1])
+@pytest.mark.parametrize("wrong", ["2", 2.0, True, [1], 0, -1, 10**23])
 def test_what_is_no_number_of_threads(wrong: Any, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="threads"):
         Engine.open(tmp_path / "s.db", threads=wrong)

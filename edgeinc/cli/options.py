@@ -8,6 +8,7 @@ import click
 from click.core import ParameterSource
 
 from edgeinc.cli.common import Settings
+from edgeinc.devices import MOST_THREADS
 
 __all__ = ["ALSO", "global_options", "take_after"]
 
@@ -50,7 +51,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
     },
     "strict": {"is_flag": True, "help": "Fail rather than leave any of it to the CPU."},
     "threads": {
-        "type": click.IntRange(1, 1024),
+        "type": click.IntRange(1, MOST_THREADS),
         "help": "Threads of the backbone; default: the physical cores.",
     },
     "json": {"is_flag": True, "help": "Print results as JSON."},

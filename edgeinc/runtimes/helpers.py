@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TypeVar
 
-from edgeinc.devices import Placement, brief
+from edgeinc.devices import MOST_THREADS, Placement, brief
 from edgeinc.errors import (
     DeviceError,
     DeviceRefusedError,
@@ -72,7 +72,7 @@ def check_settings(threads: int | None, *, strict: bool) -> None:
     """Refuse what is no number of threads, and what says neither yes nor no.
 
     Raises:
-        InputError: `threads` is no whole number, or below 1; or `strict` is no bool.
+        InputError: `threads` is no whole number from 1 to 1024; or `strict` is no bool.
     """
     if not isinstance(strict, bool):
         raise InputError(f"strict is {brief(strict)}; give True or False")
@@ -80,8 +80,10 @@ def check_settings(threads: int | None, *, strict: bool) -> None:
         return
     if not isinstance(threads, int) or isinstance(threads, bool):
         raise InputError(f"{brief(threads)} is no number of threads; give a whole number, or None")
-    if threads < 1:
-        raise InputError(f"{threads} threads cannot run a network; give at least 1")
+    if not 1 <= threads <= MOST_THREADS:
+        raise InputError(
+            f"{brief(threads)} threads cannot run a network; give from 1 to {MOST_THREADS}"
+        )
 
 
 def some(names: Sequence[object]) -> str:
