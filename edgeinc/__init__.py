@@ -14,7 +14,6 @@ from edgeinc.types import (
     Candidate,
     ClassInfo,
     EnrollReport,
-    Evaluation,
     LogEntry,
     Match,
     MergeReport,
@@ -26,6 +25,7 @@ from edgeinc.version import __version__
 if TYPE_CHECKING:
     from edgeinc.backbone import Backbone
     from edgeinc.engine import Engine
+    from edgeinc.evaluate import Evaluation
 
 __all__ = [
     "Backbone",
@@ -47,7 +47,7 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    """Imports the two names that need numpy when they are first asked for (PEP 562)."""
+    """Imports the names that need numpy when they are first asked for (PEP 562)."""
     if name == "Engine":
         from edgeinc.engine import Engine
 
@@ -56,4 +56,8 @@ def __getattr__(name: str) -> Any:
         from edgeinc.backbone import Backbone
 
         return Backbone
+    if name == "Evaluation":
+        from edgeinc.evaluate import Evaluation
+
+        return Evaluation
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -2,16 +2,38 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from edgeinc.errors import InputError
-from edgeinc.types import ReliabilityBin
 
-__all__ = ["BINS", "auroc", "expected_calibration_error", "false_positive_rate", "reliability"]
+__all__ = [
+    "BINS",
+    "ReliabilityBin",
+    "auroc",
+    "expected_calibration_error",
+    "false_positive_rate",
+    "reliability",
+]
 
 BINS = 15
 """Bins of a reliability diagram, as in Guo et al. 2017."""
+
+
+class ReliabilityBin(NamedTuple):
+    """Answers of about the same probability.
+
+    Attributes:
+        answers: How many.
+        confidence: Mean probability of the labels that were answered, 0 to 1.
+        accuracy: Share of these that were right.
+    """
+
+    answers: int
+    confidence: float
+    accuracy: float
 
 
 def auroc(known: ArrayLike, strangers: ArrayLike) -> float:

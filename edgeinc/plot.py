@@ -10,8 +10,8 @@ import numpy as np
 
 from edgeinc.bench import BenchReport
 from edgeinc.errors import InputError, RuntimeUnavailableError
+from edgeinc.evaluate import Evaluation
 from edgeinc.review import Layout, Review
-from edgeinc.types import Evaluation
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

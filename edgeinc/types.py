@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import NamedTuple
 
 from edgeinc.devices import Placement
@@ -13,14 +13,11 @@ __all__ = [
     "Candidate",
     "ClassInfo",
     "EnrollReport",
-    "Evaluation",
     "LogEntry",
     "Match",
     "MergeReport",
     "Prediction",
-    "ReliabilityBin",
     "SampleInfo",
-    "StrangerEvaluation",
 ]
 
 NEGATIVE = ""
@@ -57,7 +54,9 @@ class Prediction(NamedTuple):
         source: Path of the picture where there is one.
         placement: The device asked for, and how much of the network `device` ran.
         familiarity: How surely the picture is of the best enrolled candidate rather than of
-            none, 0 to 1; it is known from the class's threshold on. 0 where nothing is enrolled.
+            none, 0 to 1.
+        threshold: The familiarity from which on it is known, unless it is more like a negative;
+            both are 0 where nothing is enrolled.
     """
 
     label: str | None
@@ -69,6 +68,7 @@ class Prediction(NamedTuple):
     source: str | None = None
     placement: Placement | None = None
     familiarity: float = 0.0
+    threshold: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,73 +176,3 @@ class LogEntry:
     tool: str
     undone: bool = False
     source: str | None = None
-
-
-class ReliabilityBin(NamedTuple):
-    """Answers of about the same probability.
-
-    Attributes:
-        answers: How many.
-        confidence: Mean probability of the labels that were answered, 0 to 1.
-        accuracy: Share of these that were right.
-    """
-
-    answers: int
-    confidence: float
-    accuracy: float
-
-
-@dataclass(frozen=True, slots=True)
-class StrangerEvaluation:
-    """How well pictures of enrolled classes and strangers are told apart.
-
-    The first two look at the familiarity of each picture, whatever the thresholds; the next
-    two at the answers, at the thresholds of each class.
-
-    Attributes:
-        n: Strangers looked at.
-        known: Pictures of enrolled classes that they were compared with.
-        auroc: How often a known picture is more familiar than a stranger, a tie counting half.
-        fpr95: Share of strangers at least as familiar as the 95 % most familiar known pictures.
-        accepted: Share of the known pictures that were taken for an enrolled class, whichever.
-        rejected: Share of the strangers that were not.
-        taken_for: How many strangers were taken for which enrolled class, most often first.
-    """
-
-    n: int
-    known: int
-    auroc: float
-    fpr95: float
-    accepted: float
-    rejected: float
-    taken_for: Mapping[str, int]
-
-
-@dataclass(frozen=True, slots=True)
-class Evaluation:
-    """Accuracy against pictures whose class is known.
-
-    Attributes:
-        n: Pictures evaluated.
-        topk: Accuracy of the label ranking at 1..5, before any rejection.
-        per_class: Top-1 accuracy of each class.
-        confusion: `confusion[truth][answer]`, counts, of the label ranking.
-        unknown_rate: Share of the pictures that were rejected as unknown.
-        ece: Expected calibration error, 0 to 1, over all n pictures: how far the probability of
-            the first label is from the share of first labels that are right.
-        reliability: What it comes from: 15 bins of equal width, the lowest probabilities first.
-        strangers: Where strangers were shown too.
-        skipped: A sentence for each unreadable or other file that was left out.
-        warnings: A sentence for each thing that makes the figures doubtful.
-    """
-
-    n: int
-    topk: tuple[float, float, float, float, float]
-    per_class: Mapping[str, float]
-    confusion: Mapping[str, Mapping[str, int]]
-    unknown_rate: float
-    ece: float
-    reliability: tuple[ReliabilityBin, ...]
-    strangers: StrangerEvaluation | None = None
-    skipped: tuple[str, ...] = field(default=())
-    warnings: tuple[str, ...] = field(default=())

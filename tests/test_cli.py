@@ -189,17 +189,27 @@ def test_enrol_and_predict(shell: Shell, photos: Path) -> None:
     picture = photos / "kind 1" / "3.png"
     answer = result(shell, "predict", picture)
     assert set(answer) == {
-        *("source", "label", "score", "known", "familiarity", "candidates"),
+        *("source", "label", "score", "known", "familiarity", "threshold", "candidates"),
         *("device", "ms", "placement"),
     }
     assert answer["label"] == "kind 1"
     assert answer["known"] is True
+    assert answer["familiarity"] >= answer["threshold"] > 0
     assert answer["source"] == str(picture)
     assert 0 < answer["score"] <= 1
     assert [c["label"] for c in answer["candidates"]] == ["kind 1", "kind 0"]
     assert set(answer["candidates"][0]) == {"label", "score", "base"}
     status, out, _ = shell("predict", picture)
     assert out.startswith(f"{picture}: kind 1  ")
+    # A person asks for more than the picture has, and then says that such are none of his.
+    shell("threshold", "kind 1", "1")
+    status, out, _ = shell("predict", picture)
+    familiarity = f"familiarity {answer['familiarity']:.2f}, known from 1.00 on"
+    assert out == f"{picture}: unknown  (nearest: kind 1, {familiarity})\n"
+    shell("threshold", "kind 1", "0")
+    shell("enroll", "--negative", picture)
+    status, out, _ = shell("predict", picture)
+    assert out == f"{picture}: unknown  (nearest: kind 1, but more like a negative)\n"
 
 
 def test_a_store_knows_its_backbone(shell: Shell, photos: Path, tmp_path: Path) -> None:

@@ -13,8 +13,7 @@ import pytest
 from edgeinc import Engine
 from edgeinc.backbone import Backbone
 from edgeinc.errors import InputError, LabelError
-from edgeinc.evaluate import evaluate_folder, evaluate_loo
-from edgeinc.types import Evaluation
+from edgeinc.evaluate import Evaluation, evaluate_folder, evaluate_loo
 from tests.conftest import photo
 
 # Brightness of the eight rows of a picture. Classes light a row each; what lights others

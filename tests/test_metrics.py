@@ -8,12 +8,12 @@ import pytest
 from edgeinc.errors import InputError
 from edgeinc.metrics import (
     BINS,
+    ReliabilityBin,
     auroc,
     expected_calibration_error,
     false_positive_rate,
     reliability,
 )
-from edgeinc.types import ReliabilityBin
 
 
 def drawn(seed: int) -> tuple[np.ndarray, np.ndarray]:

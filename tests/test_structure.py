@@ -46,6 +46,7 @@ NEIGHBOURS = {
     ("demo", "parts"),  # of parts that it draws
     ("__main__", "cli"),
     ("plot", "bench"),  # what was measured, as bars
+    ("plot", "evaluate"),  # what was found, as diagrams
     ("sklearn", "sklearn"),
 }
 HOMES = {

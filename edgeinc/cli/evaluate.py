@@ -9,7 +9,7 @@ import click
 from edgeinc.cli.common import Settings, emit, note, open_engine, pass_settings, progress
 
 if TYPE_CHECKING:
-    from edgeinc.types import StrangerEvaluation
+    from edgeinc.evaluate import StrangerEvaluation
 
 __all__ = ["eval_command"]
 

@@ -69,6 +69,7 @@ def _record(p: Prediction) -> dict[str, object]:
         "score": round(p.score, 6),
         "known": p.known,
         "familiarity": round(p.familiarity, 6),
+        "threshold": round(p.threshold, 6),
         "candidates": [
             {"label": c.label, "score": round(c.score, 6), "base": c.base} for c in p.candidates
         ],
@@ -83,7 +84,12 @@ def _line(p: Prediction) -> str:
         whose = "  (the backbone's own)" if p.candidates[0].base else ""
         answer = f"{p.label}  {p.score:.2f}{whose}"
     elif p.candidates:
-        answer = f"unknown  (nearest: {p.candidates[0].label}, familiarity {p.familiarity:.2f})"
+        nearest = p.candidates[0].label
+        if p.familiarity < p.threshold:
+            why = f"familiarity {p.familiarity:.2f}, known from {p.threshold:.2f} on"
+        else:
+            why = "but more like a negative"
+        answer = f"unknown  (nearest: {nearest}, {why})"
     else:
         answer = "unknown  (nothing is enrolled)"
     return f"{printable(str(p.source))}: {answer}"

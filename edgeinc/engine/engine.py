@@ -188,6 +188,7 @@ class Engine(Managed):
             ms=1000 * (time.perf_counter() - start),
             source=source_of(picture),
             familiarity=ranking.familiarity,
+            threshold=ranking.threshold,
         )
 
     def search(self, picture: Picture, *, k: int = 5, roi: Box | None = None) -> list[Match]:

@@ -2,5 +2,6 @@
 
 from edgeinc.evaluate.folder import evaluate_folder
 from edgeinc.evaluate.leave_one_out import evaluate_loo
+from edgeinc.evaluate.records import Evaluation, StrangerEvaluation
 
-__all__ = ["evaluate_folder", "evaluate_loo"]
+__all__ = ["Evaluation", "StrangerEvaluation", "evaluate_folder", "evaluate_loo"]

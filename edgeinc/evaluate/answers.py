@@ -7,8 +7,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from edgeinc.evaluate.records import Evaluation
 from edgeinc.metrics import expected_calibration_error, reliability
-from edgeinc.types import Evaluation
 
 __all__ = ["TOP", "Answer", "summarise"]
 

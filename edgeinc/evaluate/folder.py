@@ -10,10 +10,11 @@ from pathlib import Path
 from edgeinc.engine import Engine
 from edgeinc.errors import ImageError, InputError, LabelError
 from edgeinc.evaluate.answers import Answer, summarise
+from edgeinc.evaluate.records import Evaluation, StrangerEvaluation
 from edgeinc.images import labelled_images, list_images
 from edgeinc.metrics import auroc, false_positive_rate
 from edgeinc.store import clean_label
-from edgeinc.types import Evaluation, Prediction, StrangerEvaluation
+from edgeinc.types import Prediction
 
 __all__ = ["evaluate_folder"]
 

@@ -12,8 +12,9 @@ from edgeinc.decision import Decision, Ranking, decide, overruled, softmax
 from edgeinc.engine import Engine
 from edgeinc.errors import InputError
 from edgeinc.evaluate.answers import Answer, summarise
+from edgeinc.evaluate.records import Evaluation
 from edgeinc.learner import Fitted
-from edgeinc.types import NEGATIVE, Evaluation
+from edgeinc.types import NEGATIVE
 
 __all__ = ["evaluate_loo"]
 
