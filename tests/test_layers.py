@@ -205,3 +205,34 @@ def test_a_public_network_agrees_with_itself(shared: Path, monkeypatch: pytest.M
             # Half a step, and what its own fixed-point factor is off, which differs by processor.
             logits = own.logits(cut.embed([picture])[0])
             np.testing.assert_allclose(logits, theirs, atol=0.51 * step)
+
+
+@pytest.mark.parametrize("kind", ["MatMul", "Gemm", "Conv"])
+def test_rows_of_float_networks(kind: str) -> None:
+    """In 8 bits, a scale each: logits within what that rounds off."""
+    from onnx import helper
+
+    rng = np.random.default_rng(4)
+    rows = rng.normal(size=(6, 8)) * rng.uniform(0.01, 3, size=(6, 1))
+    rows[5] = 0
+    bias = rng.normal(size=6)
+    shaped = {"MatMul": rows.T, "Gemm": rows, "Conv": rows[:, :, None, None]}[kind]
+    weights = {"w": shaped.astype(np.float32), "b": bias.astype(np.float32)}
+    given = {"MatMul": {}, "Gemm": {"transB": 1}, "Conv": {}}[kind]
+    inputs = ["pool", "w"] if kind == "MatMul" else ["pool", "w", "b"]
+    nodes = [helper.make_node("ReduceMean", ["x"], ["pool"], axes=[2, 3], keepdims=kind == "Conv")]
+    nodes.append(helper.make_node(kind, inputs, ["dense"], **given))
+    if kind == "MatMul":
+        nodes.append(helper.make_node("Add", ["dense", "b"], ["logits"]))
+    nodes.append(helper.make_node("Softmax", [nodes[-1].output[0]], ["y"]))
+    ends = ("x", "FLOAT", (1, 8, 4, 4)), ("y", "FLOAT", (1, 6))
+    content = tiny.onnx_file(nodes, [ends[0]], [ends[1]], weights)
+    dense = layer_onnx.dense_behind(content, "pool")
+    np.testing.assert_allclose(dense.rows, rows, rtol=1e-6)
+    np.testing.assert_allclose(dense.bias, bias, rtol=1e-6)
+    q = rng.integers(0, 256, 8)
+    own = OwnClasses(dense.rounded(0.02), "abcdef")
+    most = np.abs(rows).max(axis=1) / 127 / 2 * 0.02 * q.sum() + np.abs(rows).max(axis=1) * 0.02
+    assert (np.abs(own.logits(q) - (rows @ (0.02 * q) + bias)) <= most + 0.01).all()
+    with pytest.raises(ModelFormatError, match="embedding is of floats"):
+        layer_onnx.layer_behind(content, "pool")

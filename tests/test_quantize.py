@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -18,8 +19,9 @@ import cv2
 import numpy as np
 import pytest
 
+from edgeinc import Engine
 from edgeinc.backbone import Backbone
-from edgeinc.cache import user_models_dir
+from edgeinc.cache import digest, user_models_dir
 from edgeinc.catalogue import (
     Preprocessing,
     Quantized,
@@ -29,6 +31,7 @@ from edgeinc.catalogue import (
     quantizing,
     verify,
 )
+from edgeinc.classifier import load_classifier, make_rows
 from edgeinc.cli import main
 from edgeinc.errors import (
     CardError,
@@ -40,7 +43,7 @@ from edgeinc.errors import (
 )
 from edgeinc.parts import KINDS, draw_part
 from edgeinc.runtimes import quantize_onnx
-from edgeinc.weights import find_card
+from edgeinc.weights import find_card, load_labels
 from tests import tiny_networks as tiny
 from tests.absent import ROOT, before_others
 
@@ -456,6 +459,83 @@ def test_shell(net: Path, photos: Path, capsys: pytest.CaptureFixture[str]) -> N
     assert "quantising net.onnx on 49 pictures" in err
     assert "broken.png" in err
 
-    assert main([*words, "--overwrite", "--labels", "names.txt"]) == 2
+    assert "no single dense layer behind an embedding of integers: no --base-classes" in err
+
+    net.write_bytes(changed(pooled))
+    assert main([*words, "--overwrite"]) == 0
+    out, err = capsys.readouterr()
+    assert "its 5 own classes have no names: --labels gives them" in err
+    labels = net.with_name("names.txt")
+    labels.write_text("a\nb\nc\nd\ne\n", encoding="utf-8")
+    assert main([*words, "--overwrite", "--labels", str(labels)]) == 0
+    assert json.loads(capsys.readouterr().out)["quantized"]["classes"] >= 0.5
+    assert load_labels(find_card("net")) == tuple("abcde")
     assert main(words) == 1
     assert "added before" in capsys.readouterr().err
+
+
+def pooled(proto: Any) -> None:
+    """Pooled by an operator that ONNX Runtime's quantiser knows: the embedding is of integers."""
+    nodes = [*proto.graph.node]
+    nodes[4] = onnx.helper.make_node("GlobalAveragePool", ["d"], ["pool"])
+    nodes.insert(5, onnx.helper.make_node("Flatten", ["pool"], ["flat"]))
+    nodes[6].input[0] = "flat"
+    del proto.graph.node[:]
+    proto.graph.node.extend(nodes)
+
+
+def test_own_classes_are_kept(
+    net: Path, photos: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    net.write_bytes(changed(pooled))
+    labels = tmp_path / "names.txt"
+    labels.write_text("a\nb\nc\nd\ne\n", encoding="utf-8")
+    asked = {"preprocessing": PIXELS, "least_cosine": 0.5}
+    done = add_quantized(net, photos, labels=labels, **asked)
+    assert done.card.classifier is not None
+    assert done.card.classifier.classes == 5
+    assert done.classes is not None
+    assert done.classes >= 0.75
+    assert f"{done.classes:.0%} their own class" in done.words
+    assert verify(done.card).ok
+    with Backbone.open(done.card, threads=1) as small:
+        own = load_classifier(done.card, small.file_name)
+        assert own.labels == tuple("abcde")
+        # The float network's own logits, and those of the rows that are kept, for one picture.
+        picture = draw_part(KINDS[0], np.random.default_rng(9), 128)
+        ours = own.logits(small.embed([picture])[0])
+        whole = net.with_name("float.onnx")
+        whole.write_bytes(net.read_bytes())
+        with Backbone.open(add(whole, embedding="e", preprocessing=PIXELS), threads=1) as floats:
+            theirs = floats.activations(picture).reshape(-1)
+    np.testing.assert_allclose(ours, theirs, atol=0.1 * np.ptp(theirs))
+    with Engine.open(tmp_path / "a.db", backbone="net", base_classes=True) as engine:
+        assert engine.predict(picture).label == "abcde"[int(ours.argmax())]
+
+    # What no node reads is nothing that ONNX Runtime complains of.
+    assert capfd.readouterr() == ("", "")
+    # The rows are those of the file, by the sha256 that the card tells.
+    shutil.rmtree(Path(os.environ["EDGEINC_CACHE"]) / "classifiers")
+    assert digest(make_rows(done.card).pack()) == done.card.classifier.sha256
+
+    labels.write_text("a\nb\n", encoding="utf-8")
+    with pytest.raises(CardError, match="names 2 classes and the network has 5"):
+        add_quantized(net, photos, labels=labels, overwrite=True, **asked)
+    assert find_card("net") == done.card
+
+
+def one_more_layer(proto: Any) -> None:
+    """Two dense layers behind the embedding: no rows make one of them."""
+    pooled(proto)
+    proto.graph.initializer.append(onnx.numpy_helper.from_array(np.eye(5, dtype=np.float32), "v"))
+    proto.graph.node[7].input[0] = "f"
+    proto.graph.node.insert(7, onnx.helper.make_node("MatMul", ["e", "v"], ["f"]))
+
+
+def test_no_single_dense_layer(tmp_path: Path, photos: Path) -> None:
+    path = tmp_path / "net.onnx"
+    path.write_bytes(changed(one_more_layer))
+    done = add_quantized(path, photos, preprocessing=PIXELS, least_cosine=0.5)
+    assert done.card.classifier is None
+    assert done.classes is None
+    assert "own class" not in done.words

@@ -17,6 +17,7 @@ from edgeinc.cards import (
     dump_card,
     parse_card,
 )
+from edgeinc.catalogue.naming import check_labels, read_labels
 from edgeinc.catalogue.placing import (
     check_free,
     check_words,
@@ -28,7 +29,6 @@ from edgeinc.catalogue.reading import Preprocessing, ends, read_embedding, read_
 from edgeinc.catalogue.trial import attempt
 from edgeinc.classifier import read_rows
 from edgeinc.errors import (
-    CardError,
     ModelFormatError,
     RuntimeUnavailableError,
     TensorNotFoundError,
@@ -115,32 +115,22 @@ def add(
     check_words(embedding=embedding, licence=licence, title=title)
     target = check_free(path, overwrite)
     content, runtime = read_network(path)
-    files = {path.name: content}
-    if labels is not None:
-        labels = path_of(labels)
-        if labels.name in (path.name, f"{path.stem}.yaml"):
-            raise CardError(f"{labels} has the name of the network or of its card; rename it.")
-        files[labels.name] = _read_labels(labels)
-    assets = [Asset(name, len(data), digest(data), None) for name, data in files.items()]
+    named, names = read_labels(labels, path)
     request = {
         "runtime": runtime,
         "embedding": embedding,
         "preprocessing": asdict(preprocessing or Preprocessing()),
         "licence": licence,
         "title": title,
-        "labels": asdict(assets[1]) if labels is not None else None,
+        "labels": None if named is None else asdict(named),
         "nonnegative": nonnegative,
     }
     text = attempt("make", path.name, content, request)["card"]
     card = parse_card(text, origin=f"A card for {path.name}")
-    if labels is not None and card.classifier is not None:
-        named = len(files[labels.name].decode().splitlines())
-        if named != card.classifier.classes:
-            raise CardError(
-                f"{labels} names {named} classes and the network has {card.classifier.classes}; "
-                "give one line for each."
-            )
-    files[f"{card.name}.yaml"] = text.encode()
+    check_labels(card, names)
+    files = {path.name: content, f"{card.name}.yaml": text.encode()}
+    if named is not None:
+        files[named.name] = names
     return settle_card(card, files, target, overwrite=overwrite)
 
 
@@ -207,12 +197,3 @@ def _classifier(content: bytes, file: ModelFile, dim: int) -> Classifier | None:
         return None
     fits = layer.rows.shape[1] == dim
     return Classifier(len(layer.rows), digest(layer.pack())) if fits else None
-
-
-def _read_labels(path: Path) -> bytes:
-    try:
-        return path.read_text(encoding="utf-8").encode()
-    except OSError as exc:
-        raise CardError(f"{path} cannot be read ({exc.strerror}); check it.") from exc
-    except UnicodeDecodeError as exc:
-        raise CardError(f"{path} is not UTF-8 text; save it as UTF-8.") from exc

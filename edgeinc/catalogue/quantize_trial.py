@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,9 +17,12 @@ from edgeinc.cards import ModelCard
 from edgeinc.catalogue.adding import make_card
 from edgeinc.catalogue.drift import cosines, nearest, varies
 from edgeinc.catalogue.reading import Preprocessing, proposed
+from edgeinc.classifier import OwnClasses
 from edgeinc.errors import ImageError, InputError, ModelFormatError, WeightsError
 from edgeinc.images import Preparation, read_image
 from edgeinc.runtimes import available
+from edgeinc.runtimes.layer import Layer
+from edgeinc.runtimes.layer_onnx import Dense, dense_behind, with_layer
 from edgeinc.runtimes.quantize_onnx import prepared, quantized
 
 __all__ = ["quantize_and_measure"]
@@ -95,7 +98,14 @@ def quantize_and_measure(
     scratch = Path("scratch")
     scratch.mkdir()
     whole = quantized(ready, tensor, inputs, scratch=scratch)
-    measured = _measure(card, made("int8", whole), judges, held)
+    step = _card(name, whole, tensor, preprocessing, nonnegative).files[0].embedding.quantization
+    own = None if step is None else _own(content, tensor, card.dim, step.scale)
+    if own is not None:
+        whole = with_layer(whole, own.layer)
+    small = made("int8", whole)
+    again = _embedded(small, judges)
+    measured = _measured(held, again, None if own is None else own.agreement(held, again))
+    measured |= _times(card, small)
     (version,) = (info.version for info in available() if info.name == "onnx")
     return {
         "network": base64.b64encode(whole).decode(),
@@ -139,19 +149,50 @@ def _readable(pictures: Sequence[str], side: int) -> tuple[list[str], list[str]]
     return shown, skipped
 
 
-def _measure(
-    whole: ModelCard, small: ModelCard, judges: Sequence[str], x: NDArray[np.float32]
-) -> dict[str, float]:
-    """What int8 makes of pictures of which float makes `x`, and how fast both are."""
-    y = _embedded(small, judges)
+class _Own(NamedTuple):
+    """The dense layer behind the embedding: in floats, and as it is kept, with the scale of `q`."""
+
+    dense: Dense
+    layer: Layer
+    step: float
+
+    def agreement(self, x: NDArray[np.float32], y: NDArray[np.float32]) -> float:
+        """Share of pictures whose best class is the same, of float embeddings and of int8."""
+        theirs = (x @ self.dense.rows.T + self.dense.bias).argmax(axis=1)
+        own = OwnClasses(self.layer, ())
+        ours = [int(own.logits(np.rint(row / self.step)).argmax()) for row in y]
+        return float((theirs == np.array(ours)).mean())
+
+
+def _own(content: bytes, tensor: str, dim: int, step: float) -> _Own | None:
+    """The network's own classes; None where no single dense layer lies behind the embedding."""
+    try:
+        dense = dense_behind(content, tensor)
+        own = _Own(dense, dense.rounded(step), step)
+    except ModelFormatError:
+        return None
+    return own if dense.rows.shape[1] == dim else None
+
+
+def _measured(
+    x: NDArray[np.float32], y: NDArray[np.float32], classes: float | None
+) -> dict[str, float | None]:
+    """How far float and int8 are apart."""
     alike = cosines(x, y)
-    frame = _frame(whole)
-    with Backbone.open(whole, threads=1) as a, Backbone.open(small, threads=1) as b:
-        times = np.array(list(_turns(a, b, frame)))
     return {
         "cosine": float(alike.mean()),
         "least": float(alike.min()),
         "neighbours": float((nearest(x) == nearest(y)).mean()),
+        "classes": classes,
+    }
+
+
+def _times(whole: ModelCard, small: ModelCard) -> dict[str, float | None]:
+    """How fast both are."""
+    frame = _frame(whole)
+    with Backbone.open(whole, threads=1) as a, Backbone.open(small, threads=1) as b:
+        times = np.array(list(_turns(a, b, frame)))
+    return {
         "float_ms": 1000 * float(np.median(times[:, 0])),
         "int8_ms": 1000 * float(np.median(times[:, 1])),
         "speedup": float(np.median(times[:, 0] / times[:, 1])),

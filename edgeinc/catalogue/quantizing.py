@@ -17,6 +17,7 @@ import numpy as np
 from edgeinc.cache import digest, user_models_dir
 from edgeinc.cards import ModelCard, dump_card, parse_card
 from edgeinc.catalogue.attaching import CARD_ROOM, reserved
+from edgeinc.catalogue.naming import check_labels, read_labels
 from edgeinc.catalogue.placing import (
     check_free,
     check_words,
@@ -51,6 +52,8 @@ class Quantized:
         cosine: Mean cosine of float and int8 embeddings of the pictures held out.
         least: The least of them.
         neighbours: Share of them whose nearest other one is the same in both.
+        classes: Share of them whose best class of the network's own is the same in both; None
+            where no dense layer is kept.
         float_ms: Median time of one picture, float, one thread on the CPU, milliseconds.
         int8_ms: The same of int8, measured in turn with the other.
         speedup: Median of the ratios of the two.
@@ -65,6 +68,7 @@ class Quantized:
     cosine: float
     least: float
     neighbours: float
+    classes: float | None
     float_ms: float
     int8_ms: float
     speedup: float
@@ -75,10 +79,11 @@ class Quantized:
     @property
     def words(self) -> str:
         """The measurement in one line."""
+        own = "" if self.classes is None else f", {self.classes:.0%} their own class"
         return (
             f"calibrated on {self.calibrated} pictures; on {self.held_out} others the cosine of "
             f"float and int8 embeddings is {self.cosine:.4f} in the mean and {self.least:.4f} at "
-            f"least, and {self.neighbours:.0%} keep their nearest neighbour; a picture takes "
+            f"least, and {self.neighbours:.0%} keep their nearest neighbour{own}; a picture takes "
             f"{self.int8_ms:.2f} ms instead of {self.float_ms:.2f} (one thread), the file "
             f"{self.int8_bytes / 1e6:.1f} MB instead of {self.float_bytes / 1e6:.1f}"
         )
@@ -92,6 +97,7 @@ def add_quantized(
     preprocessing: Preprocessing | None = None,
     licence: str = "unknown",
     title: str | None = None,
+    labels: str | Path | None = None,
     nonnegative: bool = False,
     overwrite: bool = False,
     least_cosine: float = LEAST_COSINE,
@@ -99,8 +105,9 @@ def add_quantized(
 ) -> Quantized:
     """Quantises a float network to int8 on a folder of pictures, and adds it as `add` does.
 
-    The network is cut at the embedding first. The int8 network is another network than the
-    float one: a store that was made with that does not fit it.
+    The network is cut at the embedding first. Of what lies behind it a single dense layer is
+    kept, in rows of 8 bits, as the network's own classes. The int8 network is another network
+    than the float one: a store that was made with that does not fit it.
 
     Args:
         path: An `.onnx` file in float32 of which the embedding needs one picture.
@@ -110,6 +117,7 @@ def add_quantized(
         preprocessing: Its mean and std must be given.
         licence: Of the weights.
         title: One line for people.
+        labels: Names for the classes of the dense layer behind the embedding, one a line.
         nonnegative: No value of the embedding is ever below zero.
         overwrite: Replace a model that was added under that name before.
         least_cosine: Mean cosine of float and int8 embeddings below which nothing is added.
@@ -136,6 +144,7 @@ def add_quantized(
         )
     target = check_free(path, overwrite)
     content, runtime = read_network(path)
+    named, names = read_labels(labels, path)
     pictures, skipped = _drawn(folder)
     if note is not None:
         note(f"quantising {path.name} on {len(pictures)} pictures; this takes a while")
@@ -145,7 +154,7 @@ def add_quantized(
         "preprocessing": asdict(preprocessing or Preprocessing()),
         "licence": licence,
         "title": title or f"{path.name} in int8, added from a file",
-        "labels": None,
+        "labels": None if named is None else asdict(named),
         "nonnegative": nonnegative,
     }
     asked = {"pictures": pictures, "least": LEAST_PICTURES, "share": SHARE}
@@ -159,6 +168,7 @@ def add_quantized(
     request["embedding"] = found["embedding"]
     text = attempt("make", path.name, network, request)["card"]
     card = parse_card(text, origin=f"A card for {path.name}")
+    check_labels(card, names)
     done = Quantized(
         card=card,
         float_bytes=len(content),
@@ -170,6 +180,8 @@ def add_quantized(
     card = replace(card, notes=f"{words}{done.words}.")
     parse_card(text := dump_card(card), origin=f"A card for {path.name}")
     files = {path.name: network, f"{card.name}.yaml": text.encode()}
+    if named is not None:
+        files[named.name] = names
     return replace(done, card=settle_card(card, files, target, overwrite=overwrite))
 
 

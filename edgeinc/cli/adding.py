@@ -10,6 +10,7 @@ import click
 from edgeinc.cli.common import Settings, emit, note, pass_settings, plain_card, printable
 
 if TYPE_CHECKING:
+    from edgeinc.cards import ModelCard
     from edgeinc.catalogue import Quantized
 
 __all__ = ["add_command"]
@@ -67,15 +68,12 @@ def add_command(
 
     Input and quantisation are read from the file. Without --embedding the tensors that
     could serve are listed, and the deepest pooled one is taken. With --quantize the network
-    is cut there, made int8, and compared with itself in float on pictures held out.
+    is cut there, made int8, and compared with itself in float on pictures held out; a single
+    dense layer behind it is kept as the network's own classes.
     """
     from edgeinc.catalogue import Preprocessing, add, add_quantized, candidates
 
     numbers = Preprocessing(_numbers(mean, "--mean"), _numbers(std, "--std"), color, crop)
-    if quantize is not None and labels is not None:
-        raise click.UsageError(
-            "--quantize cuts the network's own classes off; leave --labels or --quantize out"
-        )
     if embedding is None:
         _list_candidates(candidates(file))
     if quantize is not None:
@@ -86,6 +84,7 @@ def add_command(
             preprocessing=numbers,
             licence=licence,
             title=title,
+            labels=labels,
             nonnegative=nonnegative,
             overwrite=overwrite,
             least_cosine=least_cosine,
@@ -103,10 +102,7 @@ def add_command(
         nonnegative=nonnegative,
         overwrite=overwrite,
     )
-    if card.classifier is None:
-        note("no classifier of quantised rows lies behind the embedding: no --base-classes")
-    elif card.labels is None:
-        note(f"its {card.classifier.classes} own classes have no names: --labels gives them")
+    _note_classes(card, "classifier of quantised rows lies behind the embedding")
     text = f"{card.name} added, {card.dim} dimensions of {card.layer!r}, in {card.folder}"
     record = {"name": card.name, "folder": str(card.folder), **plain_card(card)}
     emit(settings, {**record, "quantized": None}, text)
@@ -118,11 +114,20 @@ def _tell_quantized(settings: Settings, done: Quantized) -> None:
     if (more := len(done.skipped) - SHOWN_SKIPPED) > 0:
         note(f"warning: {more} more were passed over.")
     card = done.card
+    _note_classes(card, "single dense layer behind an embedding of integers")
     measured = {key: value for key, value in asdict(done).items() if key not in ("card", "skipped")}
     record = {"name": card.name, "folder": str(card.folder), **plain_card(card)}
     quantized = {**measured, "skipped": len(done.skipped)}
     text = f"{card.name} added in int8, {card.dim} dimensions, in {card.folder}: {done.words}"
     emit(settings, {**record, "quantized": quantized}, text)
+
+
+def _note_classes(card: ModelCard, wanted: str) -> None:
+    """What there is of the network's own classes."""
+    if card.classifier is None:
+        note(f"no {wanted}: no --base-classes")
+    elif card.labels is None:
+        note(f"its {card.classifier.classes} own classes have no names: --labels gives them")
 
 
 def _numbers(text: str | None, option: str) -> list[float] | None:
