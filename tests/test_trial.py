@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import ast
+import errno
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
 import time
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -19,7 +22,13 @@ from edgeinc.cache import user_models_dir
 from edgeinc.cards import ModelCard, ModelFile
 from edgeinc.catalogue import Preprocessing, add, candidates, describe, trial, verify
 from edgeinc.engine import Engine
-from edgeinc.errors import ChecksumError, EdgeincError, ModelFormatError, RuntimeUnavailableError
+from edgeinc.errors import (
+    ChecksumError,
+    EdgeincError,
+    InputError,
+    ModelFormatError,
+    RuntimeUnavailableError,
+)
 from edgeinc.weights import load_file
 from tests import tiny_networks as tiny
 from tests.absent import ROOT
@@ -187,6 +196,33 @@ def test_limits_that_a_trial_is_told() -> None:
     limits = trial.Limits(memory=100 << 20, memory_per_byte=3, written=5)
     asked = trial.attempt("asked", "net.onnx", b"weights", {}, limits)
     assert (asked["memory"], asked["written"]) == ((100 << 20) + 21, 28)
+
+
+def test_no_room_for_its_files(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+
+    def full(stream: Any, room: int) -> None:
+        asked.append(room)
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(trial, "reserve", full)
+    limits = trial.Limits(room=7)
+    with pytest.raises(InputError, match=r"no room to try net.onnx in; make some in .*TMPDIR"):
+        trial.attempt("inspect", "net.onnx", b"weights", {"runtime": "onnx"}, limits)
+    assert asked == [7 * 7 + (1 << 20)]
+    assert not list(Path(tempfile.gettempdir()).iterdir())
+
+
+@pytest.mark.parametrize("how", ["garbage", "foreign", "odd", "killed"])
+@pytest.mark.usefixtures("broken")
+def test_a_disk_that_fills_meanwhile(how: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever is said then, it says nothing of the network."""
+    usage = shutil.disk_usage(tempfile.gettempdir())
+    monkeypatch.setattr(shutil, "disk_usage", lambda folder: usage._replace(free=4096))
+    with pytest.raises(InputError, match=r"no room to try net\.onnx in"):
+        trial.attempt(how, "net.onnx", b"weights", {})
+    # An answer is an answer.
+    assert trial.attempt("asked", "net.onnx", b"weights", {})["name"] == "net.onnx"
 
 
 def plain_file(path: Path, content: bytes) -> Path:

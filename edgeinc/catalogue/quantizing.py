@@ -212,7 +212,9 @@ def _drawn(folder: str | Path) -> tuple[list[str], list[str]]:
 def _limits(pictures: int) -> Limits:
     """A float network sees each picture a few times; a slow one takes seconds for one."""
     seconds = LIMITS.seconds + 10 * pictures
-    return replace(LIMITS, seconds=seconds, cpu_seconds=LIMITS.cpu_seconds + 20 * pictures)
+    # It lies there as it was given, cut, made ready, and while it is calibrated.
+    cpu_seconds = LIMITS.cpu_seconds + 20 * pictures
+    return replace(LIMITS, seconds=seconds, cpu_seconds=cpu_seconds, room=7)
 
 
 def _take_room(target: Path, size: int) -> None:

@@ -7,8 +7,10 @@ file. It is no sandbox: it contains accidents, not attacks.
 
 from __future__ import annotations
 
+import errno
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -19,7 +21,8 @@ from pathlib import Path
 from typing import IO, Any
 
 import edgeinc.errors as errors
-from edgeinc.errors import EdgeincError, ModelFormatError, RuntimeUnavailableError
+from edgeinc.cache import reserve
+from edgeinc.errors import EdgeincError, InputError, ModelFormatError, RuntimeUnavailableError
 
 __all__ = ["ANSWER", "REQUEST", "Limits", "attempt"]
 
@@ -27,6 +30,9 @@ REQUEST, ANSWER = "request.json", "answer.json"
 _SAID = "said.txt"
 CHILD = "edgeinc.catalogue.child"
 _MIB = 1 << 20
+_LEAST_ROOM = _MIB
+# What systems say of a disk, or of a person's share of it, that is full.
+_FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +48,7 @@ class Limits:
         memory: Bytes that it may allocate besides.
         memory_per_byte: Further bytes for each of the weights.
         written: Bytes of a file that it may write, at least; four for each of the weights.
+        room: Times the size of the weights that must be free on the disk before it begins.
     """
 
     seconds: float = 120.0
@@ -49,6 +56,7 @@ class Limits:
     memory: int = 2048 * _MIB
     memory_per_byte: int = 16
     written: int = 64 * _MIB
+    room: int = 2
 
     def memory_for(self, size: int) -> int:
         """Bytes that weights of this size may take; no more than the machine has."""
@@ -79,6 +87,7 @@ def attempt(
     Raises:
         EdgeincError: What the job raised.
         ModelFormatError: It crashed, or ran into a limit.
+        InputError: There is no room for its files.
         RuntimeUnavailableError: No process can be started here.
     """
     limits = limits or LIMITS
@@ -95,18 +104,26 @@ def attempt(
         # Windows may hold a file of a process that has just been ended for a moment longer.
         with tempfile.TemporaryDirectory(prefix="edgeinc-", ignore_cleanup_errors=True) as made:
             folder = Path(made).resolve()
+            with tempfile.TemporaryFile(dir=folder) as stream:
+                reserve(stream, limits.room * len(content) + _LEAST_ROOM)
             (folder / name).write_bytes(content)
             (folder / REQUEST).write_text(json.dumps(words), encoding="utf-8")
             with (folder / _SAID).open("w+b") as said:
                 status = _run(folder, said, limits.seconds)
                 answer = _answer(folder) if status == 0 else None
                 last = _last_line(said)
+            full = shutil.disk_usage(folder).free < _LEAST_ROOM
     except OSError as exc:
+        if exc.errno in _FULL:
+            raise _no_room(name) from exc
         raise RuntimeUnavailableError(
             f"{name} is tried in a process of its own, which cannot be started here "
             f"({exc.strerror or exc}); check that {sys.executable or 'a Python'} is there, and "
             f"room in {tempfile.gettempdir()}."
         ) from exc
+    # Runtimes say all kinds of things where they could not write.
+    if full and (answer is None or "error" in answer):
+        raise _no_room(name)
     short = answer is not None and answer.get("error") == MemoryError.__name__
     if answer is None or short:
         what = _failure(status, limits)
@@ -122,6 +139,13 @@ def attempt(
         kind = getattr(errors, error) if error in errors.__all__ else EdgeincError
         raise kind(str(answer.get("message")))
     return answer
+
+
+def _no_room(name: str) -> InputError:
+    return InputError(
+        f"there is no room to try {name} in; make some in {tempfile.gettempdir()}, or name another "
+        "folder with TMPDIR."
+    )
 
 
 def _run(folder: Path, said: IO[bytes], seconds: float) -> int | None:

@@ -8,7 +8,6 @@ onnxruntime.ai/docs/performance/model-optimizations/quantization.html.
 from __future__ import annotations
 
 import contextlib
-import tempfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -205,8 +204,8 @@ def _quantiser() -> Iterator[tuple[Any, Any]]:
         raise
     except OSError as exc:
         raise InputError(
-            f"there is no room to quantise the network in ({exc.strerror}); make some in "
-            f"{tempfile.gettempdir()}, or name another folder with TMPDIR"
+            f"there is no room to quantise the network in ({exc.strerror}); make some where "
+            "temporary files lie, or name another folder with TMPDIR"
         ) from exc
     except troubles as exc:
         raise ModelFormatError(
