@@ -240,6 +240,12 @@ def test_such_a_network_is_refused_in_the_trial_too(
             either(net, embedding=5)
         with pytest.raises(InputError, match=r"7 is no path; give one"):
             either(7)
+        with pytest.raises(InputError, match=r"mean='abc' is no list of numbers"):
+            either(net, preprocessing=Preprocessing("abc", [1]))
+        with pytest.raises(InputError, match=r"std=5 is no list of numbers"):
+            either(net, preprocessing=Preprocessing([1], 5))
+        with pytest.raises(InputError, match=r"\{'mean': 1\} is no Preprocessing"):
+            either(net, preprocessing={"mean": 1})
     assert list(user_models_dir().iterdir()) == list(places[0].iterdir()) == []
 
 
@@ -340,6 +346,23 @@ def test_a_network_that_tells_nothing(
     with pytest.raises(WeightsError, match="same embedding 'pool' for two different pictures"):
         add(path, **asked)
     assert list(user_models_dir().iterdir()) == list(places[0].iterdir()) == []
+
+
+def test_int8_that_tells_nothing(tmp_path: Path, photos: Path) -> None:
+    """What pictures change is less than a step beside what they do not: the cosine is near 1."""
+
+    def lift(proto: Any) -> None:
+        pooled(proto)
+        graph = proto.graph
+        high = np.full((1, 4, 1, 1), 1e6, np.float32)
+        graph.initializer.append(onnx.numpy_helper.from_array(high, "high"))
+        graph.node[4].input[0] = "lifted"
+        graph.node.insert(4, onnx.helper.make_node("Add", ["d", "high"], ["lifted"]))
+
+    path = tmp_path / "net.onnx"
+    path.write_bytes(changed(lift))
+    with pytest.raises(WeightsError, match=r"in int8 gives the same embedding.*in float it does"):
+        add_quantized(path, photos, preprocessing=PIXELS, embedding="pool")
 
 
 def test_names_that_no_model_can_have(

@@ -25,7 +25,7 @@ from edgeinc.catalogue.placing import (
     read_network,
     settle_card,
 )
-from edgeinc.catalogue.reading import Preprocessing, ends, read_embedding, read_input
+from edgeinc.catalogue.reading import Preprocessing, ends, plain, read_embedding, read_input
 from edgeinc.catalogue.trial import attempt
 from edgeinc.classifier import read_rows
 from edgeinc.errors import (
@@ -119,7 +119,7 @@ def add(
     request = {
         "runtime": runtime,
         "embedding": embedding,
-        "preprocessing": asdict(preprocessing or Preprocessing()),
+        "preprocessing": plain(preprocessing),
         "licence": licence,
         "title": title,
         "labels": None if named is None else asdict(named),

@@ -104,6 +104,12 @@ def quantize_and_measure(
         whole = with_layer(whole, own.layer)
     small = made("int8", whole)
     again = _embedded(small, judges)
+    if not varies(again):
+        raise WeightsError(
+            f"{name} in int8 gives the same embedding {tensor!r} for {len(judges)} different "
+            "pictures, and in float it does not; name another --embedding, or add the float "
+            "network without --quantize."
+        )
     measured = _measured(held, again, None if own is None else own.agreement(held, again))
     measured |= _times(card, small)
     (version,) = (info.version for info in available() if info.name == "onnx")

@@ -25,7 +25,7 @@ from edgeinc.catalogue.placing import (
     read_network,
     settle_card,
 )
-from edgeinc.catalogue.reading import Preprocessing
+from edgeinc.catalogue.reading import Preprocessing, plain
 from edgeinc.catalogue.trial import LIMITS, Limits, attempt
 from edgeinc.errors import CardError, InputError, ModelFormatError, WeightsError
 from edgeinc.images import list_images
@@ -151,7 +151,7 @@ def add_quantized(
     request = {
         "runtime": runtime,
         "embedding": embedding,
-        "preprocessing": asdict(preprocessing or Preprocessing()),
+        "preprocessing": plain(preprocessing),
         "licence": licence,
         "title": title or f"{path.name} in int8, added from a file",
         "labels": None if named is None else asdict(named),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import get_args
+from typing import Any, get_args
 
 from edgeinc.cards import (
     Color,
@@ -17,10 +17,10 @@ from edgeinc.cards import (
     Quantization,
     RuntimeName,
 )
-from edgeinc.errors import CardError, ModelFormatError, TensorNotFoundError
+from edgeinc.errors import CardError, InputError, ModelFormatError, TensorNotFoundError
 from edgeinc.runtimes import Inspection, TensorSpec, inspect, open_session
 
-__all__ = ["Preprocessing", "ends", "proposed", "read_embedding", "read_input"]
+__all__ = ["Preprocessing", "ends", "plain", "proposed", "read_embedding", "read_input"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,6 +156,27 @@ def _quantization(spec: TensorSpec) -> Quantization | None:
     if spec.dtype == "float32" or spec.scale is None or spec.zero_point is None:
         return None
     return Quantization(spec.scale, spec.zero_point)
+
+
+def plain(preprocessing: Preprocessing | None) -> dict[str, Any]:
+    """Preprocessing as a trial is asked for it.
+
+    Raises:
+        InputError: It is none, or its numbers are none.
+    """
+    wanted = Preprocessing() if preprocessing is None else preprocessing
+    if not isinstance(wanted, Preprocessing):
+        raise InputError(f"{wanted!r} is no Preprocessing; give one, or leave it out.")
+    numbers = {}
+    for name in ("mean", "std"):
+        given = getattr(wanted, name)
+        try:
+            # A text would be taken letter by letter.
+            values = [given] if isinstance(given, str) else given
+            numbers[name] = None if values is None else [float(value) for value in values]
+        except (TypeError, ValueError) as exc:
+            raise InputError(f"{name}={given!r} is no list of numbers; give one or three.") from exc
+    return {**numbers, "color": wanted.color, "crop": wanted.crop}
 
 
 def _three(values: Sequence[float], what: str) -> tuple[float, float, float]:
