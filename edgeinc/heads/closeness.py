@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgeinc.features import UNIT
+from edgeinc.heads.likes import Likes
 from edgeinc.heads.means import Means, chunks
 from edgeinc.heads.metric import Placed
 
@@ -39,6 +40,11 @@ class Closeness:
         self._shifts = self.metric.place(self._shift[np.newaxis])
         self._shift_square = float(self.metric.squares(self._shifts)[0])
         self._shift_leading = self._shifts.leading[0]
+
+    @property
+    def centre(self) -> NDArray[np.float32]:
+        """`(d,)` what angles are measured at."""
+        return np.asarray(self._centre + self._shift)
 
     @cached_property
     def _shifted(self) -> NDArray[np.float64]:
@@ -120,26 +126,42 @@ class Closeness:
         distance = max(squares + others - 2.0 * inner, 0.0) / self.metric.length
         return inner / sqrt(squares * others) - self.weight * distance
 
-    def own(self, index: NDArray[np.intp]) -> NDArray[np.float64]:
-        """Closeness `(m,)` of rows to their class's mean without them; 0 for an only row."""
+    def own(self, index: NDArray[np.intp], likes: Likes | None = None) -> NDArray[np.float64]:
+        """Closeness `(m,)` of rows to their class's mean without them; 0 for an only row.
+
+        With likes it is without all that is nearly one picture with each, 0 where that is all.
+        """
         snapshot = self._snapshot
         parts = [np.zeros(0)]
         for part in chunks(index):
-            y = snapshot.y[part]
-            rows = self.metric.place(self.off(snapshot.some(part)))
-            parts.append(np.where(snapshot.counts[y] > 1, self._without(rows, part), 0.0))
+            rows = self.off(snapshot.some(part))
+            gone, sizes = rows, np.ones(len(part))
+            if likes is not None and len(likes.sizes):
+                gone, sizes = rows.copy(), likes.size(part)
+                at = likes.groups[part]
+                gone[at >= 0] = likes.means[at[at >= 0]] / UNIT - self._centre
+            rest = snapshot.counts[snapshot.y[part]] - sizes
+            own = self._without(rows, gone, sizes / np.maximum(rest, 1.0), part)
+            parts.append(np.where(rest > 0.5, own, 0.0))
         return np.concatenate(parts)
 
-    def _without(self, rows: Placed, index: NDArray[np.intp]) -> NDArray[np.float64]:
-        """The same of placed rows of classes of several, off the background's mean."""
-        metric = self.metric
-        misses, gain = self._misses(rows, index)
-        # The mean of the others: as far off on the other side of the row's miss.
-        others = rows.less(misses).less(self._shifts)
-        rows = rows.less(self._shifts)
-        first, second = metric.inner(rows, misses), metric.inner(others, misses)
-        both = metric.inner(rows, others) + gain * first * second
-        squares = metric.inner(rows, rows) + gain * first**2
+    def _without(
+        self,
+        rows: NDArray[np.float32],
+        gone: NDArray[np.float32],
+        shares: NDArray[np.float64],
+        index: NDArray[np.intp],
+    ) -> NDArray[np.float64]:
+        """The same, given the means of what goes with each row, in these shares of what remains."""
+        metric, mean = self.metric, self._means.placed(self._snapshot.y[index])
+        placed = metric.place(rows)
+        left = placed if gone is rows else metric.place(gone)
+        others = mean.less(left.less(mean).times(shares[:, np.newaxis].astype(np.float32)))
+        misses, gain = self._misses(placed, index)
+        placed, others = placed.less(self._shifts), others.less(self._shifts)
+        first, second = metric.inner(placed, misses), metric.inner(others, misses)
+        both = metric.inner(placed, others) + gain * first * second
+        squares = metric.inner(placed, placed) + gain * first**2
         return self._joined(both, squares, metric.inner(others, others) + gain * second**2)
 
     def reached(self, index: NDArray[np.intp], most: int) -> NDArray[np.float64]:

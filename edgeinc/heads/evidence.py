@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from edgeinc.heads.base import CELLS, CLASSES, HELD_OUT
 from edgeinc.heads.closeness import Closeness
 from edgeinc.heads.levels import Numbers, different, expected, greater, greatest, spread_of
+from edgeinc.heads.likes import UNSEEN, Likes, likes
 from edgeinc.heads.means import Means
 
 PAIR = 2.4
@@ -116,7 +117,14 @@ class Evidence:
     @cached_property
     def _pairs(self) -> Numbers:
         """`(C,)` mean cosine of two different examples of each class, 0 to 1."""
-        return self._each(self.closeness.pairs)
+        result = self._each(self.closeness.pairs)
+        result[self._likes.columns] = self.closeness.pairs(self._likes.counts, self._likes.sums)
+        return result
+
+    @cached_property
+    def _likes(self) -> Likes:
+        """Examples that are nearly one picture."""
+        return likes(self._snapshot, self.closeness.centre, self._between)
 
     def _each(self, cosines: Callable[[Numbers, NDArray[np.int64]], Numbers]) -> Numbers:
         """Something `(C,)` of each class's count and exact sum, some classes at a time."""
@@ -132,7 +140,9 @@ class Evidence:
     def _shots(self) -> Numbers:
         """`(C,)` how many different examples each class has."""
         counts = self._snapshot.counts.astype(np.float64)
-        return different(self._each(self.closeness.alike), counts, self._between)
+        result = different(self._each(self.closeness.alike), counts, self._between)
+        result[self._likes.columns] = self._likes.counts
+        return result
 
     @property
     def _between(self) -> float:
@@ -177,12 +187,15 @@ class Evidence:
         """How far above what is awaited held-out pictures' closeness is, and its deviation."""
         snapshot = self._snapshot
         counts = snapshot.counts.astype(np.float64)
-        rows = self._rows[snapshot.counts[snapshot.y[self._rows]] > 1]
+        # What is left out of a burst of frames would be found again by its likes: they all are.
+        counts[self._likes.columns] = self._likes.counts
+        rows = self._rows[counts[snapshot.y[self._rows]] > 1]
+        rows = rows[self._likes.groups[rows] != UNSEEN]
         awaited = self._awaited(self._drawn(self._pairs, self._shots), counts - 1.0)
-        # What is left out of a burst of frames is found again by its likes: that tells nothing.
         weights = ((self._shots - 1.0) / np.maximum(counts - 1.0, 1.0))[snapshot.y[rows]]
+        weights /= self._likes.size(rows)
         many = WEIGHT + float(weights.sum())
-        misses = self.closeness.own(rows) - awaited[snapshot.y[rows]]
+        misses = self.closeness.own(rows, self._likes) - awaited[snapshot.y[rows]]
         shift = float(weights @ misses) / many
         misses -= shift
         variance = WEIGHT * ((DEVIATION * self._metric.spread) ** 2 + self._usual)

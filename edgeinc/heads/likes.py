@@ -1,0 +1,151 @@
+"""Examples that are nearly one picture: frames that a camera took one after another."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgeinc.features import UNIT, Snapshot
+from edgeinc.heads.base import CLASSES
+from edgeinc.heads.levels import Numbers
+
+ALIKE = 0.6
+"""Cosine from which on two examples of a class are nearly one picture, as a share of the way to 1
+from that of pictures of two classes."""
+
+ROWS = 4096
+"""Examples that are looked at at most, of all classes."""
+
+EACH = 64
+"""Examples of one class that are looked at at most."""
+
+LEAST = 4
+"""Of each class at least as many, or none at all: where there are thousands of classes."""
+
+ALONE, UNSEEN = -1, -2
+
+
+class Likes(NamedTuple):
+    """Which examples are nearly one picture, in the classes that have such.
+
+    Attributes:
+        columns: `(k,)` these classes.
+        counts: `(k,)` how many different pictures there are among the examples of each.
+        sums: `(k, d)` int64 sums of these, each as long as a feature.
+        groups: `(n,)` the group that an example is nearly one picture with; `ALONE`, or `UNSEEN`
+            where a class has more examples than are looked at.
+        means: `(g, d)` float32 mean feature of each group.
+        sizes: `(g,)` its examples, as far as those that were looked at tell.
+    """
+
+    columns: NDArray[np.intp]
+    counts: Numbers
+    sums: NDArray[np.int64]
+    groups: NDArray[np.intp]
+    means: NDArray[np.float32]
+    sizes: Numbers
+
+    def size(self, index: NDArray[np.intp]) -> Numbers:
+        """How many examples `(m,)` are nearly one picture with each of some, itself too."""
+        result = np.ones(len(index))
+        grouped = self.groups[index] >= 0
+        result[grouped] = self.sizes[self.groups[index[grouped]]]
+        return result
+
+
+def likes(snapshot: Snapshot, centre: NDArray[np.float32], between: float) -> Likes:
+    """Finds examples that are nearly one picture.
+
+    Two are where they are as much alike as `ALIKE` says, or where others between them are.
+
+    Args:
+        snapshot: Examples of classes.
+        centre: `(d,)` what angles are measured at.
+        between: Mean cosine there of pictures of two classes, below 1.
+    """
+    groups = np.full(snapshot.total, ALONE)
+    columns: list[int] = []
+    counts: list[int] = []
+    sums: list[NDArray[np.int64]] = []
+    means = [np.zeros((0, snapshot.dim), np.float32)]
+    sizes = [np.zeros(0)]
+    met = 0
+    least = ALIKE + (1.0 - ALIKE) * between
+    for column, index, rows, cosines in _looked_at(snapshot, centre):
+        if cosines.max() < least:
+            continue
+        members = _members(cosines, least)
+        size = members.sum(axis=1)
+        mean = members @ rows / size[:, np.newaxis]
+        lengths = np.maximum(np.linalg.norm(mean, axis=1, keepdims=True), 1e-9)
+        total = (mean * (UNIT / lengths)).sum(axis=0, dtype=np.float64)
+        columns.append(column)
+        counts.append(len(members))
+        sums.append(np.rint(total).astype(np.int64))
+        count = int(snapshot.counts[column])
+        start = int(index[0])
+        groups[start : start + count] = UNSEEN if len(index) < count else ALONE
+        several = size > 1
+        number = np.where(several, met + np.cumsum(several) - 1, ALONE)
+        groups[index] = number[members.argmax(axis=0)]
+        met += int(several.sum())
+        means.append(mean[several])
+        sizes.append(size[several] * (count / len(index)))
+    return Likes(
+        np.array(columns, np.intp),
+        np.array(counts, np.float64),
+        np.array(sums, np.int64).reshape(-1, snapshot.dim),
+        groups,
+        np.concatenate(means),
+        np.concatenate(sizes),
+    )
+
+
+def _looked_at(
+    snapshot: Snapshot, centre: NDArray[np.float32]
+) -> Iterator[tuple[int, NDArray[np.intp], NDArray[np.float32], NDArray[np.float32]]]:
+    """Classes of several examples: column, index `(m,)` and rows `(m, d)` of what is looked at.
+
+    And the cosines of any two, `(m, m)`, -1 for each with itself.
+    """
+    most = min(EACH, ROWS // max(len(snapshot.labels), 1))
+    if most < LEAST:
+        return
+    starts = np.cumsum(snapshot.counts) - snapshot.counts
+    several = np.flatnonzero(snapshot.counts > 1)
+    # Many classes are read at once, where rows lie in a store.
+    for first in range(0, len(several), CLASSES):
+        part = several[first : first + CLASSES]
+        bounds = zip(starts[part].tolist(), snapshot.counts[part].tolist(), strict=True)
+        indices = [np.arange(at, at + count)[:: -(-count // most)] for at, count in bounds]
+        rows = snapshot.some(np.concatenate(indices)).astype(np.float32)
+        off = rows - UNIT * centre
+        off /= np.maximum(np.linalg.norm(off, axis=1, keepdims=True), 1e-9)
+        ends = np.cumsum([len(index) for index in indices])
+        for column, index, end in zip(part.tolist(), indices, ends.tolist(), strict=True):
+            at = slice(end - len(index), end)
+            cosines = off[at] @ off[at].T
+            np.fill_diagonal(cosines, -1.0)
+            yield column, index, rows[at], cosines
+
+
+def _members(near: NDArray[np.float32], least: float) -> NDArray[np.float32]:
+    """Which of m rows are of each of k groups, by their cosines: `(k, m)`, 1 or 0.
+
+    The two groups that are most alike are joined, one by one, while the mean cosine of their rows
+    is `least` or more (average linkage, Sokal & Michener 1958).
+    """
+    members = np.eye(len(near), dtype=np.float32)
+    while near.max() >= least:
+        one, other = divmod(int(near.argmax()), len(near))
+        size, more = members[one].sum(), members[other].sum()
+        near[one] = (size * near[one] + more * near[other]) / (size + more)
+        near[:, one] = near[one]
+        members[one] += members[other]
+        near[one, one] = -1.0
+        near, members = (np.delete(array, other, axis=0) for array in (near, members))
+        near = np.delete(near, other, axis=1)
+    return members
