@@ -302,7 +302,7 @@ def test_wrong_questions() -> None:
         open_session(model, "caffe")
     with pytest.raises(InputError, match="litert, onnx"):
         runtimes.inspect(model, "caffe")
-    with pytest.raises(InputError, match="at least 1"):
+    with pytest.raises(InputError, match="give from 1"):
         open_session(model, "onnx", threads=0)
 
 
