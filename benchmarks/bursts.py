@@ -25,14 +25,21 @@ KNOWN = 8
 """Classes that are enrolled."""
 
 FRAMES = 6
-"""Of a burst: 58 to 62 of the picture's 64 pixels, anywhere in it, some 7 % brighter or darker."""
+"""Of a burst, some 7 % brighter or darker each."""
+
+SIDES = {"narrow": (58, 63), "wide": (46, 63)}
+"""What a frame shows of the picture's 64 pixels, anywhere in it: at least, and less than."""
 
 NOISE = 3.0
 """Standard deviation of a frame's noise, grey values."""
 
 WAYS = {
-    "a burst": "frames of one picture",
     "one": "one picture",
+    "a burst": "frames of one picture",
+    "a wide burst": "frames of one picture, moved by up to 18 pixels",
+    "two": "two pictures",
+    "two bursts": "frames of two pictures",
+    "two wide bursts": "frames of two pictures, moved by up to 18 pixels",
     "at random": "different pictures",
 }
 
@@ -43,7 +50,7 @@ def bursts(draws: int = 20) -> Iterator[Figure]:
         for way, words in WAYS.items():
             shares = [_shares(way, backbone, seed) for seed in range(draws)]
             accepted, rejected = ([share[i] for share in shares] for i in (0, 1))
-            count = 1 if way == "one" else FRAMES
+            count = {"one": 1, "two": 2}.get(way, FRAMES * (1 + way.startswith("two")))
             yield Figure(
                 f"{KNOWN} classes of Tiny-ImageNet, {count} shots ({words}), {draws} draws, "
                 f"{backbone}: known accepted; pictures of the other classes rejected",
@@ -53,20 +60,21 @@ def bursts(draws: int = 20) -> Iterator[Figure]:
 
 def _shares(way: str, backbone: str, seed: int) -> tuple[float, float]:
     """Shares of known pictures that are accepted, and of strangers that are rejected."""
-    pictures, of_burst = _world(backbone)
+    pictures, number, kind = _world(backbone)
     few = np.random.default_rng(seed).permutation(len(pictures.names))[:KNOWN]
     ours = np.isin(pictures.labels, few)
-    first = pictures.first & ~of_burst
-    if way == "a burst":
-        enrolled = of_burst
-    elif way == "one":
-        enrolled = first
+    shown = number < 2  # the two pictures of each class that its bursts show
+    chosen = number < (2 if way.startswith("two") else 1)
+    still = kind == "still"
+    if way == "at random":
+        enrolled = _drawn(pictures, still & ~shown, seed)
+    elif "burst" in way:
+        enrolled = chosen & (kind == ("wide" if "wide" in way else "narrow"))
     else:
-        enrolled = _drawn(pictures, ~of_burst & ~first, seed)
-    # The first picture of a class is the one that its burst shows.
-    left = ~of_burst & ~first & ~enrolled
-    shown = [pictures.features[part & left] for part in (ours, ~ours)]
-    known, others = verdicts(pictures, enrolled & ours, shown)
+        enrolled = chosen & still
+    left = still & ~shown & ~enrolled
+    asked = [pictures.features[part & left] for part in (ours, ~ours)]
+    known, others = verdicts(pictures, enrolled & ours, asked)
     return float(known.known.mean()), float(1 - others.known.mean())
 
 
@@ -79,26 +87,35 @@ def _drawn(pictures: Pictures, among: NDArray[np.bool_], seed: int) -> NDArray[n
 
 
 @cache
-def _world(backbone: str) -> tuple[Pictures, NDArray[np.bool_]]:
-    """The pictures of the classes, then a burst of the first of each; which are of a burst."""
+def _world(backbone: str) -> tuple[Pictures, NDArray[np.int64], NDArray[np.str_]]:
+    """The pictures of the classes, then bursts of the first two of each.
+
+    And of each row which picture of its class it shows, and whether as `still`, `narrow`, `wide`.
+    """
     found, names = pictures_of(held_out()), held_out()
     labels = np.array([names.index(name) for name, _ in found])
-    first = np.array([i == 0 or labels[i] != labels[i - 1] for i in range(len(labels))])
+    starts = np.searchsorted(labels, np.arange(len(names)))
+    number = np.arange(len(labels)) - starts[labels]
     rng = np.random.default_rng(0)
-    frames = [
-        _frame(read_image(found[i][1]), rng) for i in np.flatnonzero(first) for _ in range(FRAMES)
-    ]
+    frames, rows, kinds = [], [], ["still"] * len(found)
+    for kind, sides in SIDES.items():
+        for i in np.flatnonzero(number < 2):
+            frames += [_frame(read_image(found[i][1]), sides, rng) for _ in range(FRAMES)]
+            rows += [i] * FRAMES
+            kinds += [kind] * FRAMES
     embeddings, features = embed(backbone, [*(path for _, path in found), *frames])
-    labels = np.concatenate([labels, np.repeat(labels[first], FRAMES)])
-    of_burst = np.arange(len(labels)) >= len(found)
-    first = np.concatenate([first, np.zeros(len(frames), bool)])
+    labels = np.concatenate([labels, labels[rows]])
+    number = np.concatenate([number, number[rows]])
     background = load_background(find_card(backbone))
-    return Pictures(embeddings, features, labels, names, first, background), of_burst
+    pictures = Pictures(embeddings, features, labels, names, number == 0, background)
+    return pictures, number, np.array(kinds)
 
 
-def _frame(image: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.uint8]:
+def _frame(
+    image: NDArray[np.uint8], sides: tuple[int, int], rng: np.random.Generator
+) -> NDArray[np.uint8]:
     """The picture as a camera would have it a moment later."""
-    side = int(rng.integers(58, 63))
+    side = int(rng.integers(*sides))
     top, left = rng.integers(0, len(image) - side + 1, 2)
     part = image[top : top + side, left : left + side].astype(np.float64)
     part = part * rng.uniform(0.93, 1.07) + rng.normal(0.0, NOISE, part.shape)
