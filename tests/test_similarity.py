@@ -402,7 +402,7 @@ def test_examples_that_are_nearly_one_picture() -> None:
     examples.add("different", shots(1, 1, 7))
     snapshot = examples.snapshot()
     centre = background().mean.astype(np.float32)
-    found = likes(snapshot, centre, 0.0)
+    found = likes(snapshot, centre, 0.0, np.ones(2))
     assert found.columns.tolist() == [0]
     assert found.counts.tolist() == [3.0]
     assert sorted(found.sizes) == [2.0, 4.0]
@@ -422,14 +422,55 @@ def test_examples_that_are_nearly_one_picture() -> None:
         assert own[i] == pytest.approx(there.scores(row)[0, 0], abs=2e-3)
 
 
+def test_one_example_more_is_no_other_class() -> None:
+    """More examples of a class than are looked at: what those tell is told of all."""
+    shown = []
+    for count in (64, 65, 66, 130):
+        examples = Examples(DIM)
+        for c in range(3):
+            pictures = shots(1, c, count // 2)
+            frames = np.concatenate([burst(p, 2, i) for i, p in enumerate(pictures)])
+            examples.add(f"class {c}", frames)
+            examples.add(f"class {c}", shots(2, c, count - len(frames)))
+        snapshot = examples.snapshot()
+        found = likes(snapshot, background().mean.astype(np.float32), 0.0, np.ones(3))
+        similarity = ClassSimilarity(snapshot, background())
+        shown.append((found.shots.mean() / count, similarity.thresholds.mean()))
+    shares, thresholds = np.array(shown).T
+    assert np.abs(shares[1:3] - shares[0]).max() < 0.05
+    assert np.abs(np.diff(thresholds)).max() < 0.05
+
+
+def test_copies_tell_nothing_of_strangers() -> None:
+    found = []
+    for copies in (1, 2, 30):
+        examples = Examples(DIM)
+        for c in range(4):
+            examples.add(f"class {c}", np.repeat(shots(1, c, 2), copies, axis=0))
+        found.append(ClassSimilarity(examples.snapshot(), background()).thresholds)
+    assert np.allclose(found[1], found[0], atol=0.02)
+    assert np.allclose(found[2], found[0], atol=0.02)
+
+
+def test_among_thousands_of_classes_the_most_alike_are_looked_at() -> None:
+    examples = Examples(DIM)
+    for c in range(1100):
+        rows = np.concatenate([burst(p, 2, c) for p in shots(c, 0, 2)]) if c % 11 == 0 else None
+        examples.add(f"class {c:04}", shots(c, 0, 4) if rows is None else rows)
+    snapshot = examples.snapshot()
+    pairs = np.where(np.arange(1100) % 11 == 0, 0.9, 0.1)
+    found = likes(snapshot, background().mean.astype(np.float32), 0.0, pairs)
+    assert set(np.arange(0, 1100, 11)) <= set(found.columns)
+
+
 def test_of_a_long_film_some_frames_tell_all() -> None:
     examples = Examples(DIM)
     pictures = shots(1, 0, 2)
     examples.add("film", np.concatenate([burst(p, 100, i) for i, p in enumerate(pictures)]))
     for c in range(1, 4):
         examples.add(f"class {c}", shots(1, c, 2))
-    found = likes(examples.snapshot(), background().mean.astype(np.float32), 0.0)
-    assert found.counts.tolist() == [2.0]
+    found = likes(examples.snapshot(), background().mean.astype(np.float32), 0.0, np.ones(4))
+    assert found.counts.tolist() == found.shots.tolist() == [2.0]
     assert found.sizes.sum() == pytest.approx(200.0)
     assert found.groups[:6].tolist() == [ALONE] * 6
     film = found.groups[6:]

@@ -124,7 +124,12 @@ class Evidence:
     @cached_property
     def _likes(self) -> Likes:
         """Examples that are nearly one picture."""
-        return likes(self._snapshot, self.closeness.centre, self._between)
+        return likes(self._snapshot, self.closeness.centre, self._between, self._alike)
+
+    @cached_property
+    def _alike(self) -> Numbers:
+        """`(C,)` mean cosine of two examples of each class outside of the metric, 0 to 1."""
+        return self._each(self.closeness.alike)
 
     def _each(self, cosines: Callable[[Numbers, NDArray[np.int64]], Numbers]) -> Numbers:
         """Something `(C,)` of each class's count and exact sum, some classes at a time."""
@@ -140,8 +145,8 @@ class Evidence:
     def _shots(self) -> Numbers:
         """`(C,)` how many different examples each class has."""
         counts = self._snapshot.counts.astype(np.float64)
-        result = different(self._each(self.closeness.alike), counts, self._between)
-        result[self._likes.columns] = self._likes.counts
+        result = different(self._alike, counts, self._between)
+        result[self._likes.columns] = self._likes.shots
         return result
 
     @property
@@ -169,8 +174,8 @@ class Evidence:
     @cached_property
     def _rows(self) -> NDArray[np.intp]:
         """Rows `(m,)` that are looked at: evenly spaced in canonical order where there are many."""
-        total = self._snapshot.total
-        return np.arange(total)[:: max(1, -(-total // self._most))]
+        step = max(1, -(-self._snapshot.total // self._most))
+        return np.flatnonzero(self._likes.groups[::step] != UNSEEN) * step
 
     @property
     def _most(self) -> int:
@@ -185,17 +190,15 @@ class Evidence:
     @cached_property
     def _held_out(self) -> tuple[float, float]:
         """How far above what is awaited held-out pictures' closeness is, and its deviation."""
-        snapshot = self._snapshot
-        counts = snapshot.counts.astype(np.float64)
+        counts, y = self._snapshot.counts.astype(np.float64), self._snapshot.y
         # What is left out of a burst of frames would be found again by its likes: they all are.
-        counts[self._likes.columns] = self._likes.counts
-        rows = self._rows[counts[snapshot.y[self._rows]] > 1]
-        rows = rows[self._likes.groups[rows] != UNSEEN]
+        counts[self._likes.columns] = self._likes.shots
+        rows = self._rows[counts[y[self._rows]] > 1]
         awaited = self._awaited(self._drawn(self._pairs, self._shots), counts - 1.0)
-        weights = ((self._shots - 1.0) / np.maximum(counts - 1.0, 1.0))[snapshot.y[rows]]
+        weights = ((self._shots - 1.0) / np.maximum(counts - 1.0, 1.0))[y[rows]]
         weights /= self._likes.size(rows)
         many = WEIGHT + float(weights.sum())
-        misses = self.closeness.own(rows, self._likes) - awaited[snapshot.y[rows]]
+        misses = self.closeness.own(rows, self._likes) - awaited[y[rows]]
         shift = float(weights @ misses) / many
         misses -= shift
         variance = WEIGHT * ((DEVIATION * self._metric.spread) ** 2 + self._usual)
@@ -210,19 +213,22 @@ class Evidence:
     @cached_property
     def _strangers(self) -> tuple[float, float]:
         """Mean and standard deviation of strangers' closeness to the class they are taken for."""
-        snapshot = self._snapshot
-        classes = len(snapshot.labels)
-        shots = np.array([snapshot.total / max(classes, 1)])
+        classes = len(self._snapshot.labels)
+        shots = np.array([self._shots.sum() / max(classes, 1)])
         cosine = float(expected(np.array([self._metric.strangers]), shots)[0])
         cosine += greatest(classes) * self._metric.spread
+        rows = self._rows if classes > 1 else self._rows[:0]
         reached = np.zeros(0)
         if self._narrow and classes:
-            reached = self.closeness.reached(self._rows, self._most)
-        prior = WEIGHT * float(self._unrelated(cosine, shots)[0])
-        mean = (prior + float(reached.sum())) / (WEIGHT + len(reached))
+            reached = self.closeness.reached(rows, self._most)
+        # Frames of one moment count as one here too; negatives come after the rows.
+        weights = np.ones(len(reached))
+        weights[: len(rows)] /= self._likes.size(rows[: len(reached)])
+        many = WEIGHT + float(weights.sum())
+        mean = (WEIGHT * float(self._unrelated(cosine, shots)[0]) + weights @ reached) / many
         variance = WEIGHT * ((STRANGER_DEVIATION * self._metric.spread) ** 2 + self._usual)
-        variance += float(np.square(reached - mean).sum())
-        return mean, float(np.sqrt(variance / (WEIGHT + len(reached))))
+        variance += float(weights @ np.square(reached - mean))
+        return float(mean), float(np.sqrt(variance / many))
 
     def _scale(self, pairs: Numbers, counts: Numbers) -> Scale:
         """From mean cosines `(C,)`, and from how many different examples there are."""

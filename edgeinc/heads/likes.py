@@ -12,8 +12,8 @@ from edgeinc.features import UNIT, Snapshot
 from edgeinc.heads.base import CLASSES
 from edgeinc.heads.levels import Numbers
 
-ALIKE = 0.6
-"""Cosine from which on two examples of a class are nearly one picture, as a share of the way to 1
+JOINED = 0.6
+"""Mean cosine from which on examples of a class are nearly one picture, as a share of the way to 1
 from that of pictures of two classes."""
 
 ROWS = 4096
@@ -23,7 +23,7 @@ EACH = 64
 """Examples of one class that are looked at at most."""
 
 LEAST = 4
-"""Of each class at least as many, or none at all: where there are thousands of classes."""
+"""Of each class at least as many: of thousands of classes not all are looked at."""
 
 ALONE, UNSEEN = -1, -2
 
@@ -33,8 +33,9 @@ class Likes(NamedTuple):
 
     Attributes:
         columns: `(k,)` these classes.
-        counts: `(k,)` how many different pictures there are among the examples of each.
+        counts: `(k,)` how many different pictures there are among those that were looked at.
         sums: `(k, d)` int64 sums of these, each as long as a feature.
+        shots: `(k,)` how many there are among all examples of each, as far as these tell.
         groups: `(n,)` the group that an example is nearly one picture with; `ALONE`, or `UNSEEN`
             where a class has more examples than are looked at.
         means: `(g, d)` float32 mean feature of each group.
@@ -44,6 +45,7 @@ class Likes(NamedTuple):
     columns: NDArray[np.intp]
     counts: Numbers
     sums: NDArray[np.int64]
+    shots: Numbers
     groups: NDArray[np.intp]
     means: NDArray[np.float32]
     sizes: Numbers
@@ -56,25 +58,25 @@ class Likes(NamedTuple):
         return result
 
 
-def likes(snapshot: Snapshot, centre: NDArray[np.float32], between: float) -> Likes:
+def likes(snapshot: Snapshot, centre: NDArray[np.float32], between: float, pairs: Numbers) -> Likes:
     """Finds examples that are nearly one picture.
-
-    Two are where they are as much alike as `ALIKE` says, or where others between them are.
 
     Args:
         snapshot: Examples of classes.
         centre: `(d,)` what angles are measured at.
         between: Mean cosine there of pictures of two classes, below 1.
+        pairs: `(C,)` that of two examples of each class.
     """
     groups = np.full(snapshot.total, ALONE)
     columns: list[int] = []
     counts: list[int] = []
+    shots: list[float] = []
     sums: list[NDArray[np.int64]] = []
     means = [np.zeros((0, snapshot.dim), np.float32)]
     sizes = [np.zeros(0)]
     met = 0
-    least = ALIKE + (1.0 - ALIKE) * between
-    for column, index, rows, cosines in _looked_at(snapshot, centre):
+    least = JOINED + (1.0 - JOINED) * between
+    for column, index, rows, cosines in _looked_at(snapshot, centre, pairs):
         if cosines.max() < least:
             continue
         members = _members(cosines, least)
@@ -85,19 +87,21 @@ def likes(snapshot: Snapshot, centre: NDArray[np.float32], between: float) -> Li
         columns.append(column)
         counts.append(len(members))
         sums.append(np.rint(total).astype(np.int64))
-        count = int(snapshot.counts[column])
-        start = int(index[0])
+        count, start, several = int(snapshot.counts[column]), int(index[0]), size > 1
+        each = count / len(index)
+        # Of a moment there are more frames among the others, of what is alone more pictures.
+        shots.append(float(several.sum() + each * (~several).sum()))
         groups[start : start + count] = UNSEEN if len(index) < count else ALONE
-        several = size > 1
         number = np.where(several, met + np.cumsum(several) - 1, ALONE)
         groups[index] = number[members.argmax(axis=0)]
         met += int(several.sum())
         means.append(mean[several])
-        sizes.append(size[several] * (count / len(index)))
+        sizes.append(size[several] * each)
     return Likes(
         np.array(columns, np.intp),
         np.array(counts, np.float64),
         np.array(sums, np.int64).reshape(-1, snapshot.dim),
+        np.array(shots, np.float64),
         groups,
         np.concatenate(means),
         np.concatenate(sizes),
@@ -105,22 +109,22 @@ def likes(snapshot: Snapshot, centre: NDArray[np.float32], between: float) -> Li
 
 
 def _looked_at(
-    snapshot: Snapshot, centre: NDArray[np.float32]
+    snapshot: Snapshot, centre: NDArray[np.float32], pairs: Numbers
 ) -> Iterator[tuple[int, NDArray[np.intp], NDArray[np.float32], NDArray[np.float32]]]:
     """Classes of several examples: column, index `(m,)` and rows `(m, d)` of what is looked at.
 
     And the cosines of any two, `(m, m)`, -1 for each with itself.
     """
-    most = min(EACH, ROWS // max(len(snapshot.labels), 1))
-    if most < LEAST:
-        return
+    most = max(LEAST, min(EACH, ROWS // max(len(snapshot.labels), 1)))
     starts = np.cumsum(snapshot.counts) - snapshot.counts
     several = np.flatnonzero(snapshot.counts > 1)
+    # Where not all can be looked at, those whose examples are most alike.
+    several = np.sort(several[np.argsort(-pairs[several], kind="stable")[: ROWS // most]])
     # Many classes are read at once, where rows lie in a store.
     for first in range(0, len(several), CLASSES):
         part = several[first : first + CLASSES]
         bounds = zip(starts[part].tolist(), snapshot.counts[part].tolist(), strict=True)
-        indices = [np.arange(at, at + count)[:: -(-count // most)] for at, count in bounds]
+        indices = [at + _spread(count, min(count, most)) for at, count in bounds]
         rows = snapshot.some(np.concatenate(indices)).astype(np.float32)
         off = rows - UNIT * centre
         off /= np.maximum(np.linalg.norm(off, axis=1, keepdims=True), 1e-9)
@@ -130,6 +134,11 @@ def _looked_at(
             cosines = off[at] @ off[at].T
             np.fill_diagonal(cosines, -1.0)
             yield column, index, rows[at], cosines
+
+
+def _spread(count: int, most: int) -> NDArray[np.intp]:
+    """So many of the numbers below `count`, evenly spaced, from 0 on."""
+    return np.arange(most) * count // most
 
 
 def _members(near: NDArray[np.float32], least: float) -> NDArray[np.float32]:
