@@ -22,6 +22,7 @@ from edgeinc.errors import (
     LabelNotFoundError,
     ModelNotFoundError,
     SampleNotFoundError,
+    StoreError,
     StoreReadOnlyError,
 )
 from tests.conftest import photo
@@ -348,6 +349,16 @@ def test_an_import_that_is_broken_off_keeps_what_was_committed(
         report = engine.enroll_folder(folder, progress=lambda *step: steps.append(step))
         assert (report.added, report.skipped) == (2, 6)
     assert steps[2:] == [(3, 8), (6, 8), (8, 8)]
+
+
+def test_an_engine_that_is_closed_meanwhile_says_so(
+    tiny_card: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("edgeinc.engine.enrolment.IMPORT_BATCH", 3)
+    folder = photos(tmp_path / "photos", 2, 6)
+    engine = Engine.open(tmp_path / "s.db", backbone=tiny_card)
+    with pytest.raises(StoreError, match="has been closed"):
+        engine.enroll_folder(folder, progress=lambda *_: engine.close())
 
 
 def test_a_folder_without_pictures_is_refused(engine: Engine, tmp_path: Path) -> None:

@@ -46,14 +46,21 @@ def enroll_pictures(
     thumbnails: bool,
 ) -> EnrollReport:
     """Embeds and commits (label, picture) pairs in one transaction; see `Engine.enroll`."""
-    memory.refuse_use()
-    made = _embed(backbone, labelled, skip_unreadable=skip_unreadable, thumbnails=thumbnails)
+    made = _embed(
+        backbone, memory, labelled, skip_unreadable=skip_unreadable, thumbnails=thumbnails
+    )
     return _commit(backbone, memory, made)
 
 
 def _embed(
-    backbone: Backbone, labelled: Labelled, *, skip_unreadable: bool, thumbnails: bool
+    backbone: Backbone,
+    memory: Memory,
+    labelled: Labelled,
+    *,
+    skip_unreadable: bool,
+    thumbnails: bool,
 ) -> _Embedded:
+    memory.refuse_use()
     for label in dict.fromkeys(label for label, _ in labelled):
         class_of(label)
     seen: dict[int, list[str]] = {}
@@ -115,7 +122,6 @@ def enroll_folder(
     """Enrols one folder a label, in batches; see `Engine.enroll_folder`."""
     from concurrent.futures import ThreadPoolExecutor
 
-    memory.refuse_use()
     files, passed_over = labelled_images(folder)
     for label in dict.fromkeys(label for label, _ in files):
         clean_label(label)
@@ -128,14 +134,15 @@ def enroll_folder(
 
     # A batch is committed, which waits for the disk, while the next one is embedded.
     with ThreadPoolExecutor(1, thread_name_prefix="edgeinc-commit") as thread:
-        commits: list[Future[EnrollReport]] = []
+        commit: Future[EnrollReport] | None = None
         for start in range(0, len(files), IMPORT_BATCH):
             batch = files[start : start + IMPORT_BATCH]
-            made = _embed(backbone, batch, skip_unreadable=True, thumbnails=thumbnails)
-            if commits:
-                finish(commits.pop())
-            commits.append(thread.submit(_commit, backbone, memory, made))
-        finish(commits.pop())
+            made = _embed(backbone, memory, batch, skip_unreadable=True, thumbnails=thumbnails)
+            if commit is not None:
+                finish(commit)
+            commit = thread.submit(_commit, backbone, memory, made)
+        if commit is not None:
+            finish(commit)
     return EnrollReport(
         added=sum(r.added for r in reports),
         skipped=sum(r.skipped for r in reports) + len(passed_over),
