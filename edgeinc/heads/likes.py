@@ -27,6 +27,9 @@ LEAST = 4
 
 ALONE, UNSEEN = -1, -2
 
+GONE = -2.0
+"""In place of the cosines of what has been joined."""
+
 
 class Likes(NamedTuple):
     """Which examples are nearly one picture, in the classes that have such.
@@ -113,7 +116,7 @@ def _looked_at(
 ) -> Iterator[tuple[int, NDArray[np.intp], NDArray[np.float32], NDArray[np.float32]]]:
     """Classes of several examples: column, index `(m,)` and rows `(m, d)` of what is looked at.
 
-    And the cosines of any two, `(m, m)`, -1 for each with itself.
+    And the cosines of any two, `(m, m)`, below -1 for each with itself.
     """
     most = max(LEAST, min(EACH, ROWS // max(len(snapshot.labels), 1)))
     starts = np.cumsum(snapshot.counts) - snapshot.counts
@@ -132,7 +135,7 @@ def _looked_at(
         for column, index, end in zip(part.tolist(), indices, ends.tolist(), strict=True):
             at = slice(end - len(index), end)
             cosines = off[at] @ off[at].T
-            np.fill_diagonal(cosines, -1.0)
+            np.fill_diagonal(cosines, GONE)
             yield column, index, rows[at], cosines
 
 
@@ -147,14 +150,14 @@ def _members(near: NDArray[np.float32], least: float) -> NDArray[np.float32]:
     The two groups that are most alike are joined, one by one, while the mean cosine of their rows
     is `least` or more (average linkage, Sokal & Michener 1958).
     """
-    members = np.eye(len(near), dtype=np.float32)
-    while near.max() >= least:
+    members, sizes = np.eye(len(near), dtype=np.float32), np.ones(len(near), np.float32)
+    while True:
         one, other = divmod(int(near.argmax()), len(near))
-        size, more = members[one].sum(), members[other].sum()
-        near[one] = (size * near[one] + more * near[other]) / (size + more)
-        near[:, one] = near[one]
+        if near[one, other] < least:
+            return members[sizes > 0]
+        both = (sizes[one] * near[one] + sizes[other] * near[other]) / (sizes[one] + sizes[other])
+        both[near[one] < -1.0] = GONE
+        near[one] = near[:, one] = both
+        near[one, one] = near[other] = near[:, other] = GONE
         members[one] += members[other]
-        near[one, one] = -1.0
-        near, members = (np.delete(array, other, axis=0) for array in (near, members))
-        near = np.delete(near, other, axis=1)
-    return members
+        sizes[one], sizes[other] = sizes[one] + sizes[other], 0.0
