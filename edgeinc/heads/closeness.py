@@ -133,13 +133,16 @@ class Closeness:
         """
         snapshot = self._snapshot
         parts = [np.zeros(0)]
+        moments = None
+        if likes is not None and len(likes.sizes):
+            means = (likes.means / UNIT - self._centre).astype(np.float32)
+            moments = self.metric.place(means)
         for part in chunks(index):
-            rows = self.off(snapshot.some(part))
-            gone, sizes = rows, np.ones(len(part))
-            if likes is not None and len(likes.sizes):
-                gone, sizes = rows.copy(), likes.size(part)
-                at = likes.groups[part]
-                gone[at >= 0] = likes.means[at[at >= 0]] / UNIT - self._centre
+            rows = gone = self.metric.place(self.off(snapshot.some(part)))
+            sizes = np.ones(len(part))
+            if likes is not None and moments is not None:
+                at, sizes = likes.groups[part], likes.size(part)
+                gone = rows.replaced(np.flatnonzero(at >= 0), moments, at[at >= 0])
             rest = snapshot.counts[snapshot.y[part]] - sizes
             own = self._without(rows, gone, sizes / np.maximum(rest, 1.0), part)
             parts.append(np.where(rest > 0.5, own, 0.0))
@@ -147,16 +150,14 @@ class Closeness:
 
     def _without(
         self,
-        rows: NDArray[np.float32],
-        gone: NDArray[np.float32],
+        placed: Placed,
+        gone: Placed,
         shares: NDArray[np.float64],
         index: NDArray[np.intp],
     ) -> NDArray[np.float64]:
         """The same, given the means of what goes with each row, in these shares of what remains."""
         metric, mean = self.metric, self._means.placed(self._snapshot.y[index])
-        placed = metric.place(rows)
-        left = placed if gone is rows else metric.place(gone)
-        others = mean.less(left.less(mean).times(shares[:, np.newaxis].astype(np.float32)))
+        others = mean.less(gone.less(mean).times(shares[:, np.newaxis].astype(np.float32)))
         misses, gain = self._misses(placed, index)
         placed, others = placed.less(self._shifts), others.less(self._shifts)
         first, second = metric.inner(placed, misses), metric.inner(others, misses)

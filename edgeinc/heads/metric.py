@@ -43,6 +43,12 @@ class Placed(NamedTuple):
         """The rows less others, as many or one."""
         return Placed(self.rows - other.rows, self.leading - other.leading)
 
+    def replaced(self, index: NDArray[np.intp], others: Placed, taken: NDArray[np.intp]) -> Placed:
+        """With the rows `taken` of others in place of the rows `index`."""
+        rows, leading = self.rows.copy(), self.leading.copy()
+        rows[index], leading[index] = others.rows[taken], others.leading[taken]
+        return Placed(rows, leading)
+
     def times(self, factors: NDArray[np.float32]) -> Placed:
         """The rows times factors `(n, 1)`."""
         return Placed(self.rows * factors, self.leading * factors)
