@@ -321,6 +321,9 @@ def test_every_documented_name_is_known_and_missed_by_it(device: str) -> None:
     ("device", "kind", "says"),
     [
         ("QNExecutionProvider", DeviceNotFoundError, "did you mean QNNExecutionProvider"),
+        ("NopeExecutionProvider", DeviceNotFoundError, "only .*; check its name"),
+        ("ExecutionProvider", DeviceNotFoundError, "only .*; check its name"),
+        ("NvidiaExecutionProvider", DeviceNotFoundError, "did you mean CUDAExecutionProvider"),
         ("ACLExecutionProvider", DeviceNotFoundError, "use a build of ONNX Runtime"),
         ("QNNExecutionProvider", DeviceNotFoundError, "pip install onnxruntime-qnn"),
         ("XExecutionProvider,library=/nowhere.so", DeviceLibraryError, "/nowhere.so.*check its"),
@@ -355,6 +358,8 @@ def test_providers_that_do_not_run(device: str, kind: type[Exception], says: str
         ("OpenVINOExecutionProvider,num_of_threads=x", "give a whole number"),
         ("TensorrtExecutionProvider,trt_fp16_enable=maybe", "true, false, True, False, 0 or 1"),
         ("CUDAExecutionProvider,device_id=first", "give a whole number"),
+        ("CUDAExecutionProvider,device_id=-1", "give a whole number from 0$"),
+        ("TensorrtExecutionProvider,trt_auxiliary_streams=-2", "a whole number from 0, or -1"),
         ("CoreMLExecutionProvider,MLComputeUnits=ANE", "give ALL, CPUAndGPU, CPUAndNeuralEngine"),
     ],
 )
@@ -373,6 +378,8 @@ def test_values_that_options_do_not_have(device: str, says: str) -> None:
         "OpenVINOExecutionProvider,device_type=GPU.1,num_of_threads=4",
         "OpenVINOExecutionProvider,device_type=HETERO:GPU,,CPU",
         "TensorrtExecutionProvider,trt_fp16_enable=True,trt_engine_cache_path=/x",
+        "TensorrtExecutionProvider,trt_auxiliary_streams=-1",
+        "TensorrtExecutionProvider,trt_auxiliary_streams=2",
         "XnnpackExecutionProvider,intra_op_num_threads=any",
     ],
 )

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 
 from edgeinc.devices import WORDS
 
 __all__ = ["meant"]
 
 _LIKE = 0.75
+_PROVIDER = "executionprovider"
 # Names of chips and makers, where no name of a device has them in it.
 _OTHER_NAMES = {
     "coral": "libedgetpu.so.1",
@@ -22,28 +24,38 @@ _OTHER_NAMES = {
 }
 
 
-def meant(name: str) -> tuple[str, ...]:
+def meant(name: str, here: Iterable[str] = ()) -> tuple[str, ...]:
     """The known devices that resemble a name, three at most, the likeliest first.
+
+    Args:
+        name: What was asked for.
+        here: Devices that are here, known or not.
 
     >>> meant("cuda"), meant("Coral"), meant("CUDAExecutionprovider")
     (('CUDAExecutionProvider',), ('libedgetpu.so.1',), ('CUDAExecutionProvider',))
     >>> meant("cpu"), meant("libnowhere.so"), meant("/opt/libcuda.so")
     (('cpu',), (), ())
+    >>> meant("NopeExecutionProvider"), meant("QNNNExecutionProvider")
+    ((), ('QNNExecutionProvider',))
     """
     if os.sep in name:
         return ()
     from edgeinc.runtimes import delegates, offered, providers
     from edgeinc.runtimes.onnx_package import CPU_PROVIDER
 
-    full = [*WORDS, *offered.names(), *delegates.KNOWN, *providers.KNOWN, CPU_PROVIDER]
+    full = [*WORDS, *offered.names(), *delegates.KNOWN, *providers.KNOWN, CPU_PROVIDER, *here]
     known = _OTHER_NAMES | {_short(one): one for one in full} | {one.lower(): one for one in full}
     wanted = name.lower()
     if wanted in known:
         return (known[wanted],)
+    # What all providers end in makes none of them alike.
+    wanted = wanted.removesuffix(_PROVIDER)
+    if not wanted:
+        return ()
     import difflib
 
     close = difflib.get_close_matches(wanted, known, n=3, cutoff=_LIKE)
-    found = [one for one in full if wanted in one.lower()] + [known[word] for word in close]
+    found = [known[word] for word in close] + [one for one in full if wanted in one.lower()]
     return tuple(dict.fromkeys(found))[:3]
 
 
@@ -53,5 +65,5 @@ def _short(name: str) -> str:
     >>> _short("QNNExecutionProvider"), _short("libvx_delegate.so")
     ('qnn', 'vx')
     """
-    short = name.lower().removesuffix("executionprovider").removeprefix("lib")
+    short = name.lower().removesuffix(_PROVIDER).removeprefix("lib")
     return short.partition(".")[0].removesuffix("_delegate")

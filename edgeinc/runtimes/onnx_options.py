@@ -17,7 +17,8 @@ from edgeinc.runtimes.helpers import near, warn_caller
 __all__ = ["check_options", "warn_of_unknown"]
 
 _ANY = ""
-_WHOLE = "a whole number"
+_WHOLE = "a whole number from 0"
+_SIGNED = "a whole number from 0, or -1"
 _CHIPS = "CPU, GPU, NPU, one of several such as GPU.1, or AUTO:, HETERO: or MULTI: and a list"
 _SWITCH = "0 1"
 _TRUTH = "true false True False 0 1"
@@ -25,6 +26,7 @@ _TRUTH = "true false True False 0 1"
 _PATTERNS = {
     _ANY: ".*",
     _WHOLE: "[0-9]+",
+    _SIGNED: "[0-9]+|-1",
     _CHIPS: r"(CPU|GPU|NPU)(\.[0-9]+)?(_FP(16|32))?|(AUTO|HETERO|MULTI|BATCH)(:.+)?",
 }
 
@@ -70,9 +72,10 @@ _VALUES: dict[str, dict[str, str]] = {
     },
     "TensorrtExecutionProvider": {
         _WHOLE: (
-            "device_id trt_auxiliary_streams trt_dla_core trt_max_partition_iterations "
-            "trt_max_workspace_size trt_min_subgraph_size"
+            "device_id trt_dla_core trt_max_partition_iterations trt_max_workspace_size "
+            "trt_min_subgraph_size"
         ),
+        _SIGNED: "trt_auxiliary_streams",
         "0 1 2 3 4 5": "trt_builder_optimization_level",
         _TRUTH: (
             "trt_bf16_enable trt_cuda_graph_enable trt_dla_enable trt_engine_cache_enable "

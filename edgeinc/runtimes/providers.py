@@ -12,9 +12,10 @@ from typing import Any, NamedTuple
 
 from edgeinc.devices import Device
 from edgeinc.errors import DeviceLibraryError, DeviceNotFoundError, InputError
-from edgeinc.runtimes.helpers import first_line, near
+from edgeinc.runtimes.helpers import first_line
 from edgeinc.runtimes.hints import plugin_modules
 from edgeinc.runtimes.libraries import refuse_cut
+from edgeinc.runtimes.meant import meant
 from edgeinc.runtimes.onnx_package import errors, reason
 
 __all__ = ["HARDWARE", "KNOWN", "LIBRARY", "candidates", "find", "here"]
@@ -179,7 +180,7 @@ def _missing(ort: Any, name: str) -> DeviceNotFoundError:
         package = KNOWN[name].package
         how = f"pip install {package}" if package else "use a build of ONNX Runtime that has it"
     else:
-        close = near(name, [*KNOWN, *there], 3)
+        close = meant(name, there)
         how = f"did you mean {' or '.join(close)}?" if close else "check its name"
     return DeviceNotFoundError(
         f"ONNX Runtime has no provider {name!r} here, only {', '.join(there)}; {how}"
