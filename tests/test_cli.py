@@ -246,7 +246,7 @@ def test_predict_says_what_it_passed_over_in_a_folder(
     (tmp_path / "empty").mkdir()
     status, out, err = shell("predict", tmp_path / "empty", photos / "kind 0")
     assert (status, len(out.splitlines())) == (1, 5)
-    assert err == f"edgeinc: {tmp_path / 'empty'} holds no picture.\n"
+    assert err == f"edgeinc: {tmp_path / 'empty'} holds no picture; give a folder of pictures.\n"
 
 
 def test_nothing_enrolled_is_unknown_and_no_error(shell: Shell, photos: Path) -> None:

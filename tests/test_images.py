@@ -555,10 +555,12 @@ def test_what_is_passed_over_is_named(tmp_path: Path) -> None:
     assert found.pictures == [("nut", tmp_path / "nut" / "1.png")]
     names = [Path(sentence.split(" has not")[0]).name for sentence in found.passed_over]
     assert names == ["notes.txt", "IMG_1", "p.heic", "x.gif"]
-    with pytest.raises(ImageError, match=r"holds no picture\.$"):
+    with pytest.raises(ImageError, match=r"holds no picture; give a folder of pictures\.$"):
         list_images(tmp_path / "empty")
     (tmp_path / "nut" / "1.png").unlink()
-    with pytest.raises(ImageError, match=r"holds no picture\. .*IMG_1.*\(and 2 more\)"):
+    with pytest.raises(
+        ImageError, match=r"give a folder of pictures\. Passed .*IMG_1.*\(and 2 more\)"
+    ):
         list_images(tmp_path / "nut")
 
 

@@ -58,7 +58,9 @@ def list_images(folder: str | Path) -> Pictures:
     """
     found = _walk(Path(folder))
     if not found.pictures:
-        raise ImageError(f"{folder} holds no picture.{_example(found.passed_over)}")
+        raise ImageError(
+            f"{folder} holds no picture; give a folder of pictures.{_example(found.passed_over)}"
+        )
     return found
 
 
