@@ -18,6 +18,7 @@ __all__ = [
     "digest",
     "is_abandoned",
     "is_file",
+    "is_full",
     "is_here",
     "is_part",
     "keep",
@@ -36,6 +37,9 @@ _YOUNG = 60.0
 
 _UNABLE = (errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL)
 """What a file system says that cannot take room beforehand."""
+
+_FULL = (errno.ENOSPC, errno.EDQUOT)
+"""What systems say of a disk, or of a person's share of it, that is full."""
 
 
 def cache_dir() -> Path:
@@ -168,6 +172,11 @@ def _lock(stream: BinaryIO) -> None:
     import fcntl
 
     fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+def is_full(exc: OSError) -> bool:
+    """True for what is said where no room is left on a disk, or in a person's share of it."""
+    return exc.errno in _FULL
 
 
 def reserve(stream: BinaryIO, room: int) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import shlex
@@ -16,7 +17,7 @@ import cv2
 import numpy as np
 import pytest
 
-from edgeinc.bench import BenchReport, BenchRow, bench
+from edgeinc.bench import BenchReport, BenchRow, bench, process
 from edgeinc.bench.plan import ways
 from edgeinc.bench.report import best_of
 from edgeinc.cards import ModelCard, ModelFile, read_card
@@ -108,10 +109,9 @@ def test_weights_that_are_not_here(card: ModelCard, tmp_path: Path) -> None:
     assert "models pull" in report.skipped[0].why
 
 
-def test_a_way_that_crashes_takes_nothing_with_it(
-    card: ModelCard, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    # A package of a runtime that ends the process in which it is opened.
+@pytest.fixture
+def crashing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder of a package of a runtime that ends the process in which it is opened."""
     info = tmp_path / "crashing-1.0.dist-info"
     info.mkdir()
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: crashing\nVersion: 1.0\n")
@@ -126,11 +126,15 @@ def test_a_way_that_crashes_takes_nothing_with_it(
         "    def open(self, content, **more):\n        os.kill(os.getpid(), signal.SIGKILL)\n"
     )
     monkeypatch.syspath_prepend(tmp_path)
+    return tmp_path
+
+
+def test_a_way_that_crashes_takes_nothing_with_it(card: ModelCard, crashing: Path) -> None:
     for name in ("tiny.x", "tiny.onnx"):
-        shutil.copy(Path(str(card.folder)) / "tiny.onnx", tmp_path / name)
+        shutil.copy(Path(str(card.folder)) / "tiny.onnx", crashing / name)
     plain = card.files[1]
     own = replace(plain, name="tiny.x", runtime="crash", device="crash")
-    alone = replace(card, files=(own,), folder=tmp_path)
+    alone = replace(card, files=(own,), folder=crashing)
     with pytest.raises(InferenceError, match="crash on crash crashed by Killed"):
         bench(alone, seconds=SHORT)
     both = replace(alone, files=(own, plain))
@@ -140,6 +144,54 @@ def test_a_way_that_crashes_takes_nothing_with_it(
     assert "crash" in [one.runtime for one in report.skipped]
     assert CPU in [row.device for row in report.rows]
     assert len(report.rows) + len(report.skipped) == 1 + len(rest)
+
+
+def test_a_way_that_ends_without_an_answer(card: ModelCard, crashing: Path) -> None:
+    module = crashing / "crashing.py"
+    script = module.read_text().replace("os.kill(os.getpid(), signal.SIGKILL)", "os._exit(0)")
+    module.write_text(script)
+    shutil.copy(Path(str(card.folder)) / "tiny.onnx", crashing / "tiny.x")
+    own = replace(card.files[1], name="tiny.x", runtime="crash", device="crash")
+    with pytest.raises(InferenceError, match=r"ended without an answer; verify the model$"):
+        bench(replace(card, files=(own,), folder=crashing), seconds=SHORT)
+
+
+@pytest.mark.parametrize("python", ["absent", "", None])
+def test_no_process_can_be_started(
+    card: ModelCard, python: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # A program that embeds Python may not know of one.
+    monkeypatch.setattr(sys, "executable", python)
+    with pytest.raises(RuntimeUnavailableError, match=r"onnx on cpu .*cannot be started here"):
+        bench(card, seconds=SHORT, device="cpu", threads=1)
+
+
+@pytest.mark.parametrize("when", ["before", "meanwhile"])
+def test_a_full_disk(
+    when: str, card: ModelCard, crashing: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    shutil.copy(Path(str(card.folder)) / "tiny.onnx", crashing / "tiny.x")
+    own = replace(card.files[1], name="tiny.x", runtime="crash", device="crash")
+    if when == "before":
+        monkeypatch.setattr(process, "reserve", full)
+    usage = shutil.disk_usage(crashing)
+    monkeypatch.setattr(shutil, "disk_usage", lambda folder: usage._replace(free=4096))
+    with pytest.raises(InputError, match=r"no room for crash on crash; make some in .*TMPDIR"):
+        bench(replace(card, files=(own,), folder=crashing), seconds=SHORT)
+
+
+def test_a_model_by_its_name_or_path(tiny_card: Path) -> None:
+    for given, name in ((tiny_card, "tiny"), ("pebble", "pebble"), ([str(tiny_card)], "tiny")):
+        report = bench(given, seconds=SHORT, device="cpu", threads=1)
+        assert {row.model for row in report.rows} == {name}
+    with pytest.raises(ModelNotFoundError, match="did you mean pebble"):
+        bench("peble")
+    for wrong in (None, 3, [b"pebble"]):
+        with pytest.raises(InputError, match="is no model; give a card, or a model's name"):
+            bench(wrong)
 
 
 def test_every_device_that_is_here(card: ModelCard) -> None:

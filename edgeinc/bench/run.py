@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 from edgeinc.bench.plan import Way, ways
@@ -14,6 +15,7 @@ from edgeinc.devices import AskedDevice, Device, Placement, brief
 from edgeinc.errors import EdgeincError, InputError, RuntimeUnavailableError
 from edgeinc.machine import energy
 from edgeinc.runtimes.helpers import check_settings
+from edgeinc.weights import find_card
 
 __all__ = ["bench"]
 
@@ -22,7 +24,7 @@ LONGEST = 3600.0
 
 
 def bench(
-    cards: ModelCard | Sequence[ModelCard],
+    cards: ModelCard | str | Path | Sequence[ModelCard | str | Path],
     *,
     seconds: float = 2.0,
     device: AskedDevice = "auto",
@@ -33,7 +35,8 @@ def bench(
     """Times backbones in each runtime, on each device, and with each number of threads.
 
     Args:
-        cards: The backbones; the first is the one for which a way is recommended.
+        cards: The backbones: cards, names of models, or paths of cards; the first is the one
+            for which a way is recommended.
         seconds: How long to measure each way; above 0, and an hour at most.
         device: `auto` for every device that is here; else only this one, as in `Engine.open`.
         strict: As in `Engine.open`.
@@ -44,9 +47,9 @@ def bench(
         At least one row. A way that fails is among the skipped.
 
     Raises:
-        InputError: No card is given; or `seconds`, `strict` or `threads` are of no use, or
-            it is no device.
-        ModelNotFoundError: No weights are installed.
+        InputError: No card is given, or something that is none; or `seconds`, `strict` or
+            `threads` are of no use, or it is no device.
+        ModelNotFoundError: There is no such model, or no weights are installed.
         RuntimeUnavailableError: They are, and no runtime for them is installed.
         EdgeincError: No way could be measured: the first one's error, of the kinds that
             `Backbone.open` raises.
@@ -58,7 +61,9 @@ def bench(
         raise InputError(
             f"{brief(seconds)} is no time to measure; give seconds above 0, up to {LONGEST:g}"
         )
-    each = [cards] if isinstance(cards, ModelCard) else list(cards)
+    if isinstance(cards, (ModelCard, str)) or not isinstance(cards, Sequence):
+        cards = [cards]
+    each = [_card(one) for one in cards]
     here = _Here()
     plan = [way for card in each for way in ways(card, wanted, threads, here.devices)]
     if not plan:
@@ -93,6 +98,20 @@ def bench(
     models = dict.fromkeys(row.model for row in rows)
     best = {name: best_of([row for row in rows if row.model == name]) for name in models}
     return BenchReport(tuple(rows), tuple(skipped), best, energy().problem)
+
+
+def _card(given: object) -> ModelCard:
+    """A card, from one, a name or a path.
+
+    Raises:
+        InputError: It is none of them.
+        ModelNotFoundError, CardError: As `find_card`.
+    """
+    if isinstance(given, (str, Path)):
+        return find_card(given)
+    if not isinstance(given, ModelCard):
+        raise InputError(f"{brief(given)} is no model; give a card, or a model's name")
+    return given
 
 
 class _Here:

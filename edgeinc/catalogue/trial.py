@@ -7,7 +7,6 @@ file. It is no sandbox: it contains accidents, not attacks.
 
 from __future__ import annotations
 
-import errno
 import json
 import os
 import shutil
@@ -21,7 +20,7 @@ from pathlib import Path
 from typing import IO, Any
 
 import edgeinc.errors as errors
-from edgeinc.cache import reserve
+from edgeinc.cache import is_full, reserve
 from edgeinc.errors import EdgeincError, InputError, ModelFormatError, RuntimeUnavailableError
 
 __all__ = ["ANSWER", "REQUEST", "Limits", "attempt"]
@@ -31,8 +30,6 @@ _SAID = "said.txt"
 CHILD = "edgeinc.catalogue.child"
 _MIB = 1 << 20
 _LEAST_ROOM = _MIB
-# What systems say of a disk, or of a person's share of it, that is full.
-_FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +111,7 @@ def attempt(
                 last = _last_line(said)
             full = shutil.disk_usage(folder).free < _LEAST_ROOM
     except OSError as exc:
-        if exc.errno in _FULL:
+        if is_full(exc):
             raise _no_room(name) from exc
         raise RuntimeUnavailableError(
             f"{name} is tried in a process of its own, which cannot be started here "
