@@ -186,7 +186,7 @@ def load_labels(card: ModelCard) -> tuple[str, ...]:
     if card.labels is None:
         return ()
     try:
-        text = load_file(card, card.labels).decode("utf-8")
+        text = load_file(card, card.labels).decode("utf-8-sig")
     except UnicodeDecodeError as exc:
         raise CardError(f"{card.labels.name} is not UTF-8 text; correct it.") from exc
     return tuple(line.strip() for line in text.splitlines())

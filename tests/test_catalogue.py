@@ -33,6 +33,7 @@ from edgeinc.catalogue import (
     pull,
     verify,
 )
+from edgeinc.classifier import load_classifier
 from edgeinc.cli import main
 from edgeinc.errors import (
     CardError,
@@ -272,6 +273,9 @@ def test_add_a_network_that_leaves_the_batch_open(tmp_path: Path) -> None:
     path = tmp_path / "open.onnx"
     path.write_bytes(tiny.onnx_open_batch())
     card = add(path, preprocessing=Preprocessing(mean=[127.5], std=[127.5]))
+    # One number need not be in a list.
+    same = add(path, preprocessing=Preprocessing(127.5, np.float32(127.5)), overwrite=True)
+    assert same.input == card.input
     assert (card.layer, card.dim) == ("pool", 4)
     assert (card.input.height, card.input.width) == (8, 8)
 
@@ -334,6 +338,31 @@ def test_inputs_that_are_no_picture(tmp_path: Path) -> None:
     path.write_bytes(tiny.tflite_gather())
     with pytest.raises(ModelFormatError, match="no picture"):
         add(path, embedding="y")
+
+
+def test_labels_of_an_editor_that_marks_utf_8(net: Path, tmp_path: Path) -> None:
+    labels = tmp_path / "names.txt"
+    labels.write_bytes(b"\xef\xbb\xbfnut\r\nbolt\r\nwasher\r\n")
+    card = add(net, labels=labels)
+    assert load_labels(card) == ("nut", "bolt", "washer")
+    assert load_classifier(card, "net.tflite").labels == ("nut", "bolt", "washer")
+
+
+@pytest.mark.parametrize(
+    "content", [b"nut\n\nwasher\n", b"nut\nbo\0lt\nwasher\n", b"nut\nbolt\n" + b"w" * 201]
+)
+def test_labels_that_are_none_are_refused_before_the_work(
+    net: Path, tmp_path: Path, content: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def never(*_: object, **__: object) -> None:
+        raise AssertionError("the network was tried")
+
+    labels = tmp_path / "names.txt"
+    labels.write_bytes(content)
+    monkeypatch.setattr("edgeinc.catalogue.adding.attempt", never)
+    with pytest.raises(CardError, match=r"names\.txt has a line that is no label; correct it"):
+        add(net, labels=labels)
+    assert not user_models_dir().exists()
 
 
 @pytest.mark.parametrize("name", ["net.yaml", "net.tflite"])

@@ -240,10 +240,22 @@ def test_such_a_network_is_refused_in_the_trial_too(
             either(net, embedding=5)
         with pytest.raises(InputError, match=r"7 is no path; give one"):
             either(7)
-        with pytest.raises(InputError, match=r"mean='abc' is no list of numbers"):
+        with pytest.raises(InputError, match=r"mean='abc' is no number nor a list"):
             either(net, preprocessing=Preprocessing("abc", [1]))
-        with pytest.raises(InputError, match=r"std=5 is no list of numbers"):
-            either(net, preprocessing=Preprocessing([1], 5))
+        for bad in (object(), b"x", [10**400], [None]):
+            with pytest.raises(InputError, match=r"std=.* is no number nor a list"):
+                either(net, preprocessing=Preprocessing(1, bad))
+        for bad in (b"x", object(), "x", None):
+            with pytest.raises(InputError, match=r"crop=.* is none; give center or squash"):
+                either(net, preprocessing=Preprocessing(1, 1, crop=bad))
+            with pytest.raises(InputError, match=r"color=.* is none; give RGB or BGR"):
+                either(net, preprocessing=Preprocessing(1, 1, color=bad))
+        for bad in (object(), None, 1):
+            with pytest.raises(InputError, match=r"nonnegative=.* give True or False"):
+                either(net, preprocessing=PIXELS, nonnegative=bad)
+        for bad in ({"path": "a\0.onnx"}, {"path": net, "labels": "a\0b"}):
+            with pytest.raises(InputError, match="is no path, it has a zero character"):
+                either(**bad)
         with pytest.raises(InputError, match=r"\{'mean': 1\} is no Preprocessing"):
             either(net, preprocessing={"mean": 1})
     assert list(user_models_dir().iterdir()) == list(places[0].iterdir()) == []
@@ -508,7 +520,11 @@ def pooled(proto: Any) -> None:
 
 
 def test_own_classes_are_kept(
-    net: Path, photos: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+    net: Path,
+    photos: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
 ) -> None:
     net.write_bytes(changed(pooled))
     labels = tmp_path / "names.txt"
@@ -542,8 +558,18 @@ def test_own_classes_are_kept(
     assert digest(make_rows(done.card).pack()) == done.card.classifier.sha256
 
     labels.write_text("a\nb\n", encoding="utf-8")
-    with pytest.raises(CardError, match="names 2 classes and the network has 5"):
+    seen = []
+
+    def watch(job: str, *more: Any) -> dict[str, Any]:
+        seen.append(job)
+        return quantizing_attempt(job, *more)
+
+    quantizing_attempt = quantizing.attempt
+    monkeypatch.setattr(quantizing, "attempt", watch)
+    with pytest.raises(CardError, match=r"names\.txt names 2 classes and the network has 5"):
         add_quantized(net, photos, labels=labels, overwrite=True, **asked)
+    # It is told before anything is calibrated, by the process that would calibrate.
+    assert seen == ["quantize"]
     assert find_card("net") == done.card
 
 

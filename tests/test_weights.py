@@ -174,6 +174,10 @@ def test_labels() -> None:
     weights_dir(made).mkdir(parents=True)
     (weights_dir(made) / "names.txt").write_bytes(names)
     assert load_labels(made) == ("tench, Tinca tinca", "goldfish")
+    marked = b"\xef\xbb\xbf" + names
+    (weights_dir(made) / "names.txt").write_bytes(marked)
+    found = load_labels(replace(made, labels=asset("names.txt", marked)))
+    assert found == ("tench, Tinca tinca", "goldfish")
     (weights_dir(made) / "names.txt").write_bytes(b"\xff")
     with pytest.raises(CardError, match="UTF-8"):
         load_labels(replace(made, labels=asset("names.txt", b"\xff")))

@@ -20,6 +20,7 @@ from edgeinc.cards import (
 from edgeinc.catalogue.naming import check_labels, read_labels
 from edgeinc.catalogue.placing import (
     check_free,
+    check_truth,
     check_words,
     path_of,
     read_network,
@@ -105,32 +106,33 @@ def add(
         ModelFormatError: It is no network with one picture for its input, or it crashes, or
             takes too long or too much memory; or weights in other files cannot be had.
         WeightsError: It gives the same embedding for any picture.
-        InputError: Something is given that is no path or text.
+        InputError: Something is given that is no path, text, number, yes or no.
         TensorNotFoundError: There is no such tensor, or none that is pooled to propose.
-        CardError: The name was added before, a float input has no normalisation, the labels are
-            not as many as the network's own classes, or the card cannot be written.
+        CardError: The name was added before, a float input has no normalisation, the labels
+            are none or not as many as the network's own classes, or the card cannot be written.
         RuntimeUnavailableError: A package is not installed; the message names the extra.
     """
     path = path_of(path)
     check_words(embedding=embedding, licence=licence, title=title)
+    check_truth(nonnegative=nonnegative)
     target = check_free(path, overwrite)
     content, runtime = read_network(path)
-    named, names = read_labels(labels, path)
+    named = read_labels(labels, path)
     request = {
         "runtime": runtime,
         "embedding": embedding,
         "preprocessing": plain(preprocessing),
         "licence": licence,
         "title": title,
-        "labels": None if named is None else asdict(named),
+        "labels": None if named.asset is None else asdict(named.asset),
         "nonnegative": nonnegative,
     }
     text = attempt("make", path.name, content, request)["card"]
     card = parse_card(text, origin=f"A card for {path.name}")
-    check_labels(card, names)
+    check_labels(card, named)
     files = {path.name: content, f"{card.name}.yaml": text.encode()}
-    if named is not None:
-        files[named.name] = names
+    if named.asset is not None:
+        files[named.asset.name] = named.content
     return settle_card(card, files, target, overwrite=overwrite)
 
 

@@ -126,11 +126,13 @@ def _quantize(request: Request) -> dict[str, Any]:
     # Here: no other job wants it, and it brings a package that takes a second to load.
     from edgeinc.catalogue.quantize_trial import quantize_and_measure
 
+    labels = request["labels"]
     return quantize_and_measure(
         request["name"],
         embedding=request["embedding"],
         preprocessing=Preprocessing(**request["preprocessing"]),
         nonnegative=request["nonnegative"],
+        labels=None if labels is None else (labels["name"], request["named"]),
         pictures=request["pictures"],
         least=request["least"],
         share=request["share"],

@@ -17,7 +17,7 @@ from edgeinc.catalogue.trial import LIMITS, attempt
 from edgeinc.errors import CardError, InputError, ModelFormatError, ModelNotFoundError
 from edgeinc.runtimes.onnx_external import LARGEST
 
-__all__ = ["check_free", "check_words", "path_of", "read_network", "settle_card"]
+__all__ = ["check_free", "check_truth", "check_words", "path_of", "read_network", "settle_card"]
 
 RUNTIMES: dict[str, RuntimeName] = {".tflite": "litert", ".onnx": "onnx"}
 # What systems say of a folder that takes no other's place.
@@ -62,15 +62,29 @@ def check_words(**given: object) -> None:
             raise InputError(f"{name}={value!r} is no text; give one, or leave it out.")
 
 
+def check_truth(**given: object) -> None:
+    """Holds what is yes or no to be one of them.
+
+    Raises:
+        InputError: Something else was given.
+    """
+    for name, value in given.items():
+        if not isinstance(value, bool):
+            raise InputError(f"{name}={value!r} says neither yes nor no; give True or False.")
+
+
 def path_of(given: object) -> Path:
     """A path, from a text or a path.
 
     Raises:
-        InputError: It is neither.
+        InputError: It is neither, or has a character that no path can have.
     """
-    if not isinstance(given, (str, os.PathLike)):
+    text = os.fspath(given) if isinstance(given, (str, os.PathLike)) else given
+    if not isinstance(text, str):
         raise InputError(f"{given!r} is no path; give one, as text or pathlib.Path.")
-    return Path(given)
+    if "\0" in text:
+        raise InputError(f"{text!r} is no path, it has a zero character; take it out.")
+    return Path(text)
 
 
 def read_network(path: Path) -> tuple[bytes, RuntimeName]:

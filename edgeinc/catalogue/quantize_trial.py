@@ -16,6 +16,7 @@ from edgeinc.backbone import Backbone
 from edgeinc.cards import ModelCard
 from edgeinc.catalogue.adding import make_card
 from edgeinc.catalogue.drift import cosines, nearest, varies
+from edgeinc.catalogue.naming import check_count
 from edgeinc.catalogue.reading import Preprocessing, proposed
 from edgeinc.classifier import OwnClasses
 from edgeinc.errors import ImageError, InputError, ModelFormatError, WeightsError
@@ -38,6 +39,7 @@ def quantize_and_measure(
     embedding: str | None,
     preprocessing: Preprocessing,
     nonnegative: bool,
+    labels: tuple[str, int] | None,
     pictures: Sequence[str],
     least: int,
     share: int,
@@ -49,6 +51,7 @@ def quantize_and_measure(
         embedding: As in `adding.make_card`, and so are `preprocessing` and `nonnegative`.
         preprocessing: Of its input.
         nonnegative: No value is ever below zero.
+        labels: Name of the file of labels, and how many it has; None without one.
         pictures: Paths, in the order in which they are to be taken.
         least: How many pictures must be readable.
         share: One of so many judges, the others calibrate.
@@ -65,6 +68,9 @@ def quantize_and_measure(
     ready = prepared(content, tensor)
     card = replace(_card(name, content, tensor, preprocessing, nonnegative), folder=Path())
     file = card.files[0]
+    dense = _dense(content, tensor, card.dim)
+    if labels is not None and dense is not None:
+        check_count(*labels, len(dense.rows))
     shown, skipped = _readable(pictures, max(card.input.height, card.input.width))
     if len(shown) < least:
         raise InputError(
@@ -99,7 +105,7 @@ def quantize_and_measure(
     scratch.mkdir()
     whole = quantized(ready, tensor, inputs, scratch=scratch)
     step = _card(name, whole, tensor, preprocessing, nonnegative).files[0].embedding.quantization
-    own = None if step is None else _own(content, tensor, card.dim, step.scale)
+    own = None if step is None or dense is None else _own(dense, step.scale)
     if own is not None:
         whole = with_layer(whole, own.layer)
     small = made("int8", whole)
@@ -170,14 +176,21 @@ class _Own(NamedTuple):
         return float((theirs == np.array(ours)).mean())
 
 
-def _own(content: bytes, tensor: str, dim: int, step: float) -> _Own | None:
-    """The network's own classes; None where no single dense layer lies behind the embedding."""
+def _dense(content: bytes, tensor: str, dim: int) -> Dense | None:
+    """The single dense layer that lies behind the embedding; None where there is none."""
     try:
         dense = dense_behind(content, tensor)
-        own = _Own(dense, dense.rounded(step), step)
     except ModelFormatError:
         return None
-    return own if dense.rows.shape[1] == dim else None
+    return dense if dense.rows.shape[1] == dim else None
+
+
+def _own(dense: Dense, step: float) -> _Own | None:
+    """The network's own classes; None where they cannot be kept in rows of 8 bits."""
+    try:
+        return _Own(dense, dense.rounded(step), step)
+    except ModelFormatError:
+        return None
 
 
 def _measured(

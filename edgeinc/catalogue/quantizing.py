@@ -20,6 +20,7 @@ from edgeinc.catalogue.attaching import CARD_ROOM, reserved
 from edgeinc.catalogue.naming import check_labels, read_labels
 from edgeinc.catalogue.placing import (
     check_free,
+    check_truth,
     check_words,
     path_of,
     read_network,
@@ -125,7 +126,7 @@ def add_quantized(
 
     Raises:
         InputError: The folder has fewer than 40 different pictures that can be read, there is
-            no room for the work, `least_cosine` is no cosine, or something is no path or text.
+            no room for the work, `least_cosine` is no cosine, or something is given as in `add`.
         ModelFormatError: The network cannot be quantised: not `.onnx`, not float32, quantised
             already, several inputs, open sizes, an opset below 13 that cannot be converted; or
             as in `add`.
@@ -135,6 +136,7 @@ def add_quantized(
     """
     path, folder = path_of(path), path_of(folder)
     check_words(embedding=embedding, licence=licence, title=title)
+    check_truth(nonnegative=nonnegative)
     if not isinstance(least_cosine, Real) or not 0 <= least_cosine <= 1:
         raise InputError(f"{least_cosine!r} is no cosine to reach; give a number from 0 to 1.")
     if path.suffix.lower() == ".tflite":
@@ -144,7 +146,7 @@ def add_quantized(
         )
     target = check_free(path, overwrite)
     content, runtime = read_network(path)
-    named, names = read_labels(labels, path)
+    named = read_labels(labels, path)
     pictures, skipped = _drawn(folder)
     if note is not None:
         note(f"quantising {path.name} on {len(pictures)} pictures; this takes a while")
@@ -154,10 +156,10 @@ def add_quantized(
         "preprocessing": plain(preprocessing),
         "licence": licence,
         "title": title or f"{path.name} in int8, added from a file",
-        "labels": None if named is None else asdict(named),
+        "labels": None if named.asset is None else asdict(named.asset),
         "nonnegative": nonnegative,
     }
-    asked = {"pictures": pictures, "least": LEAST_PICTURES, "share": SHARE}
+    asked = {"pictures": pictures, "least": LEAST_PICTURES, "share": SHARE, "named": named.classes}
     # What there is no room for is refused before the work, not after it.
     _take_room(target, len(content))
     found = attempt("quantize", path.name, content, {**request, **asked}, _limits(len(pictures)))
@@ -168,7 +170,7 @@ def add_quantized(
     request["embedding"] = found["embedding"]
     text = attempt("make", path.name, network, request)["card"]
     card = parse_card(text, origin=f"A card for {path.name}")
-    check_labels(card, names)
+    check_labels(card, named)
     done = Quantized(
         card=card,
         float_bytes=len(content),
@@ -180,8 +182,8 @@ def add_quantized(
     card = replace(card, notes=f"{words}{done.words}.")
     parse_card(text := dump_card(card), origin=f"A card for {path.name}")
     files = {path.name: network, f"{card.name}.yaml": text.encode()}
-    if named is not None:
-        files[named.name] = names
+    if named.asset is not None:
+        files[named.asset.name] = named.content
     return replace(done, card=settle_card(card, files, target, overwrite=overwrite))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from numbers import Real
 from typing import Any, get_args
 
 from edgeinc.cards import (
@@ -17,6 +18,7 @@ from edgeinc.cards import (
     Quantization,
     RuntimeName,
 )
+from edgeinc.devices import brief
 from edgeinc.errors import CardError, InputError, ModelFormatError, TensorNotFoundError
 from edgeinc.runtimes import Inspection, TensorSpec, inspect, open_session
 
@@ -34,8 +36,8 @@ class Preprocessing:
         crop: `center` or `squash`.
     """
 
-    mean: Sequence[float] | None = None
-    std: Sequence[float] | None = None
+    mean: float | Sequence[float] | None = None
+    std: float | Sequence[float] | None = None
     color: Color = "RGB"
     crop: Crop = "center"
 
@@ -162,25 +164,37 @@ def plain(preprocessing: Preprocessing | None) -> dict[str, Any]:
     """Preprocessing as a trial is asked for it.
 
     Raises:
-        InputError: It is none, or its numbers are none.
+        InputError: It is none, its numbers are none, or `color` or `crop` is none that there is.
     """
     wanted = Preprocessing() if preprocessing is None else preprocessing
     if not isinstance(wanted, Preprocessing):
         raise InputError(f"{wanted!r} is no Preprocessing; give one, or leave it out.")
+    for name, kind in (("color", Color), ("crop", Crop)):
+        given = getattr(wanted, name)
+        if not isinstance(given, str) or given not in get_args(kind):
+            raise InputError(f"{name}={given!r} is none; give {' or '.join(get_args(kind))}.")
     numbers = {}
     for name in ("mean", "std"):
         given = getattr(wanted, name)
         try:
-            # A text would be taken letter by letter.
-            values = [given] if isinstance(given, str) else given
-            numbers[name] = None if values is None else [float(value) for value in values]
-        except (TypeError, ValueError) as exc:
-            raise InputError(f"{name}={given!r} is no list of numbers; give one or three.") from exc
+            numbers[name] = None if given is None else _list(given)
+        except (TypeError, ValueError, OverflowError) as exc:
+            raise InputError(
+                f"{name}={brief(given)} is no number nor a list of them; give one or three."
+            ) from exc
     return {**numbers, "color": wanted.color, "crop": wanted.crop}
 
 
-def _three(values: Sequence[float], what: str) -> tuple[float, float, float]:
-    given = [float(value) for value in values]
+def _list(given: float | Sequence[float]) -> list[float]:
+    """One number or several, as a list."""
+    # Texts and bytes would be taken letter by letter.
+    if isinstance(given, (str, bytes, float, int, Real)):
+        return [float(given)]
+    return [float(value) for value in given]
+
+
+def _three(values: float | Sequence[float], what: str) -> tuple[float, float, float]:
+    given = _list(values)
     if len(given) not in (1, 3):
         raise CardError(f"{what} has {len(given)} numbers; give one, or one for each channel.")
     return given[0], given[len(given) // 2], given[-1]

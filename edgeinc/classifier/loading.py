@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from edgeinc.cache import cache_dir, digest, keep, recall
 from edgeinc.cards import Classifier, ModelCard, ModelFile
 from edgeinc.classifier.own import OwnClasses
@@ -11,7 +13,7 @@ from edgeinc.runtimes.layer import Layer
 from edgeinc.store import clean_label
 from edgeinc.weights import installed_path, load_file, load_labels
 
-__all__ = ["load_classifier", "make_rows", "read_rows"]
+__all__ = ["clean_names", "load_classifier", "make_rows", "read_rows"]
 
 
 def load_classifier(card: ModelCard, file_name: str) -> OwnClasses:
@@ -104,8 +106,20 @@ def _names(card: ModelCard, said: Classifier) -> list[str]:
             f"The card of {card.name} names {len(lines)} classes and its classifier has "
             f"{said.classes}; give it `labels` with one line for each."
         )
+    return clean_names(lines, card.labels.name if card.labels else "labels")
+
+
+def clean_names(lines: Iterable[str], name: str) -> list[str]:
+    """The lines of a file of labels, written as labels are.
+
+    Args:
+        lines: One a class.
+        name: Of the file, for the error.
+
+    Raises:
+        CardError: One of them is no label.
+    """
     try:
         return [clean_label(line) for line in lines]
     except LabelError as exc:
-        name = card.labels.name if card.labels else "labels"
         raise CardError(f"{name} has a line that is no label; correct it. {exc}") from exc
