@@ -441,17 +441,6 @@ def test_one_example_more_is_no_other_class() -> None:
     assert np.abs(np.diff(thresholds)).max() < 0.05
 
 
-def test_copies_tell_nothing_of_strangers() -> None:
-    found = []
-    for copies in (1, 2, 30):
-        examples = Examples(DIM)
-        for c in range(4):
-            examples.add(f"class {c}", np.repeat(shots(1, c, 2), copies, axis=0))
-        found.append(ClassSimilarity(examples.snapshot(), background()).thresholds)
-    assert np.allclose(found[1], found[0], atol=0.02)
-    assert np.allclose(found[2], found[0], atol=0.02)
-
-
 def test_among_thousands_of_classes_the_most_alike_are_looked_at() -> None:
     examples = Examples(DIM)
     for c in range(1100):

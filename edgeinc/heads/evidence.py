@@ -213,22 +213,19 @@ class Evidence:
     @cached_property
     def _strangers(self) -> tuple[float, float]:
         """Mean and standard deviation of strangers' closeness to the class they are taken for."""
-        classes = len(self._snapshot.labels)
-        shots = np.array([self._shots.sum() / max(classes, 1)])
+        snapshot = self._snapshot
+        classes = len(snapshot.labels)
+        shots = np.array([snapshot.total / max(classes, 1)])
         cosine = float(expected(np.array([self._metric.strangers]), shots)[0])
         cosine += greatest(classes) * self._metric.spread
-        rows = self._rows if classes > 1 else self._rows[:0]
         reached = np.zeros(0)
         if self._narrow and classes:
-            reached = self.closeness.reached(rows, self._most)
-        # Frames of one moment count as one here too; negatives come after the rows.
-        weights = np.ones(len(reached))
-        weights[: len(rows)] /= self._likes.size(rows[: len(reached)])
-        many = WEIGHT + float(weights.sum())
-        mean = (WEIGHT * float(self._unrelated(cosine, shots)[0]) + weights @ reached) / many
+            reached = self.closeness.reached(self._rows, self._most)
+        prior = WEIGHT * float(self._unrelated(cosine, shots)[0])
+        mean = (prior + float(reached.sum())) / (WEIGHT + len(reached))
         variance = WEIGHT * ((STRANGER_DEVIATION * self._metric.spread) ** 2 + self._usual)
-        variance += float(weights @ np.square(reached - mean))
-        return float(mean), float(np.sqrt(variance / many))
+        variance += float(np.square(reached - mean).sum())
+        return mean, float(np.sqrt(variance / (WEIGHT + len(reached))))
 
     def _scale(self, pairs: Numbers, counts: Numbers) -> Scale:
         """From mean cosines `(C,)`, and from how many different examples there are."""
