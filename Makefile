@@ -12,7 +12,8 @@ OTHERS := $(foreach v,3.10 3.13,$(firstword $(foreach p,python$(v) \
 ARM64 ?= .arm64
 # Tests of what a processor might compute otherwise.
 NUMBERS := tests/test_pebble.py tests/test_store_exactness.py tests/test_features.py \
-           tests/test_heads.py tests/test_runtimes.py tests/test_litert_legacy.py
+           tests/test_heads.py tests/test_similarity.py tests/test_runtimes.py \
+           tests/test_litert_legacy.py
 PIP_OPTIONS := --quiet --disable-pip-version-check
 
 .PHONY: demo test check test-others test-arm64 wheels-arm64 test-accelerators \
