@@ -16,7 +16,7 @@ JOINED = 0.6
 """Mean cosine from which on examples of a class are nearly one picture, as a share of the way to 1
 from that of pictures of two classes."""
 
-ROWS = 4096
+ROWS = 1024
 """Examples that are looked at at most, of all classes."""
 
 EACH = 64
