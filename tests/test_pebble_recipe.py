@@ -470,7 +470,7 @@ def test_teaching_goes_on_after_an_interruption(
     recipe: dict[str, ModuleType], tmp_path: Path, shared: Path
 ) -> None:
     rng = np.random.default_rng(0)
-    root, work = tmp_path / "pictures", tmp_path / "work"
+    root = tmp_path / "pictures"
     root.mkdir()
     for i in range(2100):
         cv2.imwrite(str(root / f"{i}.bmp"), rng.integers(0, 256, (8, 8, 3), np.uint8))
@@ -479,7 +479,7 @@ def test_teaching_goes_on_after_an_interruption(
     config = tmp_path / "recipe.yaml"
     config.write_text(yaml.safe_dump(raw))
     command = [sys.executable, str(RECIPE), "teach", "--config", str(config)]
-    command += ["--pictures", str(root), "--work", str(work)]
+    command += ["--pictures", str(root)]
     paths = {"EDGEINC_CACHE": str(tmp_path / "cache"), "EDGEINC_MODELS": str(shared / "models")}
     keys: dict[str, Any] = {
         "env": {**os.environ, **paths, "PYTHONPATH": before_others(CONFIG.parents[2])},
@@ -487,18 +487,23 @@ def test_teaching_goes_on_after_an_interruption(
         "text": True,
         "start_new_session": True,  # as from a shell: the interruption is for all its processes
     }
-    marks = work / "teachers" / "mobilenet_v1_0.25_128_quant.chunks"
-    with subprocess.Popen(command, **keys) as process:
-        while process.poll() is None and not (marks.is_dir() and any(marks.iterdir())):
-            time.sleep(0.02)
-        os.killpg(process.pid, signal.SIGINT)
-        _, said = process.communicate()
+    # On a busy machine all may be done before the interruption comes: then once more.
+    for attempt in range(5):
+        whole = [*command, "--work", str(tmp_path / f"work{attempt}")]
+        marks = tmp_path / f"work{attempt}" / "teachers" / "mobilenet_v1_0.25_128_quant.chunks"
+        with subprocess.Popen(whole, **keys) as process:
+            while process.poll() is None and not (marks.is_dir() and any(marks.iterdir())):
+                time.sleep(0.02)
+            os.killpg(process.pid, signal.SIGINT)
+            _, said = process.communicate()
+        if process.returncode:
+            break
     assert process.returncode == 130
     assert said.splitlines()[-1] == "recipe: interrupted; run the same command to go on."
     assert "Traceback" not in said
     kept = {mark.name: mark.stat().st_mtime_ns for mark in marks.iterdir()}
     assert 1 <= len(kept) < 5
-    subprocess.run(command, check=True, **keys)
+    subprocess.run(whole, check=True, **keys)
     now = {mark.name: mark.stat().st_mtime_ns for mark in marks.iterdir()}
     assert sorted(now) == [f"{chunk:05d}" for chunk in range(5)]
     assert {name: now[name] for name in kept} == kept
