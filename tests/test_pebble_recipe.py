@@ -494,7 +494,8 @@ def test_teaching_goes_on_after_an_interruption(
         with subprocess.Popen(whole, **keys) as process:
             while process.poll() is None and not (marks.is_dir() and any(marks.iterdir())):
                 time.sleep(0.02)
-            os.killpg(process.pid, signal.SIGINT)
+            if process.poll() is None:
+                os.killpg(process.pid, signal.SIGINT)
             _, said = process.communicate()
         if process.returncode:
             break
