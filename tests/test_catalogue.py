@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import re
@@ -377,16 +378,66 @@ def test_labels_do_not_take_the_place_of_card_or_network(
     assert not user_models_dir().exists()
 
 
-def test_a_card_that_cannot_be_replaced_stays(net: Path) -> None:
+def test_a_card_that_cannot_be_replaced_stays(net: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The disk fails when the former card was moved out of its place."""
+
+    def rename(self: Path, target: Path) -> Path:
+        if self == folder:
+            aside.append(target)
+        elif target == folder and aside and self not in aside:
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        return original(self, target)
+
+    before = add(net)
+    folder = before.folder
+    assert folder is not None
+    aside: list[Path] = []
+    files = {path.name: path.read_bytes() for path in folder.iterdir()}
+    original = Path.rename
+    monkeypatch.setattr(placing, "_exchanged", lambda *_: False)
+    monkeypatch.setattr(Path, "rename", rename)
+    with pytest.raises(CardError, match="cannot be written"):
+        placing.settle_card(before, files, folder, overwrite=True)
+    assert aside
+    assert find_card("net") == before
+    assert [path.name for path in folder.parent.iterdir()] == ["net"]
+
+
+def test_a_card_is_there_at_every_moment_while_it_is_replaced(net: Path, tmp_path: Path) -> None:
+    one, other = tmp_path / "one", tmp_path / "other"
+    one.mkdir()
+    other.mkdir()
+    if not placing._exchanged(one, other):
+        pytest.skip("this system or disk does not exchange two folders in one step")
     before = add(net)
     assert before.folder is not None
-    old = before.folder.with_name("old")
-    with pytest.raises(FileNotFoundError):
-        placing._exchange(
-            before.folder.with_name("never written"), before.folder, old, overwrite=True
-        )
-    assert find_card("net") == before
-    assert not old.exists()
+    files = {path.name: path.read_bytes() for path in before.folder.iterdir()}
+    done = threading.Event()
+
+    def look() -> int:
+        looks = 0
+        while not done.is_set():
+            assert find_card("net").input == before.input
+            looks += 1
+        return looks
+
+    with ThreadPoolExecutor(1) as pool:
+        looking = pool.submit(look)
+        for _ in range(100):
+            placing.settle_card(before, files, before.folder, overwrite=True)
+        done.set()
+        assert looking.result()
+
+
+def test_a_link_to_a_card_elsewhere_is_replaced(net: Path, tmp_path: Path) -> None:
+    before = add(net)
+    assert before.folder is not None
+    elsewhere = before.folder.rename(tmp_path / "elsewhere")
+    before.folder.symlink_to(elsewhere)
+    add(net, title="another", overwrite=True)
+    assert find_card("net").title == "another"
+    assert read_card(elsewhere / "net.yaml").title == before.title
+    assert [path.name for path in user_models_dir().iterdir()] == ["net"]
 
 
 def test_candidates_propose_the_pooled_layer(net: Path) -> None:
@@ -549,7 +600,13 @@ def test_two_that_take_one_name(net: Path, monkeypatch: pytest.MonkeyPatch) -> N
     assert [path.name for path in user_models_dir().iterdir()] == ["net"]
 
 
-def test_two_that_replace_one_model(net: Path) -> None:
+@pytest.mark.parametrize("exchanging", [True, False])
+def test_many_that_replace_one_model(
+    net: Path, monkeypatch: pytest.MonkeyPatch, exchanging: bool
+) -> None:
+    """With and without a system that exchanges two folders in one step."""
+    if not exchanging:
+        monkeypatch.setattr(placing, "_exchanged", lambda *_: False)
     card = add(net)
     assert card.folder is not None
     files = {path.name: path.read_bytes() for path in card.folder.iterdir()}

@@ -6,6 +6,7 @@ import base64
 import errno
 import os
 import shutil
+import sys
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -21,7 +22,9 @@ __all__ = ["check_free", "check_truth", "check_words", "path_of", "read_network"
 
 RUNTIMES: dict[str, RuntimeName] = {".tflite": "litert", ".onnx": "onnx"}
 # What systems say of a folder that takes no other's place.
-_TAKEN = (errno.EEXIST, errno.ENOTEMPTY)
+_TAKEN = (errno.EEXIST, errno.ENOTEMPTY, errno.ENOTDIR)
+# Linux's renameat2: paths from the working directory, and the flag RENAME_EXCHANGE.
+_HERE, _EXCHANGE = -100, 2
 # The files' sizes are seen only there; what they hold is copied a few times.
 GATHERING = replace(LIMITS, memory=LIMITS.memory + 6 * LARGEST, written=2 * LARGEST)
 
@@ -124,14 +127,14 @@ def settle_card(
     Raises:
         CardError: They cannot be written; or, without `overwrite`, the name was taken meanwhile.
     """
-    part, old = part_of(target), part_of(target)
+    part = part_of(target)
     try:
         part.mkdir(parents=True)
         for name, content in files.items():
             (part / name).write_bytes(content)
             sync_file(part / name)
         sync_folder(part)
-        _exchange(part, target, old, overwrite=overwrite)
+        _take_place(part, target, overwrite=overwrite)
         sync_folder(target.parent)
     except OSError as exc:
         raise CardError(
@@ -139,31 +142,70 @@ def settle_card(
             "another folder with EDGEINC_CACHE."
         ) from exc
     finally:
-        shutil.rmtree(part, ignore_errors=True)
-        if is_here(target):
-            shutil.rmtree(old, ignore_errors=True)
+        _remove(part)
     return replace(card, folder=target)
 
 
-def _exchange(part: Path, target: Path, old: Path, *, overwrite: bool) -> None:
-    """Gives a folder its place; what was there before is `old`, or is there again.
+def _take_place(part: Path, target: Path, *, overwrite: bool) -> None:
+    """Gives a folder its place; what was there before is `part` then, or is gone.
 
     Another process may do the same just now: then it is the other's that is replaced.
     """
-    while True:
-        if overwrite:
-            shutil.rmtree(old, ignore_errors=True)
-            with suppress(FileNotFoundError):
-                target.rename(old)
-        try:
-            part.rename(target)
-        except BaseException as exc:
-            if old.exists() and not target.exists():
-                old.rename(target)
-            if not isinstance(exc, OSError) or exc.errno not in _TAKEN:
-                raise
-            if not overwrite:
-                raise _taken(target.name) from exc
-        else:
-            shutil.rmtree(old, ignore_errors=True)
+    while not _moved(part, target):
+        if not overwrite:
+            raise _taken(target.name)
+        if _exchanged(part, target) or _moved_after_all(part, target):
             return
+
+
+def _moved(part: Path, target: Path) -> bool:
+    """Moves a folder to a place, unless that is taken."""
+    try:
+        part.rename(target)
+    except OSError as exc:
+        if exc.errno not in _TAKEN:
+            raise
+        return False
+    return True
+
+
+def _exchanged(one: Path, other: Path) -> bool:
+    """Exchanges two folders in one step, where the system and its disk can; Python cannot say it.
+
+    A power cut leaves either, and who reads meanwhile finds one of them.
+    """
+    if not sys.platform.startswith("linux"):
+        return False
+    import ctypes
+
+    call = getattr(ctypes.CDLL(None), "renameat2", None)
+    if call is None:
+        return False
+    names = _HERE, os.fsencode(one), _HERE, os.fsencode(other)
+    return bool(call(*names, _EXCHANGE) == 0)
+
+
+def _moved_after_all(part: Path, target: Path) -> bool:
+    """Moves what has the place out of it, and the folder there; false where another was faster.
+
+    A power cut between the two leaves what had the place beside it, with a part's name.
+    """
+    old = part_of(target)
+    try:
+        with suppress(FileNotFoundError):
+            target.rename(old)
+        moved = _moved(part, target)
+    except BaseException:
+        # Back to its place; where that cannot be, it stays: there is nothing else of it.
+        if is_here(old) and not _moved(old, target):
+            _remove(old)
+        raise
+    _remove(old)
+    return moved
+
+
+def _remove(path: Path) -> None:
+    """Removes a folder, file or link as far as that goes; what stays has a part's name."""
+    shutil.rmtree(path, ignore_errors=True)
+    with suppress(OSError):
+        path.unlink()
