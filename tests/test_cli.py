@@ -568,6 +568,10 @@ def test_an_archive_is_no_store(shell: Shell, photos: Path, tmp_path: Path) -> N
         status, out, err = shell("--store", "x.edgeinc", *words)
         assert (status, out, err.count("\n")) == (1, "", 1)
         assert "x.edgeinc is an archive, not a store" in err
+    status, out, err = shell("--store", "x.edgeinc", "doctor")
+    assert status == 1
+    assert "  not checked, " in out
+    assert "x.edgeinc is an archive, not a store" in err
     assert (tmp_path / "x.edgeinc").read_bytes() == before
 
 

@@ -43,8 +43,8 @@ def doctor_command(settings: Settings, repair: str | None) -> int:
 
     The store is not changed; private copies of stores that killed processes left behind are
     deleted. The exit status is 1 where the store is damaged, or cannot be checked: a newer
-    edgeinc wrote it, or another process keeps it to itself. So it is where `--backbone` names
-    what cannot be read.
+    edgeinc wrote it, another process keeps it to itself, or it is an archive. So it is where
+    `--backbone` names what cannot be read.
     """
     from edgeinc.doctor import examine, tidy
 

@@ -30,7 +30,15 @@ from edgeinc.store.disk.translation import is_no_database
 from edgeinc.store.disk.trust import one_row
 from edgeinc.store.records import Identity
 
-__all__ = ["attach", "is_writable", "open_store", "peek", "resolve", "scrub"]
+__all__ = [
+    "archive_words",
+    "attach",
+    "is_writable",
+    "open_store",
+    "peek",
+    "resolve",
+    "scrub",
+]
 
 # Only these leave something that is to be wiped.
 _LAST_WIPE = "SELECT max(number) FROM operations WHERE kind IN ('purge', 'merge')"
@@ -194,21 +202,24 @@ def attach(path: str | Path, timeout: float, *, to_read: bool = False) -> Databa
         return db if writable else readable(db, timeout)
     except StoreFormatError as exc:
         # Whoever opens one to read it, a merge, takes archives too.
-        if not to_read and is_no_database(exc.__cause__):
-            _refuse_archive(file)
+        if not to_read and is_no_database(exc.__cause__) and (words := archive_words(file)):
+            raise StoreFormatError(words) from exc
         raise
 
 
-def _refuse_archive(file: Path) -> None:
-    """Say what to do with an archive that is named as a store; only for what is no database."""
+def archive_words(file: Path) -> str | None:
+    """What to do with an archive that is named as a store; only for what is no database.
+
+    Raises:
+        StoreError: It cannot be read.
+    """
     # Most that is named as a store is one.
     from edgeinc.store.disk.files import is_archive
 
-    if is_archive(file):
-        raise StoreFormatError(
-            f"{file} is an archive, not a store. `merge` it into a store; one that is not there "
-            "is made."
-        )
+    if not is_archive(file):
+        return None
+    advice = "`merge` it into a store; one that is not there is made."
+    return f"{file} is an archive, not a store. {advice}"
 
 
 def is_writable(file: Path) -> bool:

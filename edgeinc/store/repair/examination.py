@@ -13,8 +13,9 @@ from edgeinc.errors import StoreBusyError, StoreError, StoreFormatError, StoreVe
 from edgeinc.store.checks import format_version, identity, is_blank
 from edgeinc.store.disk.connection import Database
 from edgeinc.store.disk.holder import find_holders
+from edgeinc.store.disk.translation import is_no_database
 from edgeinc.store.disk.trust import one_row
-from edgeinc.store.opening import attach, is_writable, resolve
+from edgeinc.store.opening import archive_words, attach, is_writable, resolve
 from edgeinc.store.repair.condition import Condition
 from edgeinc.store.repair.soundness import CHECKS, Damaged, count, describe_statistics, examine_rows
 
@@ -75,6 +76,9 @@ def examine_store(
     except StoreFormatError as exc:
         if not isinstance(exc.__cause__, sqlite3.Error):
             raise
+        if is_no_database(exc.__cause__) and (words := archive_words(file)):
+            found.advice.append(words)
+            return found
         found.faults.append(_words(exc))
     found.sound = not found.faults
     found.advice += _advice(found)
