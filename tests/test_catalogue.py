@@ -578,7 +578,14 @@ def test_shell_adds(net: Path, capsys: pytest.CaptureFixture[str]) -> None:
         "99",
     )
     assert (status, found["dim"]) == (0, 3)
+    assert "no --base-classes\n" in err
     assert read_card(Path(str(found["folder"])) / "net.yaml").input.mean == (1.0, 2.0, 3.0)
+    names = net.with_name("names.txt")
+    names.write_text("nut\nbolt\nwasher\n", encoding="utf-8")
+    words = "--embedding", "logits", "--overwrite", "--labels", str(names)
+    status, _, err = shell(capsys, "add", str(net), *words)
+    assert status == 0
+    assert "no --base-classes, and names.txt names nothing\n" in err
     assert shell(capsys, "add", str(net), "--mean", "x")[0] == 2
     assert shell(capsys, "add", str(net.with_name("absent.onnx")))[0] == 1
 

@@ -125,7 +125,8 @@ def _tell_quantized(settings: Settings, done: Quantized) -> None:
 def _note_classes(card: ModelCard, wanted: str) -> None:
     """What there is of the network's own classes."""
     if card.classifier is None:
-        note(f"no {wanted}: no --base-classes")
+        unused = "" if card.labels is None else f", and {card.labels.name} names nothing"
+        note(f"no {wanted}: no --base-classes{unused}")
     elif card.labels is None:
         note(f"its {card.classifier.classes} own classes have no names: --labels gives them")
 
