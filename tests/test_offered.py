@@ -28,6 +28,7 @@ from edgeinc.cards import ModelCard, dump_card, parse_card, read_card
 from edgeinc.catalogue import add, describe, verify
 from edgeinc.classifier import read_rows
 from edgeinc.devices import Device
+from edgeinc.doctor import examine
 from edgeinc.errors import (
     CardError,
     DeviceError,
@@ -257,6 +258,17 @@ def test_a_package_that_fails_when_it_is_used(half_made: Any, tmp_path: Path) ->
     importlib.invalidate_caches()
     with pytest.raises(ModelFormatError, match="opened no edgeinc"):
         Backbone.open(card)
+
+
+def test_doctor_asks_each_runtime_once(half_made: Any) -> None:
+    told = "asked.append(1)\n        return RuntimeInfo('late', '1', ())"
+    half_made(
+        "late", "half_made:Late", "asked = []" + LATE.replace('raise KeyError("no driver")', told)
+    )
+    found = examine()
+    assert "late" in {one.name for one in found.runtimes}
+    # Looking for chips may take long, and may not be done by two at a time.
+    assert sys.modules["half_made"].asked == [1]
 
 
 def test_a_runtime_that_nothing_offers(tmp_path: Path) -> None:

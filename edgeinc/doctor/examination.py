@@ -16,7 +16,7 @@ from edgeinc.devices import AskedDevice, Placement
 from edgeinc.doctor.uses import Use, uses
 from edgeinc.errors import EdgeincError, StoreError
 from edgeinc.machine import Camera, Processor, cameras, energy, memory, processor
-from edgeinc.runtimes import RuntimeInfo, available, offered
+from edgeinc.runtimes import RuntimeInfo, survey
 from edgeinc.runtimes.base import physical_cores
 from edgeinc.version import __version__
 from edgeinc.weights import is_installed, list_cards
@@ -120,7 +120,7 @@ def examine(
         device: As in `Engine.open`.
         strict: As in `Engine.open`.
     """
-    runtimes = available()
+    runtimes, problems = survey()
     packages = {name: _version(*where) for name, where in PACKAGES.items()}
     cards = {card.name: card for card in list_cards()}
     models = {name: is_installed(one) for name, one in cards.items()}
@@ -128,7 +128,7 @@ def examine(
     missing = [words for name, words in RUNTIMES.items() if name not in here]
     missing += [(name, what) for name, what in WANTED.items() if packages[name] is None]
     advice = [f"{name} is missing; install it with: {_command([what])}" for name, what in missing]
-    advice += offered.survey()[1]
+    advice += problems
     total, free = memory()
     placement = None
     if card is not None:

@@ -39,6 +39,7 @@ __all__ = [
     "on_disk",
     "open_session",
     "runtimes_for",
+    "survey",
 ]
 
 RUNTIMES = ("litert", "onnx")
@@ -62,6 +63,16 @@ def installed() -> tuple[str, ...]:
 
 def available() -> tuple[RuntimeInfo, ...]:
     """Return the runtimes that load, with version and devices; this loads them."""
+    return survey()[0]
+
+
+def survey() -> tuple[tuple[RuntimeInfo, ...], tuple[str, ...]]:
+    """Look at all runtimes; this loads their packages, and searches for chips.
+
+    Returns:
+        Those that load, with version and devices; and what is wrong with those that others
+        offer, see `offered.survey`.
+    """
     from edgeinc.runtimes import litert_package, offered, onnx
 
     found = []
@@ -70,7 +81,8 @@ def available() -> tuple[RuntimeInfo, ...]:
             found.append(info())
         except RuntimeUnavailableError:
             continue
-    return (*found, *offered.survey()[0])
+    others, problems = offered.survey()
+    return (*found, *others), problems
 
 
 def runtimes_for(device: AskedDevice) -> tuple[str, ...]:
