@@ -17,9 +17,9 @@ from edgeinc.heads.closeness import Closeness
 from edgeinc.heads.evidence import Evidence
 from edgeinc.heads.kind import within_kind
 from edgeinc.heads.levels import different, greater, greatest
-from edgeinc.heads.likes import ALONE, UNSEEN, likes
 from edgeinc.heads.means import Means
 from edgeinc.heads.metric import Metric
+from edgeinc.heads.near_duplicates import ALONE, UNSEEN, near_duplicates
 from edgeinc.learner import Learner
 from edgeinc.types import NEGATIVE
 
@@ -172,10 +172,10 @@ def test_the_metric_is_the_shrunk_covariance() -> None:
     inverse = (directions.T / (back.values + added)) @ directions
     one, other = np.random.default_rng(0).normal(size=(2, 5, DIM)).astype(np.float32)
     expected = np.einsum("ij,jk,ik->i", one, inverse, other)
-    found = metric.inner(metric.place(one), metric.place(other))
+    found = metric.inner(metric.project(one), metric.project(other))
     assert np.allclose(found / expected, found[0] / expected[0], rtol=1e-3)
     plain = Metric(DIM, None)
-    found = plain.inner(plain.place(one), plain.place(other))
+    found = plain.inner(plain.project(one), plain.project(other))
     assert np.allclose(found, np.einsum("ij,ij->i", one, other), rtol=1e-5)
 
 
@@ -214,7 +214,7 @@ def test_a_kind_has_its_own_metric() -> None:
     other = within_kind(back, wide.snapshot(), 1.0)
     assert other is not None
     there, here = Metric(DIM, other.background), Metric(DIM, back)
-    assert there.squares(there.place(along)) < 0.8 * here.squares(here.place(along))
+    assert there.squares(there.project(along)) < 0.8 * here.squares(here.project(along))
 
 
 def test_the_closer_the_more_familiar() -> None:
@@ -402,7 +402,7 @@ def test_examples_that_are_nearly_one_picture() -> None:
     examples.add("different", shots(1, 1, 7))
     snapshot = examples.snapshot()
     centre = background().mean.astype(np.float32)
-    found = likes(snapshot, centre, 0.0, np.ones(2))
+    found = near_duplicates(snapshot, centre, 0.0, np.ones(2))
     assert found.columns.tolist() == [0]
     assert found.counts.tolist() == [3.0]
     assert sorted(found.sizes) == [2.0, 4.0]
@@ -433,7 +433,7 @@ def test_one_example_more_is_no_other_class() -> None:
             examples.add(f"class {c}", frames)
             examples.add(f"class {c}", shots(2, c, count - len(frames)))
         snapshot = examples.snapshot()
-        found = likes(snapshot, background().mean.astype(np.float32), 0.0, np.ones(3))
+        found = near_duplicates(snapshot, background().mean.astype(np.float32), 0.0, np.ones(3))
         similarity = ClassSimilarity(snapshot, background())
         shown.append((found.shots.mean() / count, similarity.thresholds.mean()))
     shares, thresholds = np.array(shown).T
@@ -448,7 +448,7 @@ def test_among_thousands_of_classes_the_most_alike_are_looked_at() -> None:
         examples.add(f"class {c:04}", shots(c, 0, 4) if rows is None else rows)
     snapshot = examples.snapshot()
     pairs = np.where(np.arange(1100) % 11 == 0, 0.9, 0.1)
-    found = likes(snapshot, background().mean.astype(np.float32), 0.0, pairs)
+    found = near_duplicates(snapshot, background().mean.astype(np.float32), 0.0, pairs)
     assert set(np.arange(0, 1100, 11)) <= set(found.columns)
 
 
@@ -458,7 +458,9 @@ def test_of_a_long_film_some_frames_tell_all() -> None:
     examples.add("film", np.concatenate([burst(p, 100, i) for i, p in enumerate(pictures)]))
     for c in range(1, 4):
         examples.add(f"class {c}", shots(1, c, 2))
-    found = likes(examples.snapshot(), background().mean.astype(np.float32), 0.0, np.ones(4))
+    found = near_duplicates(
+        examples.snapshot(), background().mean.astype(np.float32), 0.0, np.ones(4)
+    )
     assert found.counts.tolist() == found.shots.tolist() == [2.0]
     assert found.sizes.sum() == pytest.approx(200.0)
     assert found.groups[:6].tolist() == [ALONE] * 6

@@ -145,6 +145,24 @@ def test_exports() -> None:
     assert re.findall(r'__version__ = "(.+)"', written) == [edgeinc.__version__]
 
 
+def test_modules_take_of_each_other_what_is_offered() -> None:
+    trees = {}
+    for path in modules():
+        dotted = ".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts)
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        trees[dotted.removesuffix(".__init__")] = tree
+    offered = {"edgeinc.version": {"__version__"}}
+    for name, tree in trees.items():
+        for node in tree.body:
+            if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "__all__":
+                offered[name] = set(ast.literal_eval(node.value))
+    for name, tree in trees.items():
+        for node in ast.walk(tree):
+            if isinstance(node, ast.ImportFrom) and node.module in trees:
+                taken = {one.name for one in node.names if f"{node.module}.{one.name}" not in trees}
+                assert taken <= offered.get(node.module, set()), f"{name} from {node.module}"
+
+
 def test_import_is_light() -> None:
     """`import edgeinc` loads neither OpenCV nor a runtime."""
     script = "import sys, edgeinc; print(*sorted(m.split('.')[0] for m in sys.modules))"

@@ -14,7 +14,7 @@ from typing import Any, TypeAlias, TypeVar
 
 from edgeinc.errors import CardError
 
-__all__ = ["Fields", "Node", "parse_yaml"]
+__all__ = ["NAME", "Fields", "Node", "is_name", "parse_yaml"]
 
 MAX_DEPTH = 8
 MAX_TEXT = 4096

@@ -17,6 +17,8 @@ from edgeinc.features.convert import UNIT
 if TYPE_CHECKING:
     from zipfile import ZipFile
 
+__all__ = ["Background"]
+
 LARGEST_DIM = 1 << 16
 LARGEST_COUNT = (1 << 63) - 1
 LARGEST_ENTRY = 8 * LARGEST_DIM + 4096

@@ -9,6 +9,8 @@ from numpy.typing import NDArray
 
 from edgeinc.errors import InputError
 
+__all__ = ["UNIT", "to_features"]
+
 UNIT = 32767
 """The integer that stands for 1.0 in a feature."""
 

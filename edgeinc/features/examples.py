@@ -16,6 +16,8 @@ from edgeinc.features.marks import CONTENT, MARK, content_of, find, narrow
 from edgeinc.features.pending import Pending
 from edgeinc.features.snapshot import FETCHED, ROW, ClassBlock, Fetch, Snapshot, matrix
 
+__all__ = ["Examples"]
+
 Features = NDArray[np.int16]
 
 

@@ -8,6 +8,8 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+__all__ = ["SETTLED", "Batches", "Gram", "accumulate"]
+
 CHUNK = 256
 """Rows that are widened to float64 at a time. One product of many more would keep the threads of
 BLAS, which a prediction may need, to itself for too long."""

@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+__all__ = ["CONTENT", "MARK", "content_of", "find", "narrow"]
+
 MARK = 32
 """Bytes of a mark: 16 that belong to an example's content, then 16 that belong to it alone."""
 

@@ -7,6 +7,8 @@ from numpy.typing import NDArray
 
 from edgeinc.features.gram import SETTLED, Batches, Gram
 
+__all__ = ["Pending"]
+
 HANDED = 64
 """Grams handed out that are watched for having been computed."""
 

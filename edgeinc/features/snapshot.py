@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 from edgeinc.features.gram import Gram
 from edgeinc.features.marks import CONTENT, MARK
 
+__all__ = ["FETCHED", "ROW", "ClassBlock", "Fetch", "Snapshot", "matrix"]
+
 ROW = np.dtype("<i2")
 """How a row is written as bytes."""
 

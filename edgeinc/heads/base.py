@@ -13,6 +13,19 @@ from numpy.typing import NDArray
 from edgeinc.features import UNIT, Snapshot
 from edgeinc.heads.temperature import best_factor
 
+__all__ = [
+    "CELLS",
+    "CLASSES",
+    "HELD_OUT",
+    "LEAST",
+    "Base",
+    "Scorer",
+    "evidence_rows",
+    "means",
+    "product",
+    "spread",
+]
+
 HELD_OUT = 2000
 """Rows that are held out to choose a head and a temperature; no more where there are more."""
 

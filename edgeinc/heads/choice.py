@@ -15,6 +15,8 @@ from edgeinc.heads.ridge import Cubic, Ridge
 from edgeinc.heads.space import Space
 from edgeinc.heads.temperature import losses
 
+__all__ = ["NAMES", "fit"]
+
 NAMES = ("auto", "proto", "ridge", "lda", "knn")
 
 MANY = 2_000

@@ -9,9 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgeinc.features import UNIT
-from edgeinc.heads.likes import Likes
+from edgeinc.heads.levels import Numbers
 from edgeinc.heads.means import Means, chunks
-from edgeinc.heads.metric import Placed
+from edgeinc.heads.metric import Projected
+from edgeinc.heads.near_duplicates import NearDuplicates
+
+__all__ = ["Closeness"]
 
 DISTANCE = 0.1
 """What the squared distance counts for beside the cosine, where classes are of all kinds."""
@@ -37,7 +40,7 @@ class Closeness:
         self.weight = DISTANCE + NARROW * means.kind if narrow else 0.0
         self._centre = means.metric.centre.astype(np.float32)
         self._shift = np.float32(means.kind if narrow else 0.0) * means.middle
-        self._shifts = self.metric.place(self._shift[np.newaxis])
+        self._shifts = self.metric.project(self._shift[np.newaxis])
         self._shift_square = float(self.metric.squares(self._shifts)[0])
         self._shift_leading = self._shifts.leading[0]
 
@@ -47,7 +50,7 @@ class Closeness:
         return np.asarray(self._centre + self._shift)
 
     @cached_property
-    def _shifted(self) -> NDArray[np.float64]:
+    def _shifted(self) -> Numbers:
         """Inner products `(C,)` of the class means and the shift of the centre."""
         plain = (self._means.directions @ self._shift) * self._means.lengths
         leading = self._shift_leading * self.metric.gain
@@ -60,7 +63,7 @@ class Closeness:
 
         Where they are the rows `index` of the snapshot, in the metric without them.
         """
-        rows = self.metric.place(self.off(features))
+        rows = self.metric.project(self.off(features))
         inner = self._inner(rows)
         along = self.metric.inner(rows, self._shifts)[:, np.newaxis]
         squares = self.metric.inner(rows, rows)[:, np.newaxis]
@@ -78,32 +81,30 @@ class Closeness:
             others = others + gain[:, np.newaxis] * second**2
         return self._joined(both, squares, others).astype(np.float32)
 
-    def _inner(self, rows: Placed) -> NDArray[np.float32]:
+    def _inner(self, rows: Projected) -> NDArray[np.float32]:
         """Inner products `(n, C)` of rows and the class means."""
         means = self._means
         inner = (rows.rows @ means.directions.T) * means.lengths
         inner += (rows.leading * self.metric.gain) @ means.leading.T
         return np.asarray(inner)
 
-    def _misses(self, rows: Placed, index: NDArray[np.intp]) -> tuple[Placed, NDArray[np.float64]]:
+    def _misses(self, rows: Projected, index: NDArray[np.intp]) -> tuple[Projected, Numbers]:
         """How far rows lie from their class's mean, as if they were not part of it.
 
         And by how much inner products grow along these without them (Sherman & Morrison 1950).
         """
         y = self._snapshot.y[index]
         counts = self._snapshot.counts[y].astype(np.float32)[:, np.newaxis]
-        misses = rows.less(self._means.placed(y)).times(counts / np.maximum(counts - 1.0, 1.0))
+        misses = rows.less(self._means.projected(y)).times(counts / np.maximum(counts - 1.0, 1.0))
         weights = self._means.weights[index]
         left = 1.0 - weights * self.metric.inner(misses, misses)
         return misses, weights / np.maximum(left, 0.01)
 
-    def to_means(
-        self, features: NDArray[np.int16], means: NDArray[np.float32]
-    ) -> NDArray[np.float64]:
+    def to_means(self, features: NDArray[np.int16], means: NDArray[np.float32]) -> Numbers:
         """Closeness `(n,)` of `(n, d)` int16 features to as many means off the background's."""
         metric, shift = self.metric, self._shifts
-        rows = metric.place(self.off(features)).less(shift)
-        others = metric.place(means).less(shift)
+        rows = metric.project(self.off(features)).less(shift)
+        others = metric.project(means).less(shift)
         both = metric.inner(rows, others)
         return self._joined(both, metric.inner(rows, rows), metric.inner(others, others))
 
@@ -126,22 +127,22 @@ class Closeness:
         distance = max(squares + others - 2.0 * inner, 0.0) / self.metric.length
         return inner / sqrt(squares * others) - self.weight * distance
 
-    def own(self, index: NDArray[np.intp], likes: Likes | None = None) -> NDArray[np.float64]:
+    def own(self, index: NDArray[np.intp], near: NearDuplicates | None = None) -> Numbers:
         """Closeness `(m,)` of rows to their class's mean without them; 0 for an only row.
 
-        With likes it is without all that is nearly one picture with each, 0 where that is all.
+        With near duplicates it is without all of each row's moment, 0 where that is all.
         """
         snapshot = self._snapshot
         parts = [np.zeros(0)]
         moments = None
-        if likes is not None and len(likes.sizes):
-            means = (likes.means / UNIT - self._centre).astype(np.float32)
-            moments = self.metric.place(means)
+        if near is not None and len(near.sizes):
+            means = (near.means / UNIT - self._centre).astype(np.float32)
+            moments = self.metric.project(means)
         for part in chunks(index):
-            rows = gone = self.metric.place(self.off(snapshot.some(part)))
+            rows = gone = self.metric.project(self.off(snapshot.some(part)))
             sizes = np.ones(len(part))
-            if likes is not None and moments is not None:
-                at, sizes = likes.groups[part], likes.size(part)
+            if near is not None and moments is not None:
+                at, sizes = near.groups[part], near.size(part)
                 gone = rows.replaced(np.flatnonzero(at >= 0), moments, at[at >= 0])
             rest = snapshot.counts[snapshot.y[part]] - sizes
             own = self._without(rows, gone, sizes / np.maximum(rest, 1.0), part)
@@ -150,22 +151,22 @@ class Closeness:
 
     def _without(
         self,
-        placed: Placed,
-        gone: Placed,
-        shares: NDArray[np.float64],
+        projected: Projected,
+        gone: Projected,
+        shares: Numbers,
         index: NDArray[np.intp],
-    ) -> NDArray[np.float64]:
+    ) -> Numbers:
         """The same, given the means of what goes with each row, in these shares of what remains."""
-        metric, mean = self.metric, self._means.placed(self._snapshot.y[index])
+        metric, mean = self.metric, self._means.projected(self._snapshot.y[index])
         others = mean.less(gone.less(mean).times(shares[:, np.newaxis].astype(np.float32)))
-        misses, gain = self._misses(placed, index)
-        placed, others = placed.less(self._shifts), others.less(self._shifts)
-        first, second = metric.inner(placed, misses), metric.inner(others, misses)
-        both = metric.inner(placed, others) + gain * first * second
-        squares = metric.inner(placed, placed) + gain * first**2
+        misses, gain = self._misses(projected, index)
+        projected, others = projected.less(self._shifts), others.less(self._shifts)
+        first, second = metric.inner(projected, misses), metric.inner(others, misses)
+        both = metric.inner(projected, others) + gain * first * second
+        squares = metric.inner(projected, projected) + gain * first**2
         return self._joined(both, squares, metric.inner(others, others) + gain * second**2)
 
-    def reached(self, index: NDArray[np.intp], most: int) -> NDArray[np.float64]:
+    def reached(self, index: NDArray[np.intp], most: int) -> Numbers:
         """Closeness `(m,)` of what is of no class, or of another, to the nearest class.
 
         Rows `index` of the snapshot without their own class, and at most so many negatives.
@@ -179,7 +180,7 @@ class Closeness:
             parts.append(self.scores(rows).max(axis=1).astype(np.float64))
         return np.concatenate(parts)
 
-    def pairs(self, counts: NDArray[np.float64], totals: NDArray[np.int64]) -> NDArray[np.float64]:
+    def pairs(self, counts: Numbers, totals: NDArray[np.int64]) -> Numbers:
         """Mean cosine `(C,)`, 0 to 1, of two examples of a class, by count and exact sum `(C, d)`.
 
         Only the plain lengths of rows are known without looking at them; those in the metric are
@@ -189,11 +190,11 @@ class Closeness:
         centre = self.metric.centre + self._shift
         squares = counts * (1.0 + centre @ centre) - 2.0 * (sums @ centre)
         squares = np.maximum(squares, 1e-9) * self.metric.share
-        rows = self.metric.place((sums - counts[:, np.newaxis] * centre).astype(np.float32))
+        rows = self.metric.project((sums - counts[:, np.newaxis] * centre).astype(np.float32))
         cosines = (self.metric.squares(rows) - squares) / np.maximum((counts - 1.0) * squares, 1e-9)
         return np.asarray(np.clip(cosines, 0.0, 1.0))
 
-    def alike(self, counts: NDArray[np.float64], totals: NDArray[np.int64]) -> NDArray[np.float64]:
+    def alike(self, counts: Numbers, totals: NDArray[np.int64]) -> Numbers:
         """The same outside of the metric, `(C,)`: exact, where `pairs` is not."""
         sums = totals / UNIT
         centre = self.metric.centre + self._shift
@@ -239,10 +240,10 @@ class Closeness:
 
     def _joined(
         self,
-        inner: NDArray[np.float64],
-        squares: NDArray[np.float64],
-        others: NDArray[np.float64],
-    ) -> NDArray[np.float64]:
+        inner: Numbers,
+        squares: Numbers,
+        others: Numbers,
+    ) -> Numbers:
         """From inner products off the centre, and the squared lengths of both sides."""
         squares, others = np.maximum(squares, 1e-12), np.maximum(others, 1e-12)
         distance = np.maximum(squares + others - 2.0 * inner, 0.0) / self.metric.length

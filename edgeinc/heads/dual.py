@@ -8,6 +8,8 @@ from numpy.typing import NDArray
 from edgeinc.heads.prior import Prior
 from edgeinc.heads.space import Matrix, Sizes, Space, averages, inverse, off_average
 
+__all__ = ["Dual"]
+
 
 class Dual:
     """See `Scatter`; groups are runs of rows with these sizes."""

@@ -12,8 +12,10 @@ from numpy.typing import NDArray
 from edgeinc.heads.base import CELLS, CLASSES, HELD_OUT
 from edgeinc.heads.closeness import Closeness
 from edgeinc.heads.levels import Numbers, different, expected, greater, greatest, spread_of
-from edgeinc.heads.likes import UNSEEN, Likes, likes
 from edgeinc.heads.means import Means
+from edgeinc.heads.near_duplicates import UNSEEN, NearDuplicates, near_duplicates
+
+__all__ = ["Evidence"]
 
 PAIR = 2.4
 """Mean cosine of two pictures of one class, where no class has two: so many times the metric's
@@ -118,13 +120,13 @@ class Evidence:
     def _pairs(self) -> Numbers:
         """`(C,)` mean cosine of two different examples of each class, 0 to 1."""
         result = self._each(self.closeness.pairs)
-        result[self._likes.columns] = self.closeness.pairs(self._likes.counts, self._likes.sums)
+        result[self._near.columns] = self.closeness.pairs(self._near.counts, self._near.sums)
         return result
 
     @cached_property
-    def _likes(self) -> Likes:
+    def _near(self) -> NearDuplicates:
         """Examples that are nearly one picture."""
-        return likes(self._snapshot, self.closeness.centre, self._between, self._alike)
+        return near_duplicates(self._snapshot, self.closeness.centre, self._between, self._alike)
 
     @cached_property
     def _alike(self) -> Numbers:
@@ -146,7 +148,7 @@ class Evidence:
         """`(C,)` how many different examples each class has."""
         counts = self._snapshot.counts.astype(np.float64)
         result = different(self._alike, counts, self._between)
-        result[self._likes.columns] = self._likes.shots
+        result[self._near.columns] = self._near.shots
         return result
 
     @property
@@ -175,7 +177,7 @@ class Evidence:
     def _rows(self) -> NDArray[np.intp]:
         """Rows `(m,)` that are looked at: evenly spaced in canonical order where there are many."""
         step = max(1, -(-self._snapshot.total // self._most))
-        return np.flatnonzero(self._likes.groups[::step] != UNSEEN) * step
+        return np.flatnonzero(self._near.groups[::step] != UNSEEN) * step
 
     @property
     def _most(self) -> int:
@@ -191,14 +193,14 @@ class Evidence:
     def _held_out(self) -> tuple[float, float]:
         """How far above what is awaited held-out pictures' closeness is, and its deviation."""
         counts, y = self._snapshot.counts.astype(np.float64), self._snapshot.y
-        # What is left out of a burst of frames would be found again by its likes: they all are.
-        counts[self._likes.columns] = self._likes.shots
+        # What is left out of a burst of frames would be found again by its like: they all are.
+        counts[self._near.columns] = self._near.shots
         rows = self._rows[counts[y[self._rows]] > 1]
         awaited = self._awaited(self._drawn(self._pairs, self._shots), counts - 1.0)
         weights = ((self._shots - 1.0) / np.maximum(counts - 1.0, 1.0))[y[rows]]
-        weights /= self._likes.size(rows)
+        weights /= self._near.size(rows)
         many = WEIGHT + float(weights.sum())
-        misses = self.closeness.own(rows, self._likes) - awaited[y[rows]]
+        misses = self.closeness.own(rows, self._near) - awaited[y[rows]]
         shift = float(weights @ misses) / many
         misses -= shift
         variance = WEIGHT * ((DEVIATION * self._metric.spread) ** 2 + self._usual)

@@ -12,6 +12,8 @@ from edgeinc.features import Background, Examples
 from edgeinc.heads.base import Scorer
 from edgeinc.heads.choice import NAMES, fit
 
+__all__ = ["Head"]
+
 
 class Head:
     """Exact sums and the head fitted to them; fitted anew when it is next asked.

@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 from edgeinc.features import UNIT, Background, Snapshot
 from edgeinc.heads.metric import LEADING
 
+__all__ = ["within_kind"]
+
 LEAST = 0.01
 """Weight below which the classes are of all kinds."""
 

@@ -9,6 +9,8 @@ from edgeinc.features import UNIT, Snapshot
 from edgeinc.heads.base import Base, product, spread
 from edgeinc.heads.space import Space
 
+__all__ = ["Knn"]
+
 WIDE = 1 << 25
 """Values up to which rows are held as float32."""
 

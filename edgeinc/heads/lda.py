@@ -12,6 +12,8 @@ from edgeinc.heads.linear import Linear
 from edgeinc.heads.scatter import Scatter, scatter
 from edgeinc.heads.space import Matrix, Space
 
+__all__ = ["Lda"]
+
 STRENGTH = 1.0
 """Shrinkage, as a multiple of the mean squared distance of an example to the mean."""
 

@@ -7,6 +7,8 @@ from math import erf, sqrt
 import numpy as np
 from numpy.typing import NDArray
 
+__all__ = ["Numbers", "different", "expected", "greater", "greatest", "sigmoid", "spread_of"]
+
 Numbers = NDArray[np.float64]
 
 DIFFERENT = 0.7

@@ -8,6 +8,8 @@ from numpy.typing import NDArray
 from edgeinc.heads.base import Base, product
 from edgeinc.heads.space import Space
 
+__all__ = ["Linear"]
+
 
 class Linear(Base):
     """A head that answers from weights and a bias, worked out in the metric of a scatter.

@@ -11,9 +11,11 @@ from numpy.typing import NDArray
 from edgeinc.features import Background, Snapshot
 from edgeinc.heads.base import CLASSES
 from edgeinc.heads.kind import within_kind
-from edgeinc.heads.metric import Metric, Placed
+from edgeinc.heads.metric import Metric, Projected
 from edgeinc.heads.proto import Proto
 from edgeinc.types import NEGATIVE
+
+__all__ = ["Means", "chunks"]
 
 CHUNK = 256
 """Rows worked on at a time."""
@@ -54,7 +56,7 @@ class Means:
         for _, rows in self._parts():
             total += rows.sum(axis=0, dtype=np.float64)
         self.middle = (total / max(classes, 1)).astype(np.float32)
-        middle = self.metric.place(self.middle[np.newaxis])
+        middle = self.metric.project(self.middle[np.newaxis])
         square = float(self.metric.squares(middle)[0])
         scatter = (float(self.squares.sum()) - classes * square) / max(classes - 1, 1)
         # Without a background nobody knows where pictures of other kinds lie.
@@ -79,9 +81,9 @@ class Means:
         self.leading = np.empty((classes, len(self.metric.gain)), np.float32)
         self.squares = np.empty(classes)
         for part, rows in self._parts():
-            placed = self.metric.place(rows)
-            self.leading[part] = placed.leading
-            self.squares[part] = self.metric.squares(placed)
+            projected = self.metric.project(rows)
+            self.leading[part] = projected.leading
+            self.squares[part] = self.metric.squares(projected)
 
     def _parts(self) -> Iterator[tuple[slice, NDArray[np.float32]]]:
         """The means off the background's, `(k, d)` at a time."""
@@ -93,9 +95,9 @@ class Means:
         """Means `(n, d)` of some classes, off the background's."""
         return np.asarray(self.directions[columns] * self.lengths[columns, np.newaxis])
 
-    def placed(self, columns: NDArray[np.intp]) -> Placed:
+    def projected(self, columns: NDArray[np.intp]) -> Projected:
         """The same with their shares in the metric's leading directions."""
-        return Placed(self.mean(columns), self.leading[columns])
+        return Projected(self.mean(columns), self.leading[columns])
 
     def negatives(self, most: int) -> Iterator[NDArray[np.int16]]:
         """At most so many negatives, evenly spaced, some rows `(m, d)` at a time."""

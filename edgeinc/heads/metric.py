@@ -9,6 +9,8 @@ from numpy.typing import NDArray
 
 from edgeinc.features import Background
 
+__all__ = ["LEADING", "Metric", "Projected"]
+
 SHRINKAGE = 4.0
 """What is added to every variance of the background, in multiples of their mean."""
 
@@ -26,10 +28,10 @@ CENTRED_SPREAD = 0.08
 """Standard deviation after the background's mean is taken off, its variances not being known."""
 
 
-class Placed(NamedTuple):
+class Projected(NamedTuple):
     """Rows, and their shares in a metric's leading directions.
 
-    Both are linear: what is made of placed rows is placed, without another product.
+    Both are linear: what is made of projected rows is projected, without another product.
 
     Attributes:
         rows: `(n, d)` float32.
@@ -39,19 +41,21 @@ class Placed(NamedTuple):
     rows: NDArray[np.float32]
     leading: NDArray[np.float32]
 
-    def less(self, other: Placed) -> Placed:
+    def less(self, other: Projected) -> Projected:
         """The rows less others, as many or one."""
-        return Placed(self.rows - other.rows, self.leading - other.leading)
+        return Projected(self.rows - other.rows, self.leading - other.leading)
 
-    def replaced(self, index: NDArray[np.intp], others: Placed, taken: NDArray[np.intp]) -> Placed:
+    def replaced(
+        self, index: NDArray[np.intp], others: Projected, taken: NDArray[np.intp]
+    ) -> Projected:
         """With the rows `taken` of others in place of the rows `index`."""
         rows, leading = self.rows.copy(), self.leading.copy()
         rows[index], leading[index] = others.rows[taken], others.leading[taken]
-        return Placed(rows, leading)
+        return Projected(rows, leading)
 
-    def times(self, factors: NDArray[np.float32]) -> Placed:
+    def times(self, factors: NDArray[np.float32]) -> Projected:
         """The rows times factors `(n, 1)`."""
-        return Placed(self.rows * factors, self.leading * factors)
+        return Projected(self.rows * factors, self.leading * factors)
 
 
 class Metric:
@@ -101,15 +105,15 @@ class Metric:
         else:
             self.spread = PLAIN_SPREAD if background is None else CENTRED_SPREAD
 
-    def place(self, rows: NDArray[np.float32]) -> Placed:
+    def project(self, rows: NDArray[np.float32]) -> Projected:
         """Rows `(n, d)` with their shares in the leading directions."""
-        return Placed(rows, np.asarray(rows @ self.directions.T))
+        return Projected(rows, np.asarray(rows @ self.directions.T))
 
-    def inner(self, one: Placed, other: Placed) -> NDArray[np.float64]:
+    def inner(self, one: Projected, other: Projected) -> NDArray[np.float64]:
         """Inner products `(n,)` of rows with others, pair by pair."""
         plain = np.einsum("ij,ij->i", one.rows, other.rows).astype(np.float64)
         return np.asarray(plain + np.einsum("ij,ij->i", one.leading * self.gain, other.leading))
 
-    def squares(self, rows: Placed) -> NDArray[np.float64]:
+    def squares(self, rows: Projected) -> NDArray[np.float64]:
         """Squared lengths `(n,)` of rows, above 0."""
         return np.maximum(self.inner(rows, rows), 1e-12)

@@ -12,6 +12,8 @@ from edgeinc.heads.base import means
 from edgeinc.heads.prior import Prior
 from edgeinc.heads.space import Matrix, Sizes, Space, inverse
 
+__all__ = ["Primal"]
+
 PIECE = 128
 """Rows of a product that are worked on at a time. BLAS keeps its threads for the whole of one,
 and a prediction on another thread may need them."""

@@ -9,6 +9,8 @@ import numpy as np
 from edgeinc.features import Background, Snapshot
 from edgeinc.heads.space import Matrix
 
+__all__ = ["Prior"]
+
 CENTRE = 10.0
 """Class means that the background's mean counts for at one shot; at k shots, a k-th of it."""
 

@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 from edgeinc.features import UNIT, Background, Snapshot
 from edgeinc.heads.base import Base, means, product, spread
 
+__all__ = ["Proto", "direction_of"]
+
 TINY = 1e-6
 """Length, relative to a feature's, below which a centred vector is rounding and no direction."""
 

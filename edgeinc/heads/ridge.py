@@ -15,6 +15,8 @@ from edgeinc.heads.prior import Prior
 from edgeinc.heads.scatter import Scatter, scatter
 from edgeinc.heads.space import Matrix, Space
 
+__all__ = ["Cubic", "Ridge"]
+
 STRENGTH = 1.0
 """The ridge, as a multiple of the mean squared distance of an example to the mean."""
 

@@ -22,6 +22,8 @@ from edgeinc.heads.primal import Primal
 from edgeinc.heads.prior import Prior
 from edgeinc.heads.space import Matrix, Sizes, Space
 
+__all__ = ["Scatter", "scatter"]
+
 
 class Scatter(Protocol):
     """What both routes answer.

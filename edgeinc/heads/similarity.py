@@ -18,6 +18,8 @@ from edgeinc.heads.evidence import Evidence
 from edgeinc.heads.levels import Numbers, sigmoid
 from edgeinc.heads.means import Means, chunks
 
+__all__ = ["ClassSimilarity"]
+
 
 class ClassSimilarity:
     """How familiar pictures are: "do I know it at all", whoever it is.

@@ -9,6 +9,8 @@ from numpy.typing import NDArray
 
 from edgeinc.features import UNIT, Snapshot
 
+__all__ = ["Matrix", "Sizes", "Space", "averages", "inverse", "off_average"]
+
 Matrix = NDArray[np.float64]
 Sizes = NDArray[np.int64]
 

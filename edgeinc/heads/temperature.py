@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+__all__ = ["best_factor", "losses"]
+
 GRID = np.exp2(np.arange(-16, 17) / 4.0)
 """Factors tried on the default: quarter octaves from 1/16 to 16."""
 

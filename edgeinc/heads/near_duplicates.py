@@ -12,6 +12,8 @@ from edgeinc.features import UNIT, Snapshot
 from edgeinc.heads.base import CLASSES
 from edgeinc.heads.levels import Numbers
 
+__all__ = ["ALONE", "UNSEEN", "NearDuplicates", "near_duplicates"]
+
 JOINED = 0.6
 """Mean cosine from which on examples of a class are nearly one picture, as a share of the way to 1
 from that of pictures of two classes."""
@@ -31,7 +33,7 @@ GONE = -2.0
 """In place of the cosines of what has been joined."""
 
 
-class Likes(NamedTuple):
+class NearDuplicates(NamedTuple):
     """Which examples are nearly one picture, in the classes that have such.
 
     Attributes:
@@ -61,7 +63,9 @@ class Likes(NamedTuple):
         return result
 
 
-def likes(snapshot: Snapshot, centre: NDArray[np.float32], between: float, pairs: Numbers) -> Likes:
+def near_duplicates(
+    snapshot: Snapshot, centre: NDArray[np.float32], between: float, pairs: Numbers
+) -> NearDuplicates:
     """Finds examples that are nearly one picture.
 
     Args:
@@ -100,7 +104,7 @@ def likes(snapshot: Snapshot, centre: NDArray[np.float32], between: float, pairs
         met += int(several.sum())
         means.append(mean[several])
         sizes.append(size[several] * each)
-    return Likes(
+    return NearDuplicates(
         np.array(columns, np.intp),
         np.array(counts, np.float64),
         np.array(sums, np.int64).reshape(-1, snapshot.dim),
