@@ -124,7 +124,8 @@ class Learner:
         if fitted.version != self.version:
             self._look_after()
             with self._lock:
-                moved = dict(self._moved or {})
+                # Of one moment: a fit that has just ended has let go of what moved before it.
+                fitted, moved = self._fitted or fitted, dict(self._moved or {})
             known = fitted.similarity.proto.column
             if any((m.direction is None) == (label in known) for label, m in moved.items()):
                 return in_between(fitted.scorer, fitted.similarity, moved, features)
@@ -245,6 +246,5 @@ class Learner:
             fitted = Fitted(version, snapshot, scorer, similarity)
             with self._lock:
                 self._fitted = fitted
-                left = {label: m for label, m in self._moved.items() if m.version > version}
-                self._moved = left
+                self._moved = {k: m for k, m in self._moved.items() if m.version > version}
             return fitted

@@ -75,6 +75,24 @@ def test_a_new_class_is_known_at_the_next_ranking_even_before_the_refit(learner:
     assert learner.fitted().scorer.labels == ("class 1", "class 2", "class 3")
 
 
+def test_a_fit_that_ends_during_a_ranking_hides_no_class(
+    learner: Learner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    learner.replace(examples([group(c, 5) for c in range(3)]))
+    learner.rank(rows(0, 1))
+    held = threading.Event()
+    learner._worker.submit(held.wait)
+    learner.update([group(3, 5)], [])
+
+    def end_the_fit() -> None:
+        held.set()
+        learner.flush()
+
+    # The ranking has begun with the former head by then.
+    monkeypatch.setattr(learner, "_look_after", end_the_fit)
+    assert answer(learner, 3) == "class 3"
+
+
 def test_after_any_history_it_ranks_as_a_fresh_one(learner: Learner) -> None:
     learner.replace(examples([group(c, 4) for c in range(5)]))
     learner.rank(rows(0, 1))
