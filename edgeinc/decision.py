@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from edgeinc.types import NEGATIVE, Candidate
 
-__all__ = ["Decision", "Ranking", "decide", "most_probable", "overruled", "softmax"]
+__all__ = ["CANDIDATES", "Decision", "Ranking", "decide", "most_probable", "overruled", "softmax"]
 
 CANDIDATES = 5
 FEW = 64

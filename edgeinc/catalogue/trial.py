@@ -23,7 +23,7 @@ import edgeinc.errors as errors
 from edgeinc.cache import is_full, reserve
 from edgeinc.errors import EdgeincError, InputError, ModelFormatError, RuntimeUnavailableError
 
-__all__ = ["ANSWER", "REQUEST", "Limits", "attempt"]
+__all__ = ["ANSWER", "LIMITS", "REQUEST", "Limits", "attempt"]
 
 REQUEST, ANSWER = "request.json", "answer.json"
 _SAID = "said.txt"

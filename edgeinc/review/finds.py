@@ -13,7 +13,7 @@ from edgeinc.heads import Proto
 from edgeinc.review.judge import Judged
 from edgeinc.review.sample import Index
 
-__all__ = ["Confusion", "confusions", "outliers", "suspects"]
+__all__ = ["ODDS", "Confusion", "confusions", "outliers", "suspects"]
 
 ODDS = 20.0
 """How many times more probable another class must be than an example's own, so that the label

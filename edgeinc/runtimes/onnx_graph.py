@@ -18,7 +18,17 @@ from edgeinc.errors import ModelFormatError
 from edgeinc.runtimes.helpers import tensor_not_found
 from edgeinc.runtimes.onnx_proto import parsed, tensors
 
-__all__ = ["MOVING", "RESHAPING", "Graph", "Integers", "inferred", "read", "reads"]
+__all__ = [
+    "DEQUANTIZE",
+    "MOVING",
+    "QUANTIZE",
+    "RESHAPING",
+    "Graph",
+    "Integers",
+    "inferred",
+    "read",
+    "reads",
+]
 
 QUANTIZE = "QuantizeLinear"
 DEQUANTIZE = "DequantizeLinear"

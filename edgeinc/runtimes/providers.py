@@ -18,7 +18,7 @@ from edgeinc.runtimes.libraries import refuse_cut
 from edgeinc.runtimes.meant import meant
 from edgeinc.runtimes.onnx_package import errors, reason
 
-__all__ = ["HARDWARE", "KNOWN", "LIBRARY", "candidates", "find", "here"]
+__all__ = ["HARDWARE", "KNOWN", "LIBRARY", "Provider", "candidates", "find", "here"]
 
 LIBRARY = "library"
 """An option of ours: the path of a plugin provider's library."""

@@ -14,7 +14,7 @@ from edgeinc.store.disk.trust import expect, one_row
 from edgeinc.store.overrides import settle_overrides
 from edgeinc.store.records import Position, Row
 
-__all__ = ["find_representative", "is_listed", "last_change", "note", "settle"]
+__all__ = ["DERIVE", "find_representative", "is_listed", "last_change", "note", "settle"]
 
 KEPT = 4096
 """Changes that are listed at least, for whoever follows the store."""
