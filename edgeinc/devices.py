@@ -14,9 +14,20 @@ from typing import NamedTuple, TypeAlias
 
 from edgeinc.errors import InputError
 
-__all__ = ["MOST_THREADS", "WORDS", "AskedDevice", "Device", "Placement", "brief"]
+__all__ = [
+    "CPU_PROVIDER",
+    "MOST_THREADS",
+    "WORDS",
+    "AskedDevice",
+    "Device",
+    "Placement",
+    "brief",
+    "is_cpu",
+]
 
 WORDS = ("auto", "cpu", "npu", "gpu")
+CPU_PROVIDER = "CPUExecutionProvider"
+"""What ONNX Runtime calls the CPU; the other runtimes call it `CPU`."""
 MOST = 4096
 MOST_THREADS = 1024
 LONGEST = 80
@@ -168,6 +179,15 @@ class Placement(NamedTuple):
 
 AskedDevice: TypeAlias = str | Device
 """What a caller may give for a device."""
+
+
+def is_cpu(name: str) -> bool:
+    """Whether a device that was asked for, or that ran a network, is the CPU and nothing else.
+
+    >>> is_cpu("cpu"), is_cpu("CPU"), is_cpu("CPUExecutionProvider"), is_cpu("libx.so+CPU")
+    (True, True, True, False)
+    """
+    return name in ("cpu", "CPU", CPU_PROVIDER)
 
 
 def brief(value: object) -> str:

@@ -16,7 +16,7 @@ from edgeinc.backbone.function import function_card
 from edgeinc.backbone.numbers import Integers, dequantize, pooled, to_integers, unit_length
 from edgeinc.backbone.opening import open_card
 from edgeinc.cards import Asset, InputTensor, ModelCard, Quantization
-from edgeinc.devices import AskedDevice
+from edgeinc.devices import AskedDevice, is_cpu
 from edgeinc.errors import ImageError
 from edgeinc.images import Picture, Preparation, View, needed, read_image
 from edgeinc.runtimes import FunctionSession, Session
@@ -29,8 +29,6 @@ if TYPE_CHECKING:
 __all__ = ["Backbone"]
 
 MANY = 16  # pictures, below which sessions for many at once are not worth their opening
-# Only there: an accelerator is one, and would be given as many networks as there are cores.
-CPUS = ("CPU", "CPUExecutionProvider")
 
 
 class Backbone(AbstractContextManager["Backbone"]):
@@ -85,7 +83,8 @@ class Backbone(AbstractContextManager["Backbone"]):
             card.input, layout=tensor.layout, dtype=tensor.dtype, quantization=tensor.quantization
         )
         self._quantization = quantization
-        self._another = another if session.device in CPUS else None
+        # An accelerator is one, and would be given as many networks as there are cores.
+        self._another = another if is_cpu(session.device) else None
         self._workers = threads or physical_cores()
         self._opening = threading.Lock()
         self._pool: Pool | None = None

@@ -21,7 +21,7 @@ import numpy as np
 from edgeinc.backbone import Backbone
 from edgeinc.bench.notes import ANSWER, REQUEST
 from edgeinc.cards import ModelCard, parse_card
-from edgeinc.devices import WORDS, Device, Placement
+from edgeinc.devices import CPU_PROVIDER, WORDS, Device, Placement, is_cpu
 from edgeinc.errors import DeviceRefusedError, EdgeincError
 from edgeinc.machine import energy, peak
 from edgeinc.runtimes.around import devices_here
@@ -30,7 +30,6 @@ __all__ = ["main"]
 
 FRAME = (720, 1280, 3)
 WARMUP, LEAST = 3, 5
-ON_CPU = ("CPU", "CPUExecutionProvider")
 
 
 class Ran(NamedTuple):
@@ -84,7 +83,7 @@ def _measure(card: ModelCard, request: dict[str, Any]) -> tuple[dict[str, Any], 
     counters = energy()
     how = {key: request[key] for key in ("runtime", "device", "strict", "threads")}
     with Backbone.open(card, **how) as backbone:
-        if request["only"] and backbone.device in ON_CPU:
+        if request["only"] and is_cpu(backbone.device):
             # Opening it once more, now to the end of the device's words, tells why.
             Backbone.open(card, **{**how, "strict": True}).close()
             raise DeviceRefusedError(f"{request['device']} runs no part of {card.name}")
@@ -114,8 +113,8 @@ def _chosen(card: ModelCard, request: dict[str, Any], ran: Ran) -> str | None:
     """
     asked = str(request["device"])
     words: tuple[str, ...] = (asked,)
-    if ran.device in ON_CPU:
-        words = ON_CPU
+    if is_cpu(ran.device):
+        words = ("cpu", CPU_PROVIDER)
     elif Device.of(asked).name not in WORDS:
         # One runtime only knows a device by its own name.
         return asked

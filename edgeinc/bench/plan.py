@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 from edgeinc.cards import ModelCard
-from edgeinc.devices import Device
+from edgeinc.devices import Device, is_cpu
 from edgeinc.runtimes import installed, runtimes_for
 from edgeinc.runtimes.base import physical_cores
 from edgeinc.weights import installed_path
@@ -96,6 +96,6 @@ def _counts(device: Device, threads: int | None) -> list[int]:
     if threads is not None:
         return [threads]
     cores = physical_cores()
-    if device.name not in ("cpu", "CPUExecutionProvider"):
+    if not is_cpu(device.name):
         return [cores]
     return sorted({*(2**i for i in range(cores.bit_length()) if 2**i <= cores), cores})

@@ -13,15 +13,13 @@ from numpy.typing import NDArray
 
 from edgeinc.backbone import Backbone
 from edgeinc.cards import ModelCard
-from edgeinc.devices import Device
+from edgeinc.devices import Device, is_cpu
 from edgeinc.errors import DeviceRefusedError, ImageError
 from edgeinc.images import read_image
 from edgeinc.parts import draw_part
 from edgeinc.runtimes.base import CPU
 
 __all__ = ["embed_shown"]
-
-_CPUS = ("CPU", "CPUExecutionProvider")
 
 
 def embed_shown(
@@ -48,7 +46,7 @@ def embed_shown(
         warnings.simplefilter("always")
         backbone = Backbone.open(card, device=device, threads=1)
     with backbone:
-        if Device.of(device).name not in CPU and backbone.device in _CPUS:
+        if Device.of(device).name not in CPU and is_cpu(backbone.device):
             why = str(said[-1].message) if said else "it runs no part of the network"
             raise DeviceRefusedError(why.removesuffix(" (the CPU is used instead)"))
         seen, rows = [], []

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from edgeinc.cli.common import Settings, emit, note, pass_settings
+from edgeinc.devices import is_cpu
 from edgeinc.errors import EdgeincError
 
 if TYPE_CHECKING:
@@ -15,8 +16,6 @@ if TYPE_CHECKING:
     from edgeinc.catalogue import Comparison, Pair, Verification
 
 __all__ = ["verify_command"]
-
-CPUS = ("CPU", "CPUExecutionProvider")
 
 
 @click.command("verify")
@@ -97,7 +96,7 @@ def _other_way(compared: Comparison) -> str:
     """What else can be done; nothing where the files agree on the CPU, so that a device drifts."""
     from edgeinc.catalogue.comparing import GOLDEN, LEAST_COSINE
 
-    plain = {run.name for run in compared.runs if run.device in CPUS or run.runtime == GOLDEN}
+    plain = {run.name for run in compared.runs if is_cpu(run.device) or run.runtime == GOLDEN}
     pairs = [pair for pair in compared.pairs if {pair.one, pair.other} <= plain]
     if pairs and all(pair.cosine >= LEAST_COSINE for pair in pairs):
         apart = [run.name for run in compared.runs if run.name not in plain]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from edgeinc.devices import Device
+from edgeinc.devices import CPU_PROVIDER, Device
 from edgeinc.errors import DeviceError, InputError, RuntimeUnavailableError
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ def devices_here(runtime: str) -> tuple[Device, ...]:
 
         ort = onnx_package.package()
         found = [d for kind in ("npu", "gpu") for d in providers.candidates(ort, kind)]
-        named = {device.name for device in found} | {onnx_package.CPU_PROVIDER}
+        named = {device.name for device in found} | {CPU_PROVIDER}
         others = providers.here(ort)
         # With the options for its chip also where it only simulates one, as Qualcomm's on x86-64.
         found += [Device(n, _options(providers.KNOWN.get(n))) for n in others if n not in named]

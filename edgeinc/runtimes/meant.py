@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable
 
-from edgeinc.devices import WORDS
+from edgeinc.devices import CPU_PROVIDER, WORDS
 
 __all__ = ["meant"]
 
@@ -41,7 +41,6 @@ def meant(name: str, here: Iterable[str] = ()) -> tuple[str, ...]:
     if os.sep in name:
         return ()
     from edgeinc.runtimes import delegates, offered, providers
-    from edgeinc.runtimes.onnx_package import CPU_PROVIDER
 
     full = [*WORDS, *offered.names(), *delegates.KNOWN, *providers.KNOWN, CPU_PROVIDER, *here]
     known = _OTHER_NAMES | {_short(one): one for one in full} | {one.lower(): one for one in full}

@@ -8,13 +8,13 @@ from typing import Any
 
 import numpy as np
 
-from edgeinc.devices import Device, Placement
+from edgeinc.devices import CPU_PROVIDER, Device, Placement
 from edgeinc.errors import InferenceError, InputError, ModelFormatError
 from edgeinc.runtimes import cut_onnx
 from edgeinc.runtimes.base import CPU, Array, RuntimeInfo, Session, TensorSpec
 from edgeinc.runtimes.helpers import fixed_shape, model_bytes, one_of
 from edgeinc.runtimes.onnx_devices import accelerated
-from edgeinc.runtimes.onnx_package import CPU_PROVIDER, DTYPES, errors, options, package, reason
+from edgeinc.runtimes.onnx_package import DTYPES, errors, options, package, reason
 from edgeinc.runtimes.providers import here
 
 __all__ = ["NAME", "OnnxSession", "info", "open_onnx"]

@@ -9,7 +9,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from edgeinc.devices import Device, Placement
+from edgeinc.devices import CPU_PROVIDER, Device, Placement
 from edgeinc.errors import (
     DeviceError,
     DeviceNotFoundError,
@@ -20,7 +20,7 @@ from edgeinc.runtimes.chatter import overheard
 from edgeinc.runtimes.helpers import none_of, some
 from edgeinc.runtimes.onnx_compiled import Compiled, compiled, stamp
 from edgeinc.runtimes.onnx_options import check_options, warn_of_unknown
-from edgeinc.runtimes.onnx_package import CPU_PROVIDER, errors, options, package, reason
+from edgeinc.runtimes.onnx_package import errors, options, package, reason
 from edgeinc.runtimes.onnx_profile import profiled
 from edgeinc.runtimes.shares import Operator, onnx_macs, onnx_operator, share
 

@@ -10,9 +10,8 @@ from edgeinc.errors import RuntimeUnavailableError
 from edgeinc.runtimes.base import physical_cores
 from edgeinc.runtimes.helpers import first_line
 
-__all__ = ["CPU_PROVIDER", "DTYPES", "errors", "options", "package", "reason"]
+__all__ = ["DTYPES", "errors", "options", "package", "reason"]
 
-CPU_PROVIDER = "CPUExecutionProvider"
 DTYPES = {
     f"tensor({theirs})": ours
     for theirs, ours in {
