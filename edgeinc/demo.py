@@ -11,15 +11,19 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from edgeinc.devices import brief
 from edgeinc.draw import annotate, contact_sheet, write_picture
 from edgeinc.engine import Engine
 from edgeinc.errors import InputError
 from edgeinc.parts import KINDS, draw_part
 from edgeinc.types import Prediction
 
-__all__ = ["DemoResult", "DemoRow", "demo_table", "run_demo"]
+__all__ = ["MOST", "DemoResult", "DemoRow", "demo_table", "run_demo"]
 
 Picture = NDArray[np.uint8]
+
+MOST = 1000
+"""Pictures a class to learn from, and to recognise: they are held in memory, 0.15 MB each."""
 
 # What the engine does not know until the last part of the demo.
 NEWCOMER = "wing nut"
@@ -89,17 +93,22 @@ def run_demo(
     Args:
         engine: Opened on a store in which nothing is enrolled.
         picture: File to write the annotated contact sheet to.
-        shots: Pictures a class to learn from.
-        stream: Pictures to recognise, of all classes but the last.
-        seed: Of everything that is drawn.
+        shots: Pictures a class to learn from, 1 to `MOST`.
+        stream: Pictures to recognise, of all classes but the last, 1 to `MOST`.
+        seed: Of everything that is drawn, 0 or more.
         on_event: Gets one line for people at each step.
 
     Raises:
-        InputError: No shots, no stream, or something is enrolled already.
+        InputError: `shots`, `stream` or `seed` is none, or something is enrolled already.
         EdgeincError: The engine failed.
     """
-    if shots < 1 or stream < 1:
-        raise InputError("The demo needs a shot and a picture to recognise; ask for 1 or more.")
+    if not (1 <= shots <= MOST and 1 <= stream <= MOST):
+        raise InputError(
+            f"The demo learns from 1 to {MOST} pictures a class and recognises 1 to {MOST}; it "
+            f"was asked for {brief(shots)} and {brief(stream)}."
+        )
+    if seed < 0:
+        raise InputError(f"{brief(seed)} is no seed; give 0 or more.")
     if engine.classes():
         raise InputError("The demo learns from nothing; give it a store that does not exist yet.")
     rng = np.random.default_rng(seed)

@@ -42,9 +42,11 @@ def test_the_demo_learns_recognises_and_learns_one_more(engine: Engine, tmp_path
 
 
 def test_the_demo_refuses_what_makes_no_sense(engine: Engine, tmp_path: Path) -> None:
-    for shots, stream in [(0, 5), (5, 0)]:
-        with pytest.raises(InputError, match="1 or more"):
+    for shots, stream in [(0, 5), (5, 0), (-1, 5), (10**20, 5), (5, 10**20)]:
+        with pytest.raises(InputError, match=f"asked for {shots} and {stream}"):
             run_demo(engine, tmp_path / "a.png", shots=shots, stream=stream)
+    with pytest.raises(InputError, match="-1 is no seed"):
+        run_demo(engine, tmp_path / "a.png", seed=-1)
     with pytest.raises(InputError, match="suffix"):
         run_demo(engine, tmp_path / "a.text", shots=1, stream=1)
     with pytest.raises(InputError, match="does not exist yet"):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -283,11 +284,26 @@ def test_undo_goes_back_step_by_step_and_never_undoes_an_undo(store: Store) -> N
         assert contents(store) == state
     assert store.undo().operation is None
     assert store.undo(9).undone == ()
-    with pytest.raises(InputError):
-        store.undo(0)
     log = store.log()
     assert [entry.number for entry in log] == list(range(10, 0, -1))
     assert [entry.undone for entry in log] == [False] * 5 + [True] * 5
+
+
+@pytest.mark.parametrize("n", [0, -1, -(10**20), 1.5, "2", True])
+def test_numbers_of_operations_that_are_none(store: Store, n: Any) -> None:
+    enroll(store, "nut", 1)
+    with pytest.raises(InputError, match="cannot be undone"):
+        store.undo(n)
+    with pytest.raises(InputError, match="cannot be listed"):
+        store.log(n)
+    assert labels_of(store) == {"nut": 1}
+
+
+def test_more_operations_than_there_are(store: Store) -> None:
+    enroll(store, "nut", 1)
+    for n in (np.int64(7), 2**63 - 1, 2**63, 10**20):
+        assert [entry.operation for entry in store.log(n)] == ["enroll"]
+    assert [entry.operation for entry in store.undo(10**20).undone] == ["enroll"]
 
 
 def test_the_log_says_what_was_done(tmp_path: Path) -> None:

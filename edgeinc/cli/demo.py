@@ -14,9 +14,23 @@ __all__ = ["demo_command"]
 
 
 @click.command("demo")
-@click.option("--shots", default=5, show_default=True, help="Pictures a class to learn from.")
-@click.option("--stream", default=100, show_default=True, help="Pictures to recognise.")
-@click.option("--seed", default=0, show_default=True, help="Of what is drawn.")
+@click.option(
+    "--shots",
+    default=5,
+    show_default=True,
+    type=click.IntRange(min=1),
+    help="Pictures a class to learn from.",
+)
+@click.option(
+    "--stream",
+    default=100,
+    show_default=True,
+    type=click.IntRange(min=1),
+    help="Pictures to recognise.",
+)
+@click.option(
+    "--seed", default=0, show_default=True, type=click.IntRange(min=0), help="Of what is drawn."
+)
 @click.option(
     "-o",
     "--out",

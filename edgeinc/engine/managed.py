@@ -66,7 +66,7 @@ class Managed:
         """Takes back the last n operations; returns those that were, latest first.
 
         Raises:
-            InputError: n is less than 1.
+            InputError: n is no integer, or less than 1.
         """
         return self._memory.change(lambda store: store.undo(n)).undone
 
@@ -126,5 +126,9 @@ class Managed:
         return self._memory.store.thumbnail(id)
 
     def log(self, n: int | None = None) -> list[LogEntry]:
-        """Lists what was done to the store, newest first; only the last n when given."""
+        """Lists what was done to the store, newest first; only the last n when given.
+
+        Raises:
+            InputError: n is no integer, or less than 1.
+        """
         return self._memory.store.log(n)

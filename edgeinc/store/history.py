@@ -9,7 +9,7 @@ from edgeinc.errors import InputError, LabelError
 from edgeinc.store.checks import match
 from edgeinc.store.disk.connection import Database
 from edgeinc.store.enrolment import row_of_class
-from edgeinc.store.journal import ENTRIES, TOUCHED, entry, quoted, record
+from edgeinc.store.journal import ENTRIES, TOUCHED, at_most, entry, quoted, record
 from edgeinc.store.labels import clean_label
 from edgeinc.store.overrides import overrides, settle_overrides
 from edgeinc.store.reading import is_enrolled, not_enrolled, uids
@@ -133,14 +133,13 @@ def undo(db: Database, n: int, *, bound: Identity, now: float) -> Change:
         now: Unix time, seconds.
 
     Raises:
-        InputError: `n` is less than 1.
+        InputError: `n` is no integer, or less than 1.
         StoreError: As for every write.
     """
-    if n < 1:
-        raise InputError(f"{n} operations cannot be undone. Give 1 or more.")
+    most = at_most(n, "undone")
     with db.writing() as conn:
         match(conn, db.path, bound)
-        found = conn.execute(_UNDOABLE, (n,)).fetchall()
+        found = conn.execute(_UNDOABLE, (most,)).fetchall()
         if not found:
             return Change()
         targets: dict[int, None] = {}

@@ -5,8 +5,11 @@ from __future__ import annotations
 import os
 import sqlite3
 from collections.abc import Mapping, Sequence
+from numbers import Integral
 from typing import Any
 
+from edgeinc.devices import brief
+from edgeinc.errors import InputError
 from edgeinc.store.disk.trust import one_row
 from edgeinc.types import NEGATIVE, LogEntry
 from edgeinc.version import __version__
@@ -15,6 +18,7 @@ __all__ = [
     "ENTRIES",
     "MOST_COUNTER",
     "TOUCHED",
+    "at_most",
     "count_examples",
     "entry",
     "last_row",
@@ -25,6 +29,9 @@ __all__ = [
 
 MOST_COUNTER = 2**62
 """The highest logical counter. There, later renamings are no longer told from earlier ones."""
+
+_MOST_ROWS = 2**63 - 1
+"""The highest number that SQLite takes."""
 
 # Sources are asked of the examples, so that a purge leaves none in the log.
 ENTRIES = """
@@ -76,10 +83,29 @@ def last_row(conn: sqlite3.Connection) -> int:
 
 
 def log(conn: sqlite3.Connection, limit: int | None) -> list[LogEntry]:
-    """The latest `limit` operations of this store, newest first; all of them for None."""
+    """The latest `limit` operations of this store, newest first; all of them for None.
+
+    Raises:
+        InputError: `limit` is no integer, or less than 1.
+    """
     query = f"{ENTRIES} WHERE number IS NOT NULL ORDER BY id DESC LIMIT ?"
-    rows = conn.execute(query, (-1 if limit is None else limit,))
-    return [entry(row) for row in rows]
+    most = _MOST_ROWS if limit is None else at_most(limit, "listed")
+    return [entry(row) for row in conn.execute(query, (most,))]
+
+
+def at_most(n: int, what: str) -> int:
+    """A number of operations as SQLite takes it.
+
+    Args:
+        n: Any number; beyond what SQLite takes it is all that there are.
+        what: What is to be done with so many, in words: `undone`.
+
+    Raises:
+        InputError: It is no integer, or less than 1.
+    """
+    if isinstance(n, bool) or not isinstance(n, Integral) or n < 1:
+        raise InputError(f"{brief(n)} operations cannot be {what}. Give 1 or more.")
+    return min(int(n), _MOST_ROWS)
 
 
 def entry(row: Sequence[Any]) -> LogEntry:

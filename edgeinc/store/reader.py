@@ -52,7 +52,11 @@ class Reader:
         return self._device
 
     def log(self, limit: int | None = None) -> list[LogEntry]:
-        """The latest `limit` operations of this store, newest first; all of them for None."""
+        """The latest `limit` operations of this store, newest first; all of them for None.
+
+        Raises:
+            InputError: `limit` is no integer, or less than 1.
+        """
         with self._db.reading() as conn:
             return journal.log(conn, limit)
 

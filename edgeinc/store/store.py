@@ -179,7 +179,7 @@ class Store(Reader):
         purged. `Change.operation` is None where there was nothing to undo.
 
         Raises:
-            InputError: `n` is less than 1.
+            InputError: `n` is no integer, or less than 1.
         """
         from edgeinc.store import history
 

@@ -1,0 +1,110 @@
+"""Values that a person gives by mistake, to every option of every command."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import click
+import cv2
+import pytest
+
+from edgeinc.cli import COMMANDS, cli, main
+from tests.conftest import photo
+
+Shell = Callable[..., tuple[int, str, str]]
+
+# What each command needs to have something to do, but for options that are under test.
+NEEDED = {
+    "enroll": ["a", "p.png"],
+    "predict": ["p.png"],
+    "search": ["p.png"],
+    "classes": [],
+    "samples": ["a"],
+    "forget": ["a"],
+    "purge": [],
+    "rename": ["a", "b"],
+    "threshold": ["a", "auto"],
+    "undo": [],
+    "log": [],
+    "eval": ["photos"],
+    "check": [],
+    "embed": ["photos", "--output", "e.h5"],
+    "export": ["x.edgeinc"],
+    "merge": ["other.db"],
+    "models list": [],
+    "models show": ["CARD"],
+    "models pull": ["CARD"],
+    "models add": ["missing.onnx"],
+    "models background": ["CARD", "many", "--output", "b.npz"],
+    "models verify": ["CARD"],
+    "bench": ["--seconds", "0.1"],
+    "doctor": [],
+    "demo": ["--shots", "1", "--stream", "1", "-o", "d.png"],
+}
+
+
+def commands() -> Iterator[tuple[str, click.Command]]:
+    """Every command of the shell that does something."""
+    context = click.Context(cli)
+    for name in COMMANDS:
+        command = cli.get_command(context, name)
+        assert command is not None
+        if isinstance(command, click.Group):
+            yield from ((f"{name} {below}", command.commands[below]) for below in command.commands)
+        else:
+            yield name, command
+
+
+def options_of(kind: type[click.ParamType]) -> list[tuple[str, str]]:
+    """Each command with each of its options of a kind."""
+    return [
+        (name, parameter.opts[-1])
+        for name, command in commands()
+        for parameter in command.params
+        if isinstance(parameter, click.Option) and isinstance(parameter.type, kind)
+    ]
+
+
+@pytest.fixture
+def shell(
+    tmp_path: Path,
+    tiny_card: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> Shell:
+    """Runs a command on a store with one class: exit status, stdout, stderr."""
+    monkeypatch.setenv("EDGEINC_STORE", str(tmp_path / "s.db"))
+    monkeypatch.setenv("EDGEINC_CACHE", str(tmp_path / "cache"))
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "photos" / "a").mkdir(parents=True)
+    (tmp_path / "many").mkdir()
+    cv2.imwrite("p.png", photo(0, 0))
+    cv2.imwrite("photos/a/0.png", photo(0, 1))
+    for i in range(100):
+        (tmp_path / "many" / f"{i}.png").symlink_to(tmp_path / "p.png")
+
+    def run(name: str, *more: str) -> tuple[int, str, str]:
+        words = [*name.split(), *NEEDED[name], *more]
+        given = [str(tiny_card) if word == "CARD" else word for word in words]
+        status = main(["--backbone", str(tiny_card), *given])
+        out, err = capfd.readouterr()
+        return status, out, err
+
+    assert run("enroll")[0] == 0
+    return run
+
+
+def test_every_command_is_tried() -> None:
+    assert set(NEEDED) == {name for name, _ in commands()}
+
+
+@pytest.mark.parametrize("value", ["-1", "0", str(10**20)], ids=["negative", "zero", "large"])
+@pytest.mark.parametrize(("name", "option"), options_of(click.types.IntParamType))
+def test_any_number_is_taken_or_refused_in_a_sentence(
+    shell: Shell, name: str, option: str, value: str
+) -> None:
+    status, _, err = shell(name, option, value)
+    assert status in (0, 1, 2)
+    refusals = [line for line in err.splitlines() if line.startswith(("edgeinc: ", "Error: "))]
+    assert len(refusals) == int(status != 0), err
