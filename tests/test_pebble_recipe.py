@@ -497,7 +497,7 @@ def test_teaching_goes_on_after_an_interruption(
             if process.poll() is None:
                 os.killpg(process.pid, signal.SIGINT)
             _, said = process.communicate()
-        if process.returncode:
+        if process.returncode and len(list(marks.glob("*"))) < 5:
             break
     assert process.returncode == 130
     assert said.splitlines()[-1] == "recipe: interrupted; run the same command to go on."
