@@ -60,7 +60,7 @@ def test_the_harness_sees(fault: str, tmp_path: Path, monkeypatch: pytest.Monkey
         seed=7,
         workers=1,
         seconds=1,
-        stall=4.0 if fault == "stall" else 120.0,
+        stall=8.0 if fault == "stall" else 120.0,
         cap=100,
         findings=tmp_path / "findings",
     )

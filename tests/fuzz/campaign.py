@@ -37,6 +37,7 @@ class Settings:
         chunk: Inputs that a worker takes before it is replaced.
         seconds: Processor time of one input; a worker that needs more is ended by the system.
         stall: Seconds of the clock without any progress, after which a worker is ended.
+        start: The same until a worker is ready.
         cap: MiB that one input may take.
         findings: Folder for inputs that found something.
     """
@@ -46,6 +47,7 @@ class Settings:
     chunk: int = 2500
     seconds: int = 30
     stall: float = 300.0
+    start: float = 300.0
     cap: int = 1024
     findings: Path = Path("fuzz-findings")
 
@@ -212,6 +214,8 @@ def _worker(settings: Settings, chunk: Chunk, tally: Tally) -> int:
         os.close(exit_)
         try:
             current, stalled = _follow(settings, chunk.kind, entrance, tally)
+            if stalled:
+                os.killpg(process.pid, signal.SIGKILL)
         finally:
             os.close(entrance)
             _end(process)
@@ -236,7 +240,7 @@ def _follow(settings: Settings, kind: str, entrance: int, tally: Tally) -> tuple
     """Counts what a worker tells; returns the input that it did not end, and if it stalled."""
     current: int | None = None
     rest = b""
-    end = time.monotonic() + settings.stall
+    end = time.monotonic() + settings.start
     while True:
         if not select.select([entrance], [], [], max(0.0, end - time.monotonic()))[0]:
             return current, True
@@ -268,7 +272,7 @@ def _follow(settings: Settings, kind: str, entrance: int, tally: Tally) -> tuple
 def _end(process: subprocess.Popen[bytes]) -> None:
     """Waits for a worker that has closed its pipe, or ends it with all that it started."""
     try:
-        process.wait(10)
+        process.wait(60)
     except subprocess.TimeoutExpired:
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
