@@ -350,6 +350,13 @@ def test_why_a_device_runs_no_part(tmp_path: Path) -> None:
     assert len(told) == 1
 
 
+def test_a_file_that_is_for_the_cpu_by_its_provider_s_name(card: ModelCard) -> None:
+    file = replace(card.files[1], device=CPU)
+    report = bench(replace(card, files=(file,)), seconds=SHORT, threads=1)
+    assert {row.device for row in report.rows} == {CPU}
+    assert report.skipped == ()
+
+
 def test_only_files_that_a_device_reads_are_measured_there(card: ModelCard) -> None:
     pytest.importorskip("ai_edge_litert", reason="LiteRT is not installed")
     pebble = find_card("pebble")

@@ -20,11 +20,13 @@ from edgeinc.cards import (
     ModelFile,
     Quantization,
     dump_card,
+    read_card,
 )
 from edgeinc.catalogue import compare
+from edgeinc.catalogue.compare_trial import embed_shown
 from edgeinc.catalogue.golden import read_golden
 from edgeinc.cli import main
-from edgeinc.errors import CardError, ImageError, InputError
+from edgeinc.errors import CardError, DeviceNotFoundError, ImageError, InputError
 from edgeinc.parts import KINDS, draw_part
 from edgeinc.runtimes import installed
 from edgeinc.weights import find_card
@@ -140,6 +142,17 @@ def test_what_cannot_be_compared_is_told(
     out, err = capsys.readouterr()
     assert "none to compare it with" in out
     assert "not compared: net1.onnx" in err
+
+
+def test_a_device_that_runs_nothing_is_the_reason_itself(tmp_path: Path) -> None:
+    path = card_of(tmp_path, [mean_colour(0, integers=True)], integers=True)
+    # The kind of the error is the runtime's, and no warning's text is taken for it.
+    with pytest.raises(DeviceNotFoundError, match="no provider 'NobodysExecutionProvider'"):
+        embed_shown(read_card(path), "NobodysExecutionProvider", [], [(KINDS[0], 0)])
+    # The CPU by its provider's name is no fallback.
+    found = compare(path, device="CPUExecutionProvider")
+    assert found.left_out == ()
+    assert [run.device for run in found.runs] == ["CPUExecutionProvider"] * 2
 
 
 def test_the_embedded_backbone_is_what_it_was() -> None:

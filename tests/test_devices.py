@@ -549,6 +549,31 @@ def test_the_file_for_any_device_is_taken_where_it_is_not(card: Callable[..., Mo
         Backbone.open(made, device="libnowhere.so", strict=True)
 
 
+def test_all_of_it_is_not_left_to_the_cpu_where_that_is_refused(
+    card: Callable[..., ModelCard], delegate: str
+) -> None:
+    made = card("libnowhere.so")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for device in ("libnowhere.so", "CUDAExecutionProvider", delegate):
+            with pytest.raises(DeviceError):
+                Backbone.open(made, device=device, fallback=False)
+        for device in ("auto", "cpu"):
+            with Backbone.open(made, device=device, fallback=False) as backbone:
+                assert backbone.device == "CPU"
+    # A part may be: that is what `strict` refuses.
+    part = f"{delegate},takes={CONV}"
+    with pytest.warns(RuntimeWarning, match="the CPU runs"):
+        backbone = Backbone.open(made, device=part, fallback=False)
+    with backbone:
+        assert backbone.device == f"{delegate}+CPU"
+    with pytest.raises(DeviceRefusedError, match="does not run all of the network"):
+        Backbone.open(made, device=part, strict=True)
+    wrong: Any = "no"
+    with pytest.raises(InputError, match="fallback is 'no'; give True or False"):
+        Backbone.open(made, fallback=wrong)
+
+
 def test_a_card_of_which_no_file_fits(card: Callable[..., ModelCard]) -> None:
     made = card("libnowhere.so", plain=False)
     for device in ("auto", "libnowhere.so"):

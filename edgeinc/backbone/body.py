@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edgeinc.backbone.ends import check_session, own_tensor
 from edgeinc.backbone.function import function_card
 from edgeinc.backbone.numbers import Integers, dequantize, pooled, to_integers, unit_length
 from edgeinc.backbone.opening import open_card
@@ -97,6 +96,7 @@ class Backbone(AbstractContextManager["Backbone"]):
         runtime: str | None = None,
         device: AskedDevice = "auto",
         strict: bool = False,
+        fallback: bool = True,
         threads: int | None = None,
         tensor: str | None = None,
     ) -> Backbone:
@@ -105,9 +105,9 @@ class Backbone(AbstractContextManager["Backbone"]):
         Args:
             card: A card, a model's name, or the path of a card.
             runtime: Of one of the card's files; by default the card's first that is installed.
-            device: `auto`, `cpu`, `npu`, `gpu`, or the runtime's own name of a provider or
-                delegate, with options: see `Device`.
+            device: `auto`, or what to run it on: see `Device`.
             strict: Fail rather than leave any of the network to the CPU.
+            fallback: False fails rather than leave all of it to the CPU; a part may be left.
             threads: Of one picture's run; the physical cores by default.
             tensor: Another tensor of the network to take for the embedding, pooled or not.
 
@@ -117,17 +117,18 @@ class Backbone(AbstractContextManager["Backbone"]):
             CardError: The card does not fit them, or has none for that runtime.
             RuntimeUnavailableError: No runtime for them is installed.
             ModelFormatError, TensorNotFoundError: They cannot be read, or cut there.
-            DeviceError: `strict`, and the device is not here.
+            DeviceError: `strict` or no `fallback`, and the device does not run it.
             InputError: As `runtimes.open_session`.
         """
-        card = card if isinstance(card, ModelCard) else find_card(card)
-        file, another, session = open_card(
-            card, runtime=runtime, tensor=tensor, device=device, strict=strict, threads=threads
+        card, file, embedding, session, another = open_card(
+            card if isinstance(card, ModelCard) else find_card(card),
+            runtime=runtime,
+            tensor=tensor,
+            device=device,
+            strict=strict,
+            fallback=fallback,
+            threads=threads,
         )
-        embedding = file.embedding
-        if tensor is not None and tensor != embedding.tensor:
-            card, embedding = own_tensor(card, tensor, session.output)
-        check_session(card, file, embedding, session)
         return cls(
             card,
             session,

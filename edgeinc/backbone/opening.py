@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import TypeAlias
+from typing import NamedTuple
 
 from edgeinc.backbone.choosing import Attempt, attempts, ends_there, nothing_fits, on_cpu
-from edgeinc.backbone.ends import ends_of
+from edgeinc.backbone.ends import check_session, ends_of, own_tensor
 from edgeinc.cache import cache_dir, keep, recall
-from edgeinc.cards import ModelCard, ModelFile
+from edgeinc.cards import EmbeddingTensor, ModelCard, ModelFile
 from edgeinc.devices import AskedDevice, Device
 from edgeinc.errors import (
     CardError,
@@ -22,9 +22,25 @@ from edgeinc.runtimes import RUNTIMES, Session, open_session
 from edgeinc.runtimes.helpers import check_settings, fall_back, none_of, warn_of_rest
 from edgeinc.weights import load_file, stamped
 
-Opened: TypeAlias = tuple[ModelFile, Callable[..., Session], Session]
+__all__ = ["Opened", "cut_network", "open_card"]
 
-__all__ = ["cut_network", "open_card"]
+
+class Opened(NamedTuple):
+    """A card's network, open.
+
+    Attributes:
+        card: The card; of another layer where another tensor was asked for.
+        file: Its file.
+        embedding: The tensor at which it ends.
+        session: What runs it.
+        another: Opens further sessions of it, given `threads`.
+    """
+
+    card: ModelCard
+    file: ModelFile
+    embedding: EmbeddingTensor
+    session: Session
+    another: Callable[..., Session]
 
 
 def open_card(
@@ -34,6 +50,7 @@ def open_card(
     tensor: str | None,
     device: AskedDevice,
     strict: bool,
+    fallback: bool,
     threads: int | None,
 ) -> Opened:
     """Opens the first file of a card whose weights, runtime and device are here.
@@ -47,23 +64,21 @@ def open_card(
         tensor: The tensor to end at; None for the card's embedding.
         device: What to run on: see `edgeinc.devices` and `choosing.attempts`.
         strict: Fail rather than leave any of the network to the CPU.
+        fallback: False fails where the device that was asked for runs nothing of it.
         threads: Of the session; None for the physical cores.
 
-    Returns:
-        The file, what opens further sessions of it, given `threads`, and the first session.
-
     Raises:
-        CardError: The card has no file for that runtime.
+        CardError: The card has no file for that runtime, or does not fit the network.
         ModelNotFoundError: No weights of the card are installed.
         ChecksumError: They are not what the card says.
         RuntimeUnavailableError: They are, and no runtime for them is installed.
         ModelFormatError, TensorNotFoundError: They cannot be read, or cut at the tensor.
-        DeviceError: The device is not here, or does not run all of any file, and `strict`, or
-            the card has no file for the CPU.
-        InputError: It is no device, `threads` is no number of threads, or `strict` is neither
-            True nor False.
+        DeviceError: The device is not here, or runs no part of any file, and there is to be no
+            `fallback`, or the card has no file for the CPU; or, `strict`, not all of it.
+        InputError: It is no device, `threads` is no number of threads, or `strict` or
+            `fallback` is neither True nor False.
     """
-    check_settings(threads, strict=strict)
+    check_settings(threads, strict=strict, fallback=fallback)
     files = [file for file in card.files if runtime in (None, file.runtime)]
     if not files:
         have = ", ".join(file.runtime for file in card.files)
@@ -74,10 +89,10 @@ def open_card(
     rest = on_cpu(files)
     if opened := _open_first(card, first, tensor, threads, wanted, failed):
         if wanted.name != "auto" and not strict:
-            warn_of_rest(opened[2].placement)
+            warn_of_rest(opened.session.placement)
         return opened
     if wanted.name not in ("auto", "cpu") or not rest:
-        _give_up(card, wanted, failed, strict=strict or not rest)
+        _give_up(card, wanted, failed, final=strict or not fallback or not rest)
     failed = []
     if opened := _open_first(card, rest, tensor, threads, wanted, failed):
         return opened
@@ -99,7 +114,8 @@ def _open_first(
     """Opens the first of several files and devices that can be; `failed` gets the others' errors.
 
     Raises:
-        EdgeincError: A file is damaged, or is not what its card says.
+        EdgeincError: A file is damaged, or is not what its card says; or the tensor's numbers
+            are no embedding.
     """
     for file, device, whole in ways:
         end = tensor or file.embedding.tensor
@@ -120,27 +136,31 @@ def _open_first(
             failed.append(exc)
         else:
             session.placement = session.placement._replace(asked=wanted.text)
-            return file, another, session
+            embedding = file.embedding
+            if end != embedding.tensor:
+                card, embedding = own_tensor(card, end, session.output)
+            check_session(card, file, embedding, session)
+            return Opened(card, file, embedding, session, another)
     return None
 
 
 def _give_up(
-    card: ModelCard, wanted: Device, failed: Sequence[EdgeincError], *, strict: bool
+    card: ModelCard, wanted: Device, failed: Sequence[EdgeincError], *, final: bool
 ) -> None:
     """Says that the device asked for runs no file of the card.
 
     Raises:
-        DeviceError: `strict`, and no device takes what is here.
-        ModelNotFoundError, RuntimeUnavailableError: `strict`, and nothing for it is here.
+        DeviceError: `final`, and no device takes what is here.
+        ModelNotFoundError, RuntimeUnavailableError: `final`, and nothing for it is here.
     """
     refused = [one for one in failed if isinstance(one, DeviceError)]
     if refused:
         error = none_of(refused)
-    elif failed and strict:
+    elif failed and final:
         raise failed[0]
     else:
         error = nothing_fits(card, wanted, str(failed[0]) if failed else "")
-    fall_back(error, strict=strict)
+    fall_back(error, strict=final)
 
 
 def cut_network(card: ModelCard, file: ModelFile, tensor: str) -> bytes:

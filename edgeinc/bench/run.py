@@ -78,7 +78,7 @@ def bench(
     told: dict[str, None] = {}
     for done, way in enumerate(plan, 1):
         try:
-            answer = _measure(way, seconds, strict=strict, only=wanted.name == "auto")
+            answer = _measure(way, seconds, strict=strict, fallback=wanted.name != "auto")
         except EdgeincError as exc:
             failures.append(exc)
             skipped.append(
@@ -145,14 +145,14 @@ class _Here:
         return tuple(Device.of(text) for text in answer["devices"])
 
 
-def _measure(way: Way, seconds: float, *, strict: bool, only: bool) -> dict[str, Any]:
+def _measure(way: Way, seconds: float, *, strict: bool, fallback: bool) -> dict[str, Any]:
     """Measures one way.
 
     Args:
         way: It.
         seconds: How long.
         strict: As in `Engine.open`.
-        only: It is an error when the CPU does all the work of another device.
+        fallback: As in `Backbone.open`.
 
     Raises:
         EdgeincError: It cannot be opened, or the process crashed or did not end.
@@ -166,7 +166,7 @@ def _measure(way: Way, seconds: float, *, strict: bool, only: bool) -> dict[str,
         "threads": way.threads,
         "strict": strict,
         "seconds": seconds,
-        "only": only and way.device.name not in ("auto", "cpu"),
+        "fallback": fallback,
     }
     what = f"{way.runtimes} on {way.device}"
     return ask({"measure": request}, what, "verify the model", seconds=seconds)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import warnings
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -13,11 +12,9 @@ from numpy.typing import NDArray
 
 from edgeinc.backbone import Backbone
 from edgeinc.cards import ModelCard
-from edgeinc.devices import Device, is_cpu
-from edgeinc.errors import DeviceRefusedError, ImageError
+from edgeinc.errors import ImageError
 from edgeinc.images import read_image
 from edgeinc.parts import draw_part
-from edgeinc.runtimes.base import CPU
 
 __all__ = ["embed_shown"]
 
@@ -39,16 +36,10 @@ def embed_shown(
         the operators that it ran, or None.
 
     Raises:
-        DeviceRefusedError: The CPU ran all of it, and another device was asked for.
+        DeviceError: It runs no part of the network.
         EdgeincError: As `Backbone.open` and `Backbone.activations`.
     """
-    with warnings.catch_warnings(record=True) as said:
-        warnings.simplefilter("always")
-        backbone = Backbone.open(card, device=device, threads=1)
-    with backbone:
-        if Device.of(device).name not in CPU and is_cpu(backbone.device):
-            why = str(said[-1].message) if said else "it runs no part of the network"
-            raise DeviceRefusedError(why.removesuffix(" (the CPU is used instead)"))
+    with Backbone.open(card, device=device, fallback=False, threads=1) as backbone:
         seen, rows = [], []
         for picture in _pictures(paths, parts):
             seen.append(hashlib.sha256(picture.tobytes()).hexdigest())

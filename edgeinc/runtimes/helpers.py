@@ -68,14 +68,16 @@ def warn_caller(message: str) -> None:
     warnings.warn(message, RuntimeWarning, stacklevel=level)
 
 
-def check_settings(threads: int | None, *, strict: bool) -> None:
+def check_settings(threads: int | None, **switches: bool) -> None:
     """Refuse what is no number of threads, and what says neither yes nor no.
 
     Raises:
-        InputError: `threads` is no whole number from 1 to 1024; or `strict` is no bool.
+        InputError: `threads` is no whole number from 1 to 1024; or a switch, such as `strict`,
+            is no bool.
     """
-    if not isinstance(strict, bool):
-        raise InputError(f"strict is {brief(strict)}; give True or False")
+    for name, value in switches.items():
+        if not isinstance(value, bool):
+            raise InputError(f"{name} is {brief(value)}; give True or False")
     if threads is None:
         return
     if not isinstance(threads, int) or isinstance(threads, bool):
