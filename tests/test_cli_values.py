@@ -10,6 +10,7 @@ import cv2
 import pytest
 
 from edgeinc.cli import COMMANDS, cli, main
+from edgeinc.cli.options import Place
 from tests.conftest import photo
 
 Shell = Callable[..., tuple[int, str, str]]
@@ -108,3 +109,71 @@ def test_any_number_is_taken_or_refused_in_a_sentence(
     assert status in (0, 1, 2)
     refusals = [line for line in err.splitlines() if line.startswith(("edgeinc: ", "Error: "))]
     assert len(refusals) == int(status != 0), err
+
+
+def texts() -> Iterator[tuple[str, click.Command, click.Parameter]]:
+    """Each command with each of its arguments and options that takes any text."""
+    for name, command in commands():
+        for parameter in command.params:
+            if isinstance(parameter.type, (click.Path, click.types.StringParamType)):
+                yield name, command, parameter
+
+
+def test_every_text_that_may_be_a_path_is_a_place() -> None:
+    others = {p.opts[-1] for _, _, p in texts() if not isinstance(p.type, Place)}
+    assert others == {
+        *("label", "old", "new", "value", "--sample"),
+        *("--tensor", "--embedding", "--mean", "--std", "--licence", "--title"),
+        # An empty one is the name of no model, nor of a device.
+        *("name", "names", "--backbone", "--device"),
+    }
+
+
+@pytest.mark.parametrize(
+    ("name", "command", "parameter"),
+    [
+        pytest.param(*one, id=f"{one[0]} {one[2].opts[-1]}")
+        for one in texts()
+        if isinstance(one[2].type, Place)
+    ],
+)
+def test_an_empty_path_is_refused(
+    capfd: pytest.CaptureFixture[str],
+    name: str,
+    command: click.Command,
+    parameter: click.Parameter,
+) -> None:
+    words = []
+    for one in command.params:
+        if one is parameter or one.required or isinstance(one, click.Argument):
+            words += [one.opts[-1]] if isinstance(one, click.Option) else []
+            words.append("" if one is parameter else "x")
+    assert main([*name.split(), *words]) == 2
+    out, err = capfd.readouterr()
+    assert out == ""
+    assert err.count("Error: ") == err.count("it is empty") == 1
+
+
+@pytest.mark.parametrize("words", [["--negative", ""], ["--negative", "p.png", ""], ["b", ""]])
+def test_no_empty_path_is_enrolled(shell: Shell, words: list[str]) -> None:
+    status = main(["enroll", *words])
+    assert status in (1, 2)
+    assert shell("classes")[1] == "     1  a\n"
+
+
+def test_an_empty_variable_names_no_store(
+    shell: Shell, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    assert main(["--store", "", "classes"]) == 2
+    monkeypatch.setenv("EDGEINC_STORE", "")
+    assert "no store at edgeinc.db\n" in shell("log")[2]
+    (tmp_path / "s.db").rename(tmp_path / "edgeinc.db")
+    assert shell("classes")[1] == "     1  a\n"
+
+
+def test_an_empty_name_is_that_of_no_backbone(
+    shell: Shell, capfd: pytest.CaptureFixture[str]
+) -> None:
+    for words in (["classes"], ["embed", "photos", "-o", "e.h5"], ["bench"], ["log"]):
+        assert main(["--backbone", "", *words]) == 1
+        assert "There is no model ''" in capfd.readouterr().err

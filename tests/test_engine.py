@@ -5,7 +5,7 @@ from __future__ import annotations
 import stat
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import cv2
@@ -25,6 +25,8 @@ from edgeinc.errors import (
     StoreError,
     StoreReadOnlyError,
 )
+from edgeinc.evaluate import evaluate_folder
+from edgeinc.images import list_images
 from tests.conftest import photo
 
 
@@ -365,6 +367,34 @@ def test_a_folder_without_pictures_is_refused(engine: Engine, tmp_path: Path) ->
     (tmp_path / "photos" / "a").mkdir(parents=True)
     with pytest.raises(InputError, match="no picture"):
         engine.enroll_folder(tmp_path / "photos")
+
+
+def test_an_empty_path_is_not_the_working_folder(
+    engine: Engine, tmp_path: Path, tiny_card: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "a").mkdir()
+    cv2.imwrite(str(tmp_path / "a" / "0.png"), photo(0, 0))
+    calls: list[Callable[[], object]] = [
+        lambda: Engine.open("", backbone=tiny_card),
+        lambda: engine.enroll_folder(""),
+        lambda: engine.enroll("a", ""),
+        lambda: engine.embed(["a/0.png", ""]),
+        lambda: engine.predict(""),
+        lambda: engine.search(""),
+        lambda: engine.merge(""),
+        lambda: engine.merge(["a", ""]),
+        lambda: evaluate_folder(engine, ""),
+        lambda: evaluate_folder(engine, ".", unknown=""),
+        lambda: list_images(""),
+    ]
+    for call in calls:
+        with pytest.raises(InputError, match="is empty"):
+            call()
+    with pytest.raises(InputError, match="is a folder"):
+        engine.export("")
+    assert engine.classes() == []
+    assert engine.enroll_folder(".").added == 1
 
 
 def test_region_of_interest(engine: Engine) -> None:

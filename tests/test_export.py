@@ -158,6 +158,17 @@ def test_two_runs_at_once_do_not_meet(photos: Path, tiny_card: Path, tmp_path: P
     assert left(tmp_path) == ["e.h5"]
 
 
+def test_empty_paths(
+    photos: Path, tiny_card: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(photos)
+    with pytest.raises(InputError, match="is empty"):
+        embed_folder("", tmp_path / "e.h5", backbone=tiny_card)
+    with pytest.raises(InputError, match="is a folder"):
+        embed_folder(photos, "", backbone=tiny_card)
+    assert not (tmp_path / "e.h5").exists()
+
+
 def test_nothing_readable_leaves_no_file(tiny_card: Path, tmp_path: Path) -> None:
     folder = tmp_path / "photos"
     (folder / "a").mkdir(parents=True)

@@ -335,9 +335,11 @@ def test_missing_files_folders_fifos_and_empty_files(tmp_path: Path) -> None:
         (b"", "is empty"),
         ("a\0b.jpg", "is no path"),
         (empty / "below.jpg", "cannot be read"),
+        ("", "path is empty"),
     ]:
-        with pytest.raises(ImageError, match=words):
+        with pytest.raises(ImageError, match=words) as said:
             read_image(source)
+        assert str(said.value).count(";") == 1, "one remedy"
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from edgeinc.cli.common import Settings, emit, note, pass_settings, plain_card, printable
+from edgeinc.cli.options import Place
 
 if TYPE_CHECKING:
     from edgeinc.cards import ModelCard
@@ -20,7 +21,7 @@ SHOWN_SKIPPED = 10
 
 
 @click.command("add")
-@click.argument("file", type=click.Path())
+@click.argument("file", type=Place())
 @click.option("--embedding", metavar="TENSOR", help="The embedding; else a pooled layer is taken.")
 @click.option("--mean", metavar="M[,M,M]", help="Of the pixels, 0 to 255: real = (pixel-mean)/std.")
 @click.option("--std", metavar="S[,S,S]", help="Of the pixels.")
@@ -30,12 +31,12 @@ SHOWN_SKIPPED = 10
 )
 @click.option("--licence", default="unknown", show_default=True, help="Of the weights.")
 @click.option("--title", help="One line about the model.")
-@click.option("--labels", metavar="FILE", type=click.Path(), help="Classes of its own classifier.")
+@click.option("--labels", metavar="FILE", type=Place(), help="Classes of its own classifier.")
 @click.option("--nonnegative", is_flag=True, help="The embedding is never below zero.")
 @click.option(
     "--quantize",
     metavar="DIR",
-    type=click.Path(),
+    type=Place(),
     help="Make a float .onnx file int8, on pictures of what it will see: 40 at least.",
 )
 @click.option(

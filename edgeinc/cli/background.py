@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from edgeinc.cli.common import Settings, emit, note, pass_settings, printable, progress
+from edgeinc.cli.options import Place
 
 __all__ = ["background_command"]
 
@@ -13,12 +14,12 @@ SHOWN_SKIPPED = 10
 
 @click.command("background")
 @click.argument("name", metavar="NAME|CARD")
-@click.argument("folder", metavar="FOLDER", type=click.Path())
+@click.argument("folder", metavar="FOLDER", type=Place())
 @click.option(
     "-o",
     "--output",
     metavar="OUT.npz",
-    type=click.Path(),
+    type=Place(),
     help="Only write the statistics there, and print the lines of a card that name them.",
 )
 @click.option(

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from edgeinc.cli.common import Settings, emit, find_backbone, note, pass_settings, progress
+from edgeinc.cli.options import Place
 from edgeinc.errors import EdgeincError
 
 if TYPE_CHECKING:
@@ -27,9 +28,7 @@ __all__ = ["bench_command"]
     type=click.FloatRange(min=0.1),
     help="How long to measure each row.",
 )
-@click.option(
-    "--plot", metavar="FILE.png", type=click.Path(), help="Write a picture of the medians."
-)
+@click.option("--plot", metavar="FILE.png", type=Place(), help="Write a picture of the medians.")
 @pass_settings
 def bench_command(settings: Settings, seconds: float, plot: str | None) -> None:
     """Measure speed on this device, and say how to run the backbone.

@@ -7,6 +7,7 @@ from dataclasses import asdict
 import click
 
 from edgeinc.cli.common import Settings, emit, note, open_engine, pass_settings, printable
+from edgeinc.cli.options import Place
 
 __all__ = ["check_command"]
 
@@ -16,7 +17,7 @@ WEAKEST = 5
 
 @click.command("check")
 @click.option(
-    "--plot", metavar="FILE.png", type=click.Path(), help="Draw a map of the classes and confusion."
+    "--plot", metavar="FILE.png", type=Place(), help="Draw a map of the classes and confusion."
 )
 @pass_settings
 def check_command(settings: Settings, plot: str | None) -> None:

@@ -133,7 +133,9 @@ def find_backbone(settings: Settings) -> ModelCard:
     from edgeinc.engine import choose_backbone
     from edgeinc.weights import find_card
 
-    return find_card(settings.backbone) if settings.backbone else choose_backbone(settings.store)
+    if settings.backbone is not None:
+        return find_card(settings.backbone)
+    return choose_backbone(settings.store)
 
 
 @contextmanager

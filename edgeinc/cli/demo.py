@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 
 from edgeinc.cli.common import Settings, note, open_engine, pass_settings
+from edgeinc.cli.options import Place
 
 __all__ = ["demo_command"]
 
@@ -37,7 +38,7 @@ __all__ = ["demo_command"]
     default="demo-output/parts.png",
     show_default=True,
     metavar="FILE",
-    type=click.Path(dir_okay=False),
+    type=Place(dir_okay=False),
     help="The annotated picture to write.",
 )
 @pass_settings

@@ -17,6 +17,7 @@ from edgeinc.cli.common import (
     pass_settings,
     printable,
 )
+from edgeinc.cli.options import Place
 from edgeinc.errors import EdgeincError, StoreError
 from edgeinc.types import NEGATIVE
 
@@ -35,6 +36,7 @@ MOST = 20
 @click.option(
     "--repair",
     metavar="NEW",
+    type=Place(),
     help="Save what is sound of the store into a new file; the store itself is only read.",
 )
 @pass_settings

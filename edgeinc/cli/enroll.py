@@ -15,18 +15,19 @@ from edgeinc.cli.common import (
     pass_settings,
     progress,
 )
+from edgeinc.cli.options import Place
 
 __all__ = ["enroll_command"]
 
 
 @click.command("enroll")
 @click.argument("label", required=False)
-@click.argument("files", nargs=-1, type=click.Path())
+@click.argument("files", nargs=-1, type=Place())
 @click.option(
     "--from",
     "folder",
     metavar="DIR",
-    type=click.Path(),
+    type=Place(),
     help="A folder that holds one folder a label; can be run again to go on.",
 )
 @click.option("--negative", is_flag=True, help="The pictures are of none of the classes.")

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from edgeinc.cli.common import Settings, emit, note, open_engine, pass_settings, progress
+from edgeinc.cli.options import Place
 
 if TYPE_CHECKING:
     from edgeinc.evaluate import StrangerEvaluation
@@ -15,17 +16,15 @@ __all__ = ["eval_command"]
 
 
 @click.command("eval")
-@click.argument("folder", required=False, metavar="DIR", type=click.Path())
+@click.argument("folder", required=False, metavar="DIR", type=Place())
 @click.option("--loo", is_flag=True, help="Leave-one-out on what is enrolled; no folder needed.")
 @click.option(
     "--unknown",
     metavar="DIR",
-    type=click.Path(),
+    type=Place(),
     help="Strangers: a folder of pictures of nothing enrolled.",
 )
-@click.option(
-    "--plot", metavar="FILE.png", type=click.Path(), help="Draw confusion and calibration."
-)
+@click.option("--plot", metavar="FILE.png", type=Place(), help="Draw confusion and calibration.")
 @pass_settings
 def eval_command(
     settings: Settings, folder: str | None, loo: bool, unknown: str | None, plot: str | None

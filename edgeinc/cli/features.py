@@ -16,6 +16,7 @@ from edgeinc.cli.common import (
     pass_settings,
     progress,
 )
+from edgeinc.cli.options import Place
 
 __all__ = ["embed_command", "export_command"]
 
@@ -24,8 +25,8 @@ HDF5 = (".h5", ".hdf5")
 
 
 @click.command("embed")
-@click.argument("folder", metavar="DIR", type=click.Path())
-@click.option("-o", "--output", required=True, metavar="FILE.h5", type=click.Path())
+@click.argument("folder", metavar="DIR", type=Place())
+@click.option("-o", "--output", required=True, metavar="FILE.h5", type=Place())
 @click.option("--tensor", metavar="NAME", help="Another layer of the network, pooled or not.")
 @pass_settings
 def embed_command(settings: Settings, folder: str, output: str, tensor: str | None) -> None:
@@ -59,7 +60,7 @@ def embed_command(settings: Settings, folder: str, output: str, tensor: str | No
 
 
 @click.command("export")
-@click.argument("output", metavar="FILE.h5|FILE.edgeinc", type=click.Path())
+@click.argument("output", metavar="FILE.h5|FILE.edgeinc", type=Place())
 @click.option("--thumbnails", is_flag=True, help="Take thumbnails along in an archive.")
 @pass_settings
 def export_command(settings: Settings, output: str, thumbnails: bool) -> None:

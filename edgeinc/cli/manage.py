@@ -22,6 +22,7 @@ from edgeinc.cli.common import (
     pass_settings,
     printable,
 )
+from edgeinc.cli.options import Place
 
 if TYPE_CHECKING:
     from edgeinc.store import Change, Store
@@ -70,7 +71,7 @@ def classes_command(settings: Settings) -> None:
 @click.argument("label", required=False)
 @click.option("--negative", is_flag=True, help="Those that are of none of the classes.")
 @click.option(
-    "--thumbnails", "folder", metavar="DIR", type=click.Path(), help="Write them there, as ID.jpg."
+    "--thumbnails", "folder", metavar="DIR", type=Place(), help="Write them there, as ID.jpg."
 )
 @pass_settings
 def samples_command(

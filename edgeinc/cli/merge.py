@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from edgeinc.cli.common import Settings, emit, open_store, pass_settings
+from edgeinc.cli.options import Place
 
 if TYPE_CHECKING:
     from edgeinc.store.merging.shared import Source
@@ -21,7 +22,7 @@ WAIT = 5.0
 
 
 @click.command("merge")
-@click.argument("others", metavar="OTHER...", nargs=-1, required=True, type=click.Path())
+@click.argument("others", metavar="OTHER...", nargs=-1, required=True, type=Place())
 @pass_settings
 def merge_command(settings: Settings, others: tuple[str, ...]) -> None:
     """Add what other stores, or archives of stores, hold.

@@ -10,13 +10,30 @@ from click.core import ParameterSource
 from edgeinc.cli.common import Settings
 from edgeinc.devices import MOST_THREADS
 
-__all__ = ["ALSO", "global_options", "take_after"]
+__all__ = ["ALSO", "Place", "global_options", "take_after"]
+
+
+class Place(click.Path):
+    """Where a file or folder is, or is to be.
+
+    Elsewhere an empty path means the working folder: here it is a variable that was not set.
+    """
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Refuses an empty path; else as `click.Path`."""
+        if value == "":
+            self.fail(
+                "it is empty; name a file or a folder ('.' is the working folder).", param, ctx
+            )
+        return super().convert(value, param, ctx)
+
 
 ALSO = "Options of `edgeinc --help` are taken here too."
 
 # By the names of `Settings`.
 OPTIONS: dict[str, dict[str, Any]] = {
     "store": {
+        "type": Place(),
         "metavar": "FILE",
         "envvar": "EDGEINC_STORE",
         "default": "edgeinc.db",

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from edgeinc.cli.common import Settings, emit, note, open_engine, pass_settings, printable
+from edgeinc.cli.options import Place
 from edgeinc.errors import ImageError
 from edgeinc.types import Prediction
 
@@ -14,7 +15,7 @@ __all__ = ["predict_command"]
 
 
 @click.command("predict")
-@click.argument("files", nargs=-1, required=True, metavar="FILE|DIR...", type=click.Path())
+@click.argument("files", nargs=-1, required=True, metavar="FILE|DIR...", type=Place())
 @pass_settings
 def predict_command(settings: Settings, files: tuple[str, ...]) -> int:
     """Say what pictures show, one line a picture.

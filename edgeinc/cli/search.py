@@ -7,12 +7,13 @@ from dataclasses import asdict
 import click
 
 from edgeinc.cli.common import Settings, emit, name_of, open_engine, pass_settings, printable
+from edgeinc.cli.options import Place
 
 __all__ = ["search_command"]
 
 
 @click.command("search")
-@click.argument("file", type=click.Path())
+@click.argument("file", type=Place())
 @click.option("-k", default=5, show_default=True, type=click.IntRange(min=1), help="How many.")
 @pass_settings
 def search_command(settings: Settings, file: str, k: int) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from edgeinc.cli.common import Settings, emit, note, pass_settings
+from edgeinc.cli.options import Place
 from edgeinc.devices import is_cpu
 from edgeinc.errors import EdgeincError
 
@@ -23,7 +24,7 @@ __all__ = ["verify_command"]
 @click.option(
     "--pictures",
     metavar="DIR",
-    type=click.Path(),
+    type=Place(),
     help="Compare on pictures from here; else on parts that are drawn.",
 )
 @pass_settings

@@ -56,7 +56,7 @@ def list_images(folder: str | Path) -> Pictures:
     Raises:
         ImageError: It is no folder, cannot be listed, or there is no picture in it.
     """
-    found = _walk(Path(folder))
+    found = _walk(_named(folder))
     if not found.pictures:
         raise ImageError(
             f"{folder} holds no picture; give a folder of pictures.{_example(found.passed_over)}"
@@ -79,7 +79,7 @@ def labelled_images(folder: str | Path) -> LabelledPictures:
             below it.
     """
     pictures, passed_over = [], []
-    for child in _children(Path(folder))[0]:
+    for child in _children(_named(folder))[0]:
         if not _is_folder(child):
             passed_over.append(
                 f"{child} lies in no label folder; move it into one."
@@ -100,6 +100,13 @@ def labelled_images(folder: str | Path) -> LabelledPictures:
             f"{_example(passed_over)}"
         )
     return LabelledPictures(pictures, passed_over)
+
+
+def _named(folder: str | Path) -> Path:
+    """The folder; to `Path` an empty name, of a variable that was not set, is the working one."""
+    if folder == "":
+        raise ImageError("The folder's name is empty; give one ('.' is the working folder).")
+    return Path(folder)
 
 
 def _walk(top: Path) -> Pictures:

@@ -65,6 +65,8 @@ def read_image(
         return _cut(_from_array(source), roi, "The array")
     if isinstance(source, (bytes, bytearray, memoryview)):
         return _decode(bytes(source), "The picture", roi, least)
+    if source == "":
+        raise ImageError("The picture's path is empty; give one.")
     if isinstance(source, (str, Path)):
         return _decode(_read_file(Path(source)), str(source), roi, least)
     raise ImageError(
@@ -109,6 +111,9 @@ def _read_file(path: Path) -> bytes:
             raise ImageError(f"{path} is a database, maybe a store; give a picture file.")
         with file:
             data = file.read(MAX_BYTES + 1)
+    except ImageError:
+        # It is a ValueError too, and has said what is wrong.
+        raise
     except FileNotFoundError as exc:
         raise ImageError(f"{path} does not exist; check the path.") from exc
     except OSError as exc:

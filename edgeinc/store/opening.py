@@ -8,6 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from edgeinc.errors import (
+    InputError,
     StoreBusyError,
     StoreError,
     StoreFormatError,
@@ -34,6 +35,7 @@ __all__ = [
     "archive_words",
     "attach",
     "is_writable",
+    "named",
     "open_store",
     "peek",
     "resolve",
@@ -146,14 +148,27 @@ def scrub(db: Database) -> None:
             conn.execute(f"UPDATE store SET scrub = 0 WHERE ({_LAST_WIPE}) IS ?", (last,))
 
 
+def named(path: str | Path) -> Path:
+    """The path of a store.
+
+    Raises:
+        InputError: It is empty, which `Path` takes for the working folder.
+    """
+    if path == "":
+        raise InputError("The path of the store is empty. Give the name of a file.")
+    return Path(path)
+
+
 def resolve(path: str | Path) -> Path:
     """The file behind any link: SQLite keeps its journal beside that one.
 
     Raises:
+        InputError: The path is empty.
         StoreError: The path cannot be one.
     """
+    given = named(path)
     try:
-        return Path(path).resolve()
+        return given.resolve()
     except (OSError, RuntimeError, ValueError) as exc:
         why = (exc.strerror if isinstance(exc, OSError) else None) or exc
         raise StoreError(f"{str(path)!r} is no usable path ({why}). Choose another.") from exc

@@ -16,6 +16,7 @@ from edgeinc.store.journal import record
 from edgeinc.store.merging.shared import Source
 from edgeinc.store.merging.sources import match_source, open_source
 from edgeinc.store.merging.union import Union
+from edgeinc.store.opening import named
 from edgeinc.store.overrides import overrides
 from edgeinc.store.records import Change, Identity, Row
 from edgeinc.store.removal import finish_purge, wipe
@@ -56,6 +57,7 @@ def merge(
     Raises:
         BackboneMismatchError: One was made with another backbone; both are named.
         StoreFormatError: One is no store or archive, is damaged, or contradicts another.
+        InputError: The name of one is empty.
         StoreError: One cannot be read; or as for every write.
     """
     named = [(_path(one), one) for one in paths]
@@ -87,7 +89,7 @@ def merge(
 
 
 def _path(one: str | Path | Source) -> Path:
-    return Path(one if isinstance(one, str | Path) else one.name)
+    return named(one if isinstance(one, str | Path) else one.name)
 
 
 def _settle(
