@@ -390,13 +390,10 @@ def test_a_refusal_says_what_the_delegate_says(library: Path) -> None:
 
 def test_a_fallback_points_at_the_caller(library: Path, tmp_path: Path) -> None:
     part = f"{library},takes={CONV}"
-    model = tiny.tflite_classifier()
     ways: list[Callable[[], Any]] = [
         lambda: Backbone.open("pebble", runtime="litert", device="libnowhere.so"),
         lambda: Backbone.open("pebble", runtime="litert", device=part),
         lambda: Engine.open(tmp_path / "s.db", device="libnowhere.so"),
-        lambda: open_session(model, "litert", device="libnowhere.so"),
-        lambda: open_session(model, "litert", device=part),
     ]
     for way in ways:
         with warnings.catch_warnings(record=True) as caught:

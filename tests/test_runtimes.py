@@ -172,14 +172,9 @@ def test_quantisation_of_the_input_is_known(name: str) -> None:
 def test_a_device_that_is_not_here(name: str) -> None:
     model = RESHAPE[name]("uint8")
     device = {"onnx": "NowhereExecutionProvider", "litert": "libnowhere.so.1"}[name]
-    with pytest.raises(DeviceError, match=device):
-        open_session(model, name, device=device, strict=True)
-    with pytest.warns(RuntimeWarning, match="the CPU is used") as caught:
-        session = open_session(model, name, device=device)
-    assert len(caught) == 1
-    with session:
-        assert session.device == CPU[name]
-        session.run(numbers("uint8"))
+    for strict in (True, False):
+        with pytest.raises(DeviceError, match=device):
+            open_session(model, name, device=device, strict=strict)
 
 
 def test_a_provider_that_takes_nothing_is_not_reported() -> None:
@@ -189,11 +184,9 @@ def test_a_provider_that_takes_nothing_is_not_reported() -> None:
     if device not in onnxruntime.get_available_providers():
         pytest.skip(f"this build of ONNX Runtime has no {device}")
     model = tiny.onnx_classifier()
-    with pytest.warns(RuntimeWarning, match="took no part"):
-        session = open_session(model, "onnx", device=device)
-    assert session.device == "CPUExecutionProvider"
-    with pytest.raises(DeviceError, match=device):
-        open_session(model, "onnx", device=device, strict=True)
+    for strict in (True, False):
+        with pytest.raises(DeviceError, match=f"{device} took no part"):
+            open_session(model, "onnx", device=device, strict=strict)
 
 
 def test_a_library_that_is_no_delegate() -> None:
@@ -233,14 +226,9 @@ def test_a_delegate_that_does_not_run_the_network(prepare: int, says: str, tmp_p
     command = [compiler, "-shared", "-fPIC", f"-DPREPARE={prepare}", source, "-o", library]
     subprocess.run(command, check=True)
     model = tiny.tflite_classifier()
-    with pytest.raises(DeviceError, match=says):
-        open_session(model, "litert", device=str(library), strict=True)
-    with pytest.warns(RuntimeWarning, match=says):
-        session = open_session(model, "litert", output="pool", device=str(library))
-    assert session.device == "CPU"
-    with session, open_session(model, "litert", output="pool") as plain:
-        x = np.arange(192, dtype=np.uint8).reshape(1, 8, 8, 3)
-        np.testing.assert_array_equal(session.run(x), plain.run(x))
+    for strict in (True, False):
+        with pytest.raises(DeviceError, match=says):
+            open_session(model, "litert", output="pool", device=str(library), strict=strict)
 
 
 @pytest.mark.parametrize("name", FILES)

@@ -19,7 +19,7 @@ from edgeinc.errors import (
     RuntimeUnavailableError,
 )
 from edgeinc.runtimes import RUNTIMES, Session, open_session
-from edgeinc.runtimes.helpers import check_settings, fall_back, none_of, warn_of_rest
+from edgeinc.runtimes.helpers import check_settings, none_of, warn_caller, warn_of_rest
 from edgeinc.weights import load_file, stamped
 
 __all__ = ["Opened", "cut_network", "open_card"]
@@ -128,7 +128,6 @@ def _open_first(
                 output=end,
                 device=device,
                 strict=whole,
-                fallback=False,
                 ends=ends_of(card, file),
             )
             session = another(threads=threads)
@@ -147,7 +146,7 @@ def _open_first(
 def _give_up(
     card: ModelCard, wanted: Device, failed: Sequence[EdgeincError], *, final: bool
 ) -> None:
-    """Says that the device asked for runs no file of the card.
+    """Says that the device asked for runs no file of the card; a warning unless it is `final`.
 
     Raises:
         DeviceError: `final`, and no device takes what is here.
@@ -160,7 +159,9 @@ def _give_up(
         raise failed[0]
     else:
         error = nothing_fits(card, wanted, str(failed[0]) if failed else "")
-    fall_back(error, strict=final)
+    if final:
+        raise error
+    warn_caller(f"{error} (the CPU is used instead)")
 
 
 def cut_network(card: ModelCard, file: ModelFile, tensor: str) -> bytes:

@@ -15,11 +15,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 from edgeinc.devices import WORDS, AskedDevice, Device
-from edgeinc.errors import DeviceError, InputError, RuntimeUnavailableError
+from edgeinc.errors import InputError, RuntimeUnavailableError
 from edgeinc.runtimes.base import Inspection, RuntimeInfo, Session, TensorInfo, TensorSpec
 from edgeinc.runtimes.contract import Runtime, on_disk
 from edgeinc.runtimes.function import FunctionSession
-from edgeinc.runtimes.helpers import check_settings, fall_back, model_bytes, warn_of_rest
+from edgeinc.runtimes.helpers import check_settings, model_bytes
 from edgeinc.runtimes.hints import expects_npu
 
 __all__ = [
@@ -114,10 +114,9 @@ def open_session(
     threads: int | None = None,
     device: AskedDevice = "auto",
     strict: bool = False,
-    fallback: bool = True,
     ends: tuple[TensorSpec, TensorSpec] | None = None,
 ) -> Session:
-    """Open a network.
+    """Open a network on a device; nothing falls back to another one, see `Backbone.open`.
 
     Args:
         model: Its file, or the file's content.
@@ -131,12 +130,10 @@ def open_session(
             a part of the network; an execution provider of ONNX Runtime by its exact name, or
             the library of a LiteRT delegate, with options: see `edgeinc.devices`.
         strict: True makes it an error when the device asked for does not run all of the
-            network; False gives one `RuntimeWarning` where the CPU has to help, or to do it
-            alone. `Session.placement` tells either way what really runs.
-        fallback: False makes it an error when the device runs no part, and gives no warning
-            where the CPU helps.
+            network; False, only when it runs no part of it. `Session.placement` tells what
+            really runs.
         ends: Input and output as a card describes them, for a runtime that is not in
-            `RUNTIMES`: files for chips need not tell. It has no CPU to fall back to.
+            `RUNTIMES`: files for chips need not tell.
 
     Returns:
         A session; close it, or use it as a context manager.
@@ -148,8 +145,8 @@ def open_session(
         TensorNotFoundError: The network computes no tensor named `output`.
         RuntimeUnavailableError: A package is not installed; the message names the extra. Or
             there is no such runtime.
-        DeviceError: `strict` or no `fallback`, and the device is not here, does not load, or
-            refused the network: see the three kinds in `edgeinc.errors`.
+        DeviceError: The device is not here, does not load, or refused the network: see the
+            three kinds in `edgeinc.errors`.
         InferenceError: The network fails on zeros, which are run where the file does not
             tell the shape of the output.
     """
@@ -167,18 +164,7 @@ def open_session(
             threads=threads,
             strict=strict,
         )
-    opener = _opener(runtime)
-    try:
-        session = opener(model, wanted, output=output, threads=threads, strict=strict)
-    except DeviceError as exc:
-        fall_back(exc, strict=strict or not fallback)
-    else:
-        if fallback:
-            warn_of_rest(session.placement)
-        return session
-    session = opener(model, Device("cpu"), output=output, threads=threads, strict=strict)
-    session.placement = session.placement._replace(asked=wanted.text)
-    return session
+    return _opener(runtime)(model, wanted, output=output, threads=threads, strict=strict)
 
 
 def kinds_of(device: Device) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""What the runtimes share: reading a model, naming what is missing, falling back to the CPU."""
+"""What the runtimes share: reading a model, naming what is missing, warning the caller."""
 
 from __future__ import annotations
 
@@ -21,7 +21,6 @@ from edgeinc.runtimes.base import TensorSpec
 
 __all__ = [
     "check_settings",
-    "fall_back",
     "first_line",
     "fixed_shape",
     "model_bytes",
@@ -36,22 +35,6 @@ __all__ = [
 
 MOST_NAMED = 8
 T = TypeVar("T")
-
-
-def fall_back(error: DeviceError, *, strict: bool) -> None:
-    """Say that the device asked for will not run the network.
-
-    Args:
-        error: What is wrong with the device.
-        strict: True raises the error; False makes it one `RuntimeWarning` (module
-            `warnings`), after which the caller uses the CPU.
-
-    Raises:
-        DeviceError: `strict` is True.
-    """
-    if strict:
-        raise error
-    warn_caller(f"{error} (the CPU is used instead)")
 
 
 def warn_of_rest(placement: Placement) -> None:
