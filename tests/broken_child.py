@@ -1,32 +1,52 @@
-"""Stands in for `edgeinc.catalogue.child`, to end in every way that a crashing runtime can."""
+"""A module that serves, to end in every way that a process can."""
 
 from __future__ import annotations
 
 import ctypes
-import json
+import importlib
 import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 from typing import Any
 
+from edgeinc.children import serve
+from edgeinc.errors import InputError
 
-def stay(request: dict[str, Any]) -> None:
-    """Waits for ever, and so does what it starts."""
-    script = "import os, time; print(os.getpid(), flush=True); time.sleep(600)"
-    below = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True)
-    assert below.stdout is not None
-    Path(request["note"]).write_text(below.stdout.readline(), encoding="utf-8")
+HERE = Path.cwd()
+HOLD = """
+import fcntl, sys, time
+with open(sys.argv[1], "w") as note:
+    fcntl.flock(note, fcntl.LOCK_EX)
+    print("here", file=note, flush=True)
     time.sleep(600)
+"""
 
 
-def main() -> None:
-    request = json.loads(Path("request.json").read_text(encoding="utf-8"))
+def begin(note: Path) -> None:
+    """Starts a process that holds a note for as long as it runs."""
+    subprocess.Popen([sys.executable, "-c", HOLD, str(note)])
+    while not note.exists() or not note.read_text(encoding="utf-8"):
+        time.sleep(0.005)
+
+
+def leave(content: bytes) -> None:
+    """Leaves something where the answer is looked for."""
+    (HERE / "answer.json").write_bytes(content)
+
+
+def work(request: dict[str, Any]) -> dict[str, Any]:
     how = request["job"]
+    if "note" in request:
+        begin(Path(request["note"]))
     if how == "stay":
-        stay(request)
+        time.sleep(600)
+    elif how == "spin":
+        while True:
+            pass
     elif how == "segfault":
         ctypes.string_at(1)
     elif how == "abort":
@@ -34,23 +54,42 @@ def main() -> None:
         os.abort()
     elif how == "killed":
         os.kill(os.getpid(), signal.SIGKILL)
-    elif how == "asked":
-        Path("answer.json").write_text(json.dumps(request), encoding="utf-8")
-    elif how == "foreign":
-        raise RuntimeError("what nobody expects")
-    elif how == "garbage":
-        Path("answer.json").write_bytes(b"\xff{")
     elif how == "late":
-        Path("answer.json").write_text("{}", encoding="utf-8")
+        leave(b"{}")
         os.abort()
+    elif how == "garbage":
+        leave(b"\xff{")
+        os._exit(0)
+    elif how == "list":
+        leave(b"[]")
+        os._exit(0)
+    elif how == "silent":
+        os._exit(0)
+    elif how == "short":
+        raise MemoryError
+    elif how == "own":
+        raise InputError("nothing of use; give something else")
     elif how == "odd":
-        Path("answer.json").write_text('{"error": "SystemExit", "message": "x"}', encoding="utf-8")
+        return {"error": "SystemExit", "message": "x"}
+    elif how == "load":
+        return {"loaded": str(importlib.import_module(request["module"]).__file__)}
     elif how == "surroundings":
-        names = sorted(path.name for path in Path().iterdir())
-        weights = Path(request["name"]).read_text(encoding="utf-8")
-        answer = {"names": names, "cache": os.environ["EDGEINC_CACHE"], "weights": weights}
-        Path("answer.json").write_text(json.dumps(answer), encoding="utf-8")
+        return {
+            "where": str(Path.cwd()),
+            "names": sorted(path.name for path in Path().iterdir()),
+            "cache": os.environ["EDGEINC_CACHE"],
+            "temporary": tempfile.gettempdir(),
+        }
+    elif how == "limits":
+        import resource
+
+        kinds = ("RLIMIT_CORE", "RLIMIT_CPU", "RLIMIT_FSIZE")
+        limits = {kind: resource.getrlimit(getattr(resource, kind))[0] for kind in kinds}
+        return {**limits, "alarm": signal.alarm(0)}
+    elif how == "asked":
+        return request
+    raise RuntimeError("what nobody expects")
 
 
 if __name__ == "__main__":
-    main()
+    serve(work)

@@ -14,7 +14,7 @@ PACKAGE = Path(__file__).parents[1] / "edgeinc"
 LEVELS = {
     0: ["devices", "errors", "types", "unclosed", "version"],
     1: ["cache", "cards", "features", "machine", "metrics", "worker"],
-    2: ["images", "runtimes", "heads", "store", "weights"],
+    2: ["children", "images", "runtimes", "heads", "store", "weights"],
     3: ["backbone", "between", "classifier", "decision", "learner", "review"],
     4: ["engine"],
     5: [

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import ast
-import errno
+import hashlib
 import os
-import shutil
 import subprocess
 import sys
 import tempfile
-import time
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -21,13 +18,12 @@ from edgeinc.backbone import Backbone
 from edgeinc.cache import user_models_dir
 from edgeinc.cards import ModelCard, ModelFile
 from edgeinc.catalogue import Preprocessing, add, candidates, describe, trial, verify
+from edgeinc.children import Bounds
 from edgeinc.engine import Engine
 from edgeinc.errors import (
     ChecksumError,
     EdgeincError,
-    InputError,
     ModelFormatError,
-    RuntimeUnavailableError,
 )
 from edgeinc.weights import load_file
 from tests import tiny_networks as tiny
@@ -110,8 +106,8 @@ def crashing() -> bytes:
         ("segfault", "crashed its runtime by Segmentation fault"),
         # The last line is an emulator's own where one runs the tests.
         ("abort", r"by Aborted .*tried \((terminate called: no memory\[0m|qemu: .*)\); do not use"),
-        ("foreign", r"failed in its runtime .*\(RuntimeError: what nobody expects\)"),
-        ("late", "crashed its runtime by Aborted"),
+        ("foreign", r"failed in its runtime .*\(RuntimeError: what nobody expects\); do not use"),
+        ("short", r"needed more than [0-9]+ MiB of memory when it was tried; do not use it"),
         ("killed", r"was ended from outside when it was tried; free memory, and try again"),
         ("garbage", "failed in its runtime when it was tried; do not use it"),
     ],
@@ -124,68 +120,19 @@ def test_every_death_is_one_sentence(how: str, says: str) -> None:
     assert not list(Path(tempfile.gettempdir()).iterdir())
 
 
-@pytest.mark.skipif(
-    not Path("/proc/self").exists(),
-    reason="no /proc here, which tells an ended process from one that runs",
-)
-@pytest.mark.usefixtures("broken")
-def test_whoever_stays_is_ended_with_all_that_it_started(tmp_path: Path) -> None:
-    note = tmp_path / "note"
-    # A busy machine takes longer to begin two processes.
-    for seconds in (2, 8, 32, 128):
-        limits = trial.Limits(seconds=seconds)
-        with pytest.raises(ModelFormatError, match=f"took more than {seconds} seconds"):
-            trial.attempt("stay", "net.onnx", b"weights", {"note": str(note)}, limits)
-        if note.exists() and note.read_text(encoding="utf-8"):
-            break
-    end = time.monotonic() + 60
-    while time.monotonic() < end and is_running(int(note.read_text(encoding="utf-8"))):
-        time.sleep(0.01)
-    assert not is_running(int(note.read_text(encoding="utf-8")))
-
-
-def is_running(process: int) -> bool:
-    try:
-        status = Path(f"/proc/{process}/status").read_text(encoding="ascii")
-    except (FileNotFoundError, ProcessLookupError):
-        return False
-    # Ended, and not yet waited for by whoever has inherited it.
-    return "zombie" not in status
-
-
-@pytest.mark.usefixtures("broken")
-def test_a_trial_has_a_folder_and_a_cache_of_its_own() -> None:
-    answer = trial.attempt("surroundings", "net.onnx", b"weights", {})
-    assert answer["names"] == ["net.onnx", "request.json", "said.txt"]
-    assert Path(answer["cache"]).is_relative_to(tempfile.gettempdir())
-    assert answer["weights"] == "weights"
-
-
-def test_an_empty_entry_of_the_path_is_the_working_folder(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """As at the prompt, where edgeinc may lie in that folder alone."""
-    (tmp_path / "stand_in.py").write_text("import os; os.abort()", encoding="utf-8")
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(sys, "path", ["", *sys.path])
-    monkeypatch.setattr(trial, "CHILD", "stand_in")
-    with pytest.raises(ModelFormatError, match="crashed its runtime by Aborted"):
-        trial.attempt("any", "net.onnx", b"weights", {})
-
-
-@pytest.mark.usefixtures("broken")
-def test_an_answer_names_only_errors_of_ours() -> None:
-    with pytest.raises(EdgeincError) as caught:
-        trial.attempt("odd", "net.onnx", b"weights", {})
-    assert type(caught.value) is EdgeincError
-
-
-@pytest.mark.parametrize("python", ["absent", "", None])
-def test_no_process_can_be_started(python: str | None, monkeypatch: pytest.MonkeyPatch) -> None:
-    # A program that embeds Python may not know of one.
-    monkeypatch.setattr(sys, "executable", python)
-    with pytest.raises(RuntimeUnavailableError, match="cannot be started here"):
-        trial.attempt("inspect", "net.onnx", b"weights", {"runtime": "onnx"})
+def test_weights_are_no_module_whatever_their_name(tmp_path: Path) -> None:
+    """The process that tries them looks for numpy, and not among them."""
+    card = add(plain_file(tmp_path / "net.onnx", tiny.onnx_classifier()))
+    told = tmp_path / "told"
+    content = f"open({str(told)!r}, 'w')".encode()
+    plain_file(tmp_path / "numpy.py", content)
+    sha256 = hashlib.sha256(content).hexdigest()
+    file = replace(card.files[0], name="numpy.py", bytes=len(content), sha256=sha256)
+    named = replace(card, name="numpy", files=(file,), folder=tmp_path)
+    (check,) = verify(named).checks
+    assert check.ok is False
+    assert "this is no .onnx network" in check.message
+    assert not told.exists()
 
 
 def test_limits_follow_the_size_of_the_weights_and_the_machine() -> None:
@@ -195,38 +142,10 @@ def test_limits_follow_the_size_of_the_weights_and_the_machine() -> None:
     assert limits.memory_for(1 << 60) == machine
 
 
-@pytest.mark.usefixtures("broken")
-def test_limits_that_a_trial_is_told() -> None:
-    limits = trial.Limits(memory=100 << 20, memory_per_byte=3, written=5)
-    asked = trial.attempt("asked", "net.onnx", b"weights", {}, limits)
-    assert (asked["memory"], asked["written"]) == ((100 << 20) + 21, 28)
-
-
-def test_no_room_for_its_files(monkeypatch: pytest.MonkeyPatch) -> None:
-    asked = []
-
-    def full(stream: Any, room: int) -> None:
-        asked.append(room)
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-
-    monkeypatch.setattr(trial, "reserve", full)
-    limits = trial.Limits(room=7)
-    with pytest.raises(InputError, match=r"no room to try net.onnx in; make some in .*TMPDIR"):
-        trial.attempt("inspect", "net.onnx", b"weights", {"runtime": "onnx"}, limits)
-    assert asked == [7 * 7 + (1 << 20)]
-    assert not list(Path(tempfile.gettempdir()).iterdir())
-
-
-@pytest.mark.parametrize("how", ["garbage", "foreign", "odd", "killed"])
-@pytest.mark.usefixtures("broken")
-def test_a_disk_that_fills_meanwhile(how: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whatever is said then, it says nothing of the network."""
-    usage = shutil.disk_usage(tempfile.gettempdir())
-    monkeypatch.setattr(shutil, "disk_usage", lambda folder: usage._replace(free=4096))
-    with pytest.raises(InputError, match=r"no room to try net\.onnx in"):
-        trial.attempt(how, "net.onnx", b"weights", {})
-    # An answer is an answer.
-    assert trial.attempt("asked", "net.onnx", b"weights", {})["name"] == "net.onnx"
+def test_limits_that_a_trial_is_given() -> None:
+    limits = trial.Limits(6.0, 9, memory=100 << 20, memory_per_byte=3, written=5, room=7)
+    assert limits.bounds(7) == Bounds(6.0, 9, (100 << 20) + 21, 28, 49)
+    assert limits.bounds(1).written == 5
 
 
 def plain_file(path: Path, content: bytes) -> Path:

@@ -1,4 +1,4 @@
-"""The process in which one way is measured: `python -m edgeinc.bench.child FOLDER`.
+"""The process in which one way is measured: `python -m edgeinc.bench.child`.
 
 One to a process, because only so it can be told what memory a way takes, and because a
 driver may crash: so the devices that are here are looked for in one too.
@@ -6,8 +6,6 @@ driver may crash: so the devices that are here are looked for in one too.
 
 from __future__ import annotations
 
-import json
-import sys
 import time
 import warnings
 from collections.abc import Callable
@@ -19,8 +17,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from edgeinc.backbone import Backbone
-from edgeinc.bench.notes import ANSWER, REQUEST
 from edgeinc.cards import ModelCard, parse_card
+from edgeinc.children import serve
 from edgeinc.devices import CPU_PROVIDER, WORDS, Device, Placement, is_cpu
 from edgeinc.errors import EdgeincError
 from edgeinc.machine import energy, peak
@@ -48,18 +46,15 @@ class Ran(NamedTuple):
     placement: Placement
 
 
-def main(folder: Path) -> None:
-    """Measures what the request asks for; an error that a caller can catch is an answer too."""
-    answer: dict[str, Any]
-    request = json.loads((folder / REQUEST).read_text(encoding="utf-8"))
-    try:
-        if "look" in request:
-            answer = {"devices": [device.text for device in devices_here(request["look"])]}
-        else:
-            answer = _measured(request["measure"])
-    except EdgeincError as exc:
-        answer = {"error": type(exc).__name__, "message": str(exc)}
-    (folder / ANSWER).write_text(json.dumps(answer), encoding="utf-8")
+def main() -> None:
+    """Looks for devices, or measures, as the request asks."""
+    serve(_answer)
+
+
+def _answer(request: dict[str, Any]) -> dict[str, Any]:
+    if "look" in request:
+        return {"devices": [device.text for device in devices_here(request["look"])]}
+    return _measured(request["measure"])
 
 
 def _measured(request: dict[str, Any]) -> dict[str, Any]:
@@ -146,4 +141,4 @@ def _times(call: Callable[[], object], seconds: float) -> list[float]:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    main()

@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from edgeinc.bench.plan import Way, ways
-from edgeinc.bench.process import ask
 from edgeinc.bench.report import BenchReport, BenchRow, Skipped, best_of
 from edgeinc.cards import ModelCard, dump_card
+from edgeinc.children import Bounds, Death, ask
 from edgeinc.devices import AskedDevice, Device, Placement, brief
-from edgeinc.errors import EdgeincError, InputError, RuntimeUnavailableError
+from edgeinc.errors import EdgeincError, InferenceError, InputError, RuntimeUnavailableError
 from edgeinc.machine import energy
 from edgeinc.runtimes.helpers import check_settings
 from edgeinc.weights import find_card
@@ -21,6 +21,9 @@ __all__ = ["bench"]
 
 LONGEST = 3600.0
 """Seconds that a way is measured at most."""
+PATIENCE = 300.0
+"""Seconds for opening a network: compiling it for a chip takes minutes."""
+CHILD = "edgeinc.bench.child"
 
 
 def bench(
@@ -133,9 +136,9 @@ class _Here:
 
     def _look(self, runtime: str) -> tuple[Device, ...]:
         what = f"looking for devices of {runtime}"
-        advice = "a library that it loads crashes: install that again, or name a device"
+        advice = "a library that it loads may be at fault: install that again, or name a device"
         try:
-            answer = ask({"look": runtime}, what, advice)
+            answer = _asked({"look": runtime}, what, advice)
         except RuntimeUnavailableError:
             # It says so too where the card is opened.
             return (Device("cpu"),)
@@ -169,4 +172,36 @@ def _measure(way: Way, seconds: float, *, strict: bool, fallback: bool) -> dict[
         "fallback": fallback,
     }
     what = f"{way.runtimes} on {way.device}"
-    return ask({"measure": request}, what, "verify the model", seconds=seconds)
+    return _asked({"measure": request}, what, "verify the model", seconds=seconds)
+
+
+def _asked(
+    request: dict[str, Any], what: str, advice: str, *, seconds: float = 0.0
+) -> dict[str, Any]:
+    """Has `edgeinc.bench.child` answer a request.
+
+    Args:
+        request: It.
+        what: What the process does, for errors.
+        advice: What to do where it dies.
+        seconds: How long it measures, beyond opening a network.
+
+    Raises:
+        EdgeincError: Its own, or as `children.ask`.
+        InferenceError: The process crashed, did not end, or left no answer.
+    """
+    answer = ask(CHILD, what, request, Bounds(PATIENCE + 2 * seconds))
+    if isinstance(answer, Death):
+        raise _judged(what, answer, advice)
+    return answer
+
+
+def _judged(what: str, death: Death, advice: str) -> InferenceError:
+    """What is to be said of a way, or of looking for devices, that a process died of."""
+    how = death.stopped or "ended without an answer"
+    if not death.stopped and death.status:
+        signal = death.signal
+        how = f"crashed by {signal}" if signal else f"failed with status {death.status}"
+    if death.starved:
+        advice = "free memory, and try again"
+    return InferenceError(f"{what} {how}{death.quoted}; {advice}")

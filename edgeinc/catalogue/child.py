@@ -1,16 +1,12 @@
 """The process in which a network is tried: `python -m edgeinc.catalogue.child`.
 
-It works in the folder where `edgeinc.catalogue.trial` started it, which holds the weights and
-a request, and leaves an answer there.
+It works in a folder that holds the weights; see `edgeinc.catalogue.trial`.
 """
 
 from __future__ import annotations
 
 import base64
-import json
-import signal
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -18,9 +14,9 @@ from typing import Any
 from edgeinc.cards import Asset, ModelCard, dump_card, parse_card
 from edgeinc.catalogue.adding import make_card
 from edgeinc.catalogue.reading import Preprocessing
-from edgeinc.catalogue.trial import ANSWER, REQUEST
 from edgeinc.catalogue.verifying import run_card
-from edgeinc.errors import EdgeincError, WeightsError
+from edgeinc.children import serve
+from edgeinc.errors import WeightsError
 from edgeinc.runtimes import inspect
 
 __all__ = ["main"]
@@ -29,39 +25,8 @@ Request = dict[str, Any]
 
 
 def main() -> None:
-    """Does what the request asks; an error that a caller can catch is an answer too."""
-    request = json.loads(Path(REQUEST).read_text(encoding="utf-8"))
-    _restrain(request)
-    try:
-        answer = _JOBS[request["job"]](request)
-    except (EdgeincError, MemoryError) as exc:
-        answer = {"error": type(exc).__name__, "message": str(exc)}
-    Path(ANSWER).write_text(json.dumps(answer), encoding="utf-8")
-
-
-def _restrain(request: Request) -> None:
-    """Limits this process, as far as the system can; its parent's clock holds in any case."""
-    try:
-        import resource
-    except ImportError:
-        return
-    # Should the parent be gone, nobody else would end it.
-    signal.alarm(int(request["seconds"]) + 2)
-    limits = {
-        resource.RLIMIT_CORE: 0,
-        resource.RLIMIT_CPU: request["cpu_seconds"],
-        resource.RLIMIT_FSIZE: request["written"],
-        resource.RLIMIT_DATA: request["memory"],
-    }
-    for kind, wanted in limits.items():
-        hard = resource.getrlimit(kind)[1]
-        least = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
-        # macOS refuses some; those that it takes still hold.
-        with suppress(ValueError, OSError):
-            resource.setrlimit(kind, (least, hard))
-    # Where memory runs out for all, this process is the one to end. Only Linux has it.
-    with suppress(OSError):
-        Path("/proc/self/oom_score_adj").write_text("1000", encoding="ascii")
+    """Does what the request asks."""
+    serve(lambda request: _JOBS[request["job"]](request))
 
 
 def _inspect(request: Request) -> dict[str, Any]:
