@@ -5,13 +5,14 @@ from __future__ import annotations
 import dataclasses
 import inspect
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TypeVar
 
-from edgeinc.devices import MOST_THREADS, Placement, brief
+from edgeinc.devices import MOST_THREADS, Device, Placement, brief
 from edgeinc.errors import (
     DeviceError,
+    DeviceNotFoundError,
     DeviceRefusedError,
     InputError,
     ModelFormatError,
@@ -22,11 +23,13 @@ from edgeinc.runtimes.base import TensorSpec
 __all__ = [
     "check_settings",
     "first_line",
+    "first_that_takes",
     "fixed_shape",
     "model_bytes",
     "near",
     "none_of",
     "one_of",
+    "refused",
     "some",
     "tensor_not_found",
     "warn_caller",
@@ -76,6 +79,56 @@ def some(names: Sequence[object]) -> str:
     named = ", ".join(map(str, names[:MOST_NAMED]))
     more = len(names) - MOST_NAMED
     return f"{named} and {more} more" if more > 0 else named
+
+
+def first_that_takes(
+    asked: Device,
+    candidates: Sequence[Device],
+    take: Callable[[Device], tuple[T, Placement]],
+    missing: str,
+) -> tuple[T, Placement]:
+    """Open a network on the first of several devices that takes it.
+
+    Args:
+        asked: The word that stands for them, for the placement.
+        candidates: The devices that are here, in the order of trying.
+        take: Opens it on one.
+        missing: What to say where there are none.
+
+    Raises:
+        DeviceError: None is here, or none takes it, with the reason of each.
+    """
+    problems: list[DeviceError] = []
+    for device in candidates:
+        try:
+            opened, placement = take(device)
+        except DeviceError as exc:
+            problems.append(exc)
+        else:
+            return opened, placement._replace(asked=asked.text)
+    raise none_of(problems) if problems else DeviceNotFoundError(missing)
+
+
+def refused(
+    device: str, left: Sequence[str], said: str, *, nothing: str | None = None
+) -> DeviceRefusedError:
+    """Return the error for a device that leaves operators to the CPU.
+
+    Args:
+        device: It.
+        left: The operators; none where the runtime does not tell.
+        said: Its own words; empty where it has none.
+        nothing: What to do about a device that took no operator at all; None where it took some.
+    """
+    if nothing is not None:
+        why = f" ({said})" if said else ""
+        return DeviceRefusedError(f"{device} took no part of the network{why}; {nothing}", left)
+    which = some(left) if left else f"some of it ({said})"
+    return DeviceRefusedError(
+        f"{device} does not run all of the network: the CPU would run {which}; use another "
+        "network, or leave strict out",
+        left,
+    )
 
 
 def none_of(problems: Sequence[DeviceError]) -> DeviceError:

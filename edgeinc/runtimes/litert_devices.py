@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 from edgeinc.devices import Device, Placement
-from edgeinc.errors import DeviceError, DeviceNotFoundError, DeviceRefusedError, ModelFormatError
+from edgeinc.errors import DeviceRefusedError, ModelFormatError
 from edgeinc.runtimes import delegates
 from edgeinc.runtimes.chatter import overheard
-from edgeinc.runtimes.helpers import first_line, none_of, some
+from edgeinc.runtimes.helpers import first_line, first_that_takes, refused
 from edgeinc.runtimes.litert_package import ERRORS, ON_CPU, interpreter
 from edgeinc.runtimes.shares import Operator, litert_macs, share
 
@@ -38,26 +39,20 @@ def delegated(
         DeviceLibraryError: It does not load, or is no delegate.
         DeviceRefusedError: It takes no part, or not all where it must.
     """
+    take = partial(_open, content, options, strict)
     if device.name not in ("npu", "gpu"):
-        return _open(content, options, device, strict)
-    problems: list[DeviceError] = []
-    for one in delegates.candidates(device.name, own_files=_is_compiled(content)):
-        try:
-            net, placement = _open(content, options, one, strict)
-        except DeviceError as exc:
-            problems.append(exc)
-        else:
-            return net, placement._replace(asked=device.text)
-    if not problems:
-        raise DeviceNotFoundError(
-            f"LiteRT finds no {device.name.upper()} here that takes such a file; install its "
-            f"delegate, or name it (looked for: {', '.join(delegates.names(device.name))})"
-        )
-    raise none_of(problems)
+        return take(device)
+    return first_that_takes(
+        device,
+        delegates.candidates(device.name, own_files=_is_compiled(content)),
+        take,
+        f"LiteRT finds no {device.name.upper()} here that takes such a file; install its "
+        f"delegate, or name it (looked for: {', '.join(delegates.names(device.name))})",
+    )
 
 
 def _open(
-    content: bytes, options: Mapping[str, Any], device: Device, strict: bool
+    content: bytes, options: Mapping[str, Any], strict: bool, device: Device
 ) -> tuple[Any, Placement]:
     library = delegates.library_of(device)
     with overheard() as said:
@@ -75,18 +70,11 @@ def _open(
             ) from exc
     names = tuple(map(str, left))
     if len(left) == len(every):
-        why = f" ({said[-1][-200:]})" if said else ""
-        raise DeviceRefusedError(
-            f"the delegate {library} took no part of the network{why}; use a network that was "
-            "made for it",
-            names,
-        )
+        words = said[-1][-200:] if said else ""
+        advice = "use a network that was made for it"
+        raise refused(f"the delegate {library}", names, words, nothing=advice)
     if strict and left:
-        raise DeviceRefusedError(
-            f"the delegate {library} does not run all of the network: the CPU would run "
-            f"{some(names)}; use another network, or leave strict out",
-            names,
-        )
+        raise refused(f"the delegate {library}", names, "")
     nodes, macs = share(every, left)
     ran = f"{library}+{ON_CPU}" if left else library
     return net, Placement(device.text, ran, nodes, macs, names)

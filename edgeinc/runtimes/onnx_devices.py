@@ -10,14 +10,10 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from edgeinc.devices import CPU_PROVIDER, Device, Placement
-from edgeinc.errors import (
-    DeviceError,
-    DeviceNotFoundError,
-    DeviceRefusedError,
-)
+from edgeinc.errors import DeviceNotFoundError, DeviceRefusedError
 from edgeinc.runtimes import providers
 from edgeinc.runtimes.chatter import overheard
-from edgeinc.runtimes.helpers import none_of, some
+from edgeinc.runtimes.helpers import first_that_takes, refused
 from edgeinc.runtimes.onnx_compiled import Compiled, compiled, stamp
 from edgeinc.runtimes.onnx_options import check_options, warn_of_unknown
 from edgeinc.runtimes.onnx_package import errors, options, package, reason
@@ -48,26 +44,20 @@ def accelerated(
         InputError: An option has no such value.
     """
     ort = package()
+    take = partial(_open, ort, content, threads, strict)
     if device.name not in ("npu", "gpu"):
-        return _open(ort, content, device, threads, strict)
-    problems: list[DeviceError] = []
-    for one in providers.candidates(ort, device.name):
-        try:
-            session, placement = _open(ort, content, one, threads, strict)
-        except DeviceError as exc:
-            problems.append(exc)
-        else:
-            return session, placement._replace(asked=device.text)
-    if not problems:
-        raise DeviceNotFoundError(
-            f"ONNX Runtime finds no {device.name.upper()} here; install the package of its "
-            "provider, or name one"
-        )
-    raise none_of(problems)
+        return take(device)
+    return first_that_takes(
+        device,
+        providers.candidates(ort, device.name),
+        take,
+        f"ONNX Runtime finds no {device.name.upper()} here; install the package of its "
+        "provider, or name one",
+    )
 
 
 def _open(
-    ort: Any, content: bytes, device: Device, threads: int | None, strict: bool
+    ort: Any, content: bytes, threads: int | None, strict: bool, device: Device
 ) -> tuple[Any, Placement]:
     check_options(device)
     chips = providers.find(ort, device)
@@ -152,18 +142,10 @@ def _placement(
             "their libraries are there, and its options"
         )
     if kept.taken == []:
-        why = f" ({_said(None, said)})" if said else ""
-        raise DeviceRefusedError(
-            f"{name} took no part of the network{why}; check its options, or use another network",
-            left,
-        )
+        words = _said(None, said) if said else ""
+        raise refused(name, left, words, nothing="check its options, or use another network")
     if failure is not None or (strict and left):
-        which = some(left) if left else f"some of it ({_said(failure, said)})"
-        raise DeviceRefusedError(
-            f"{name} does not run all of the network: the CPU would run {which}; use another "
-            "network, or leave strict out",
-            left,
-        )
+        raise refused(name, left, _said(failure, said))
     nodes = macs = None
     if kept.taken is not None:
         nodes, macs = share([*kept.taken, *kept.left], kept.left)
