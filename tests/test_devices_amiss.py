@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import re
@@ -19,7 +20,8 @@ import onnxruntime
 import pytest
 
 from edgeinc import Backbone, Device, Engine
-from edgeinc.cards import ModelCard, ModelFile, dump_card, parse_card
+from edgeinc.cards import Asset, ModelCard, ModelFile, dump_card, parse_card, read_card
+from edgeinc.catalogue import compare, verify
 from edgeinc.cli import main
 from edgeinc.doctor import uses
 from edgeinc.errors import (
@@ -432,9 +434,27 @@ def test_verify_without_the_devices(tmp_path: Path, capfd: pytest.CaptureFixture
     assert status == 1
     assert "no device that its files are for is here" in err
     assert "models pull" not in err
+    found = verify(path)
+    assert [(check.ok, check.sound) for check in found.checks] == [(None, True)] * 2
+    assert err == f"edgeinc: pebble cannot be used: {found.advice}\n"
     # Where a file is missing, fetching it does help.
     (tmp_path / "pebble.onnx").unlink()
     assert "models pull" in call(capfd, "models", "verify", path)[2]
+    assert {check.name: check.sound for check in verify(path).checks}["pebble.onnx"] is False
+
+
+def test_verify_of_labels_that_are_as_the_card_says_and_no_text(tmp_path: Path) -> None:
+    pebble = find_card("pebble")
+    path = placed(pebble, tmp_path)
+    content = b"\xff"
+    (tmp_path / "names.txt").write_bytes(content)
+    names = Asset("names.txt", 1, hashlib.sha256(content).hexdigest(), None)
+    card = replace(read_card(path), labels=names, classifier=pebble.classifier)
+    found = verify(card)
+    assert [check.name for check in found.checks if check.ok is False] == ["names.txt"]
+    assert found.advice.startswith("correct names.txt, and what the card says of it")
+    (tmp_path / "names.txt").write_bytes(b"a")
+    assert "models pull" in verify(card).advice
 
 
 def test_verify_of_a_file_that_is_as_its_card_says_and_does_not_run(
@@ -487,4 +507,5 @@ def test_verify_where_a_device_drifts(
     assert status == 1
     assert f"pebble.tflite on {library}" in out
     assert f"what differs is the device, not the files: pebble.tflite on {library}" in err
+    assert compare(path, device=device).advice in err
     assert "fetch" not in err

@@ -16,7 +16,7 @@ from edgeinc.cards import ModelCard, ModelFile, dump_card
 from edgeinc.catalogue.drift import cosines
 from edgeinc.catalogue.golden import read_golden, scale_of
 from edgeinc.catalogue.trial import attempt
-from edgeinc.devices import AskedDevice, Device
+from edgeinc.devices import AskedDevice, Device, is_cpu
 from edgeinc.errors import EdgeincError, RuntimeUnavailableError
 from edgeinc.images import list_images
 from edgeinc.parts import KINDS
@@ -99,7 +99,23 @@ class Comparison:
     @property
     def ok(self) -> bool:
         """True when no two runs are further apart than a store can bear."""
-        return all(pair.cosine >= LEAST_COSINE for pair in self.pairs)
+        return _agree(self.pairs)
+
+    @property
+    def advice(self) -> str:
+        """What to do where it is not `ok`."""
+        first = "use one file and one device for a store"
+        plain = {run.name for run in self.runs if is_cpu(run.device) or run.runtime == GOLDEN}
+        pairs = [pair for pair in self.pairs if {pair.one, pair.other} <= plain]
+        if pairs and _agree(pairs):
+            # The files agree on the CPU.
+            apart = ", ".join(run.name for run in self.runs if run.name not in plain)
+            return f"{first}; what differs is the device, not the files: {apart}"
+        return f"{first}, or fetch the files again"
+
+
+def _agree(pairs: Sequence[Pair]) -> bool:
+    return all(pair.cosine >= LEAST_COSINE for pair in pairs)
 
 
 class _Rows(NamedTuple):

@@ -16,7 +16,13 @@ from edgeinc.backbone import Backbone
 from edgeinc.cards import ModelCard, ModelFile, dump_card
 from edgeinc.catalogue.trial import attempt
 from edgeinc.classifier import make_rows
-from edgeinc.errors import DeviceError, EdgeincError, RuntimeUnavailableError
+from edgeinc.errors import (
+    ChecksumError,
+    DeviceError,
+    EdgeincError,
+    ModelNotFoundError,
+    RuntimeUnavailableError,
+)
 from edgeinc.weights import (
     find_card,
     installed_path,
@@ -39,12 +45,14 @@ class Check:
         message: In words.
         missing: The package that its runtime wants, and the extra that brings it; None where
             nothing is missing.
+        sound: It is here, and its sha256 is the card's.
     """
 
     name: str
     ok: bool | None
     message: str
     missing: str | None = None
+    sound: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,11 +71,26 @@ class Verification:
 
     @property
     def advice(self) -> str:
-        """What to do where it is not `ok`."""
+        """What to do where it is not `ok`; fetching files that are sound is no help."""
+        weights = {file.name for file in self.card.files}
+        failed = [check for check in self.checks if check.ok is False]
         ways = [check.missing for check in self.checks if check.missing is not None]
-        if ways and not any(check.ok is False for check in self.checks):
+        if ways and not failed:
             return ". Or: ".join(ways)
-        return f"run `edgeinc models pull {self.card.name}` to fetch its files."
+        needed = [check for check in self.checks if check.name in weights or check in failed]
+        if not all(check.sound for check in needed):
+            return f"run `edgeinc models pull {self.card.name}` to fetch its files."
+        if any(check.name in weights for check in failed):
+            return (
+                "its files are what its card says, and do not run: the fault may be a device's "
+                "library or a runtime; see `edgeinc doctor`, or use another model"
+            )
+        if failed:
+            names = " and ".join(check.name for check in failed)
+            return f"correct {names}, and what the card says of it, or use another model"
+        return (
+            "no device that its files are for is here; connect or install one, or use another model"
+        )
 
 
 def sample_picture() -> NDArray[np.uint8]:
@@ -95,9 +118,12 @@ def verify(card: ModelCard | str | Path) -> Verification:
 
 def _check(card: ModelCard, file: ModelFile) -> Check:
     if installed_path(card, file) is None:
-        return Check(file.name, None, "is not installed")
+        return Check(file.name, None, "is not installed", sound=False)
     try:
         content = load_file(card, file)
+    except EdgeincError as exc:
+        return Check(file.name, False, str(exc), sound=False)
+    try:
         found = attempt("run", file.name, content, {"card": dump_card(card)})
     except RuntimeUnavailableError as exc:
         words = f"has the right sha256 and cannot be tried: {exc}"
@@ -151,10 +177,12 @@ def _check_assets(card: ModelCard) -> Iterator[Check]:
         if asset is None:
             continue
         if installed_path(card, asset) is None:
-            yield Check(asset.name, None, "is not installed")
+            yield Check(asset.name, None, "is not installed", sound=False)
             continue
         try:
             load(card)
+        except (ChecksumError, ModelNotFoundError) as exc:
+            yield Check(asset.name, False, str(exc), sound=False)
         except EdgeincError as exc:
             yield Check(asset.name, False, str(exc))
         else:
