@@ -68,41 +68,64 @@ def _open(
 
     tells = hasattr(ort.InferenceSession, "get_provider_graph_assignment_info")
     key = stamp(content, ort, device, chips) if tells else None
-
-    def make(network: bytes, settings: Mapping[str, str], alone: bool = strict) -> Any:
-        chosen = options(threads)
-        chosen.add_session_config_entry("session.record_ep_graph_assignment_info", "1")
-        chosen.add_session_config_entry("session.disable_cpu_ep_fallback", str(int(alone)))
-        for key, value in settings.items():
-            chosen.add_session_config_entry(key, value)
-        if not tells:
-            chosen.enable_profiling = True
-            chosen.profile_file_prefix = str(Path(folder) / "profile")
-        if not chips:
-            return ort.InferenceSession(network, chosen, [(device.name, told)], enable_fallback=0)
-        chosen.add_provider_for_devices(chips, told)
-        return ort.InferenceSession(network, chosen, enable_fallback=0)
-
     parts = partial(_parts, content, device.name)
     kept, failure = None, None
     with (
         TemporaryDirectory(prefix="edgeinc-", ignore_cleanup_errors=True) as folder,
         overheard() as said,
     ):
+        profile = None if tells else str(Path(folder) / "profile")
+        make = partial(_session, ort, (device.name, told), chips, threads, profile)
         try:
-            kept = compiled(content, key, make, parts)
+            kept = compiled(content, key, partial(make, strict), parts)
         except errors() as exc:
             failure = exc
         if failure is not None and strict:
             # It may open where the CPU may help: that tells what did not fit.
             with suppress(*errors()):
-                session = make(content, {}, alone=False)
+                session = make(False, content, {})
                 kept = Compiled(session, *parts(session))
     if kept is None:
         raise DeviceRefusedError(
             f"{device.name} does not open the network ({_said(failure, said)}); {_advice(device)}"
         ) from failure
     return kept.session, _placement(kept, device, strict, failure, said)
+
+
+def _session(
+    ort: Any,
+    provider: tuple[str, dict[str, str]],
+    chips: list[Any],
+    threads: int | None,
+    profile: str | None,
+    strict: bool,
+    network: bytes,
+    settings: Mapping[str, str],
+) -> Any:
+    """ONNX Runtime's session on a provider.
+
+    Args:
+        ort: ONNX Runtime.
+        provider: Its name and options.
+        chips: What it runs on, of a plugin.
+        threads: Of what is left to the CPU.
+        profile: Where to write a profile of each run; None for none.
+        strict: It fails where anything would be left to the CPU.
+        network: The network, or what the provider has compiled of it.
+        settings: Further settings of the session.
+    """
+    chosen = options(threads)
+    chosen.add_session_config_entry("session.record_ep_graph_assignment_info", "1")
+    chosen.add_session_config_entry("session.disable_cpu_ep_fallback", str(int(strict)))
+    for key, value in settings.items():
+        chosen.add_session_config_entry(key, value)
+    if profile is not None:
+        chosen.enable_profiling = True
+        chosen.profile_file_prefix = profile
+    if not chips:
+        return ort.InferenceSession(network, chosen, [provider], enable_fallback=0)
+    chosen.add_provider_for_devices(chips, provider[1])
+    return ort.InferenceSession(network, chosen, enable_fallback=0)
 
 
 def _parts(
