@@ -67,6 +67,16 @@ def options_of(kind: type[click.ParamType]) -> list[tuple[str, str]]:
     ]
 
 
+def put_in_order(folder: Path) -> None:
+    """The pictures that the commands need."""
+    (folder / "photos" / "a").mkdir(parents=True)
+    (folder / "many").mkdir()
+    cv2.imwrite(str(folder / "p.png"), photo(0, 0))
+    cv2.imwrite(str(folder / "photos" / "a" / "0.png"), photo(0, 1))
+    for i in range(100):
+        (folder / "many" / f"{i}.png").symlink_to(folder / "p.png")
+
+
 @pytest.fixture
 def shell(
     tmp_path: Path,
@@ -78,12 +88,7 @@ def shell(
     monkeypatch.setenv("EDGEINC_STORE", str(tmp_path / "s.db"))
     monkeypatch.setenv("EDGEINC_CACHE", str(tmp_path / "cache"))
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "photos" / "a").mkdir(parents=True)
-    (tmp_path / "many").mkdir()
-    cv2.imwrite("p.png", photo(0, 0))
-    cv2.imwrite("photos/a/0.png", photo(0, 1))
-    for i in range(100):
-        (tmp_path / "many" / f"{i}.png").symlink_to(tmp_path / "p.png")
+    put_in_order(tmp_path)
 
     def run(name: str, *more: str) -> tuple[int, str, str]:
         words = [*name.split(), *NEEDED[name], *more]

@@ -114,7 +114,7 @@ def test_every_command_and_option_is_documented() -> None:
                 assert re.search(rf"`{name} {below}\b", words), below
     # And no other.
     assert {re.match(r"`(\w+)", cell)[1] for cell in documented} == set(COMMANDS)
-    options = " ".join(cell for cell, *_ in rows("shell.md", "Options of every command"))
+    options = " ".join(cell for cell, *_ in rows("shell.md", "Global options"))
     for parameter in cli.params:
         assert parameter.opts[0] in options
 

@@ -21,7 +21,7 @@ from typing import Any
 import click
 
 from edgeinc.cli.common import Settings
-from edgeinc.cli.options import global_options, take_after
+from edgeinc.cli.options import global_options
 from edgeinc.errors import EdgeincError
 from edgeinc.version import __version__
 
@@ -67,7 +67,7 @@ class LazyGroup(click.Group):
             return None
         module = import_module(f"edgeinc.cli.{COMMANDS[cmd_name][0]}")
         command: click.Command = getattr(module, f"{cmd_name}_command")
-        return take_after(command)
+        return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Lists the commands without importing them."""

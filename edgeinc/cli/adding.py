@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from edgeinc.cli.common import Settings, emit, note, pass_settings, plain_card, printable
-from edgeinc.cli.options import Place
+from edgeinc.cli.options import Place, takes
 
 if TYPE_CHECKING:
     from edgeinc.cards import ModelCard
@@ -20,6 +20,7 @@ SHOWN_CANDIDATES = 8
 SHOWN_SKIPPED = 10
 
 
+@takes()
 @click.command("add")
 @click.argument("file", type=Place())
 @click.option("--embedding", metavar="TENSOR", help="The embedding; else a pooled layer is taken.")

@@ -5,13 +5,14 @@ from __future__ import annotations
 import click
 
 from edgeinc.cli.common import Settings, emit, note, pass_settings, printable, progress
-from edgeinc.cli.options import Place
+from edgeinc.cli.options import Place, takes
 
 __all__ = ["background_command"]
 
 SHOWN_SKIPPED = 10
 
 
+@takes("device", "strict", "threads")
 @click.command("background")
 @click.argument("name", metavar="NAME|CARD")
 @click.argument("folder", metavar="FOLDER", type=Place())

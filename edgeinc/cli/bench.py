@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from edgeinc.cli.common import Settings, emit, find_backbone, note, pass_settings, progress
-from edgeinc.cli.options import Place
+from edgeinc.cli.options import Place, takes
 from edgeinc.errors import EdgeincError
 
 if TYPE_CHECKING:
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 __all__ = ["bench_command"]
 
 
+@takes("store", "backbone", "device", "strict", "threads")
 @click.command("bench")
 @click.option(
     "--seconds",

@@ -7,7 +7,7 @@ from dataclasses import asdict
 import click
 
 from edgeinc.cli.common import Settings, emit, note, open_engine, pass_settings, printable
-from edgeinc.cli.options import Place
+from edgeinc.cli.options import Place, takes
 
 __all__ = ["check_command"]
 
@@ -15,6 +15,7 @@ WEAKEST = 5
 """Classes that are listed."""
 
 
+@takes("store", "backbone", "device", "strict", "threads", "head")
 @click.command("check")
 @click.option(
     "--plot", metavar="FILE.png", type=Place(), help="Draw a map of the classes and confusion."

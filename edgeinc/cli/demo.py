@@ -9,11 +9,12 @@ from pathlib import Path
 import click
 
 from edgeinc.cli.common import Settings, note, open_engine, pass_settings
-from edgeinc.cli.options import Place
+from edgeinc.cli.options import Place, takes
 
 __all__ = ["demo_command"]
 
 
+@takes("backbone", "device", "strict", "threads", "head", "base_classes", "tta")
 @click.command("demo")
 @click.option(
     "--shots",

@@ -17,7 +17,7 @@ from edgeinc.cli.common import (
     pass_settings,
     printable,
 )
-from edgeinc.cli.options import Place
+from edgeinc.cli.options import Place, takes
 from edgeinc.errors import EdgeincError, StoreError
 from edgeinc.types import NEGATIVE
 
@@ -32,6 +32,7 @@ MOST = 20
 """Damaged examples that are listed for people; `--json` has them all."""
 
 
+@takes("store", "backbone", "device", "strict")
 @click.command("doctor")
 @click.option(
     "--repair",

@@ -15,11 +15,12 @@ from edgeinc.cli.common import (
     pass_settings,
     progress,
 )
-from edgeinc.cli.options import Place
+from edgeinc.cli.options import Place, takes
 
 __all__ = ["enroll_command"]
 
 
+@takes("store", "backbone", "device", "strict", "threads", "head", "base_classes", "tta")
 @click.command("enroll")
 @click.argument("label", required=False)
 @click.argument("files", nargs=-1, type=Place())

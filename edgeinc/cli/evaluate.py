@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from edgeinc.cli.common import Settings, emit, note, open_engine, pass_settings, progress
-from edgeinc.cli.options import Place
+from edgeinc.cli.options import Place, takes
 
 if TYPE_CHECKING:
     from edgeinc.evaluate import StrangerEvaluation
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 __all__ = ["eval_command"]
 
 
+@takes("store", "backbone", "device", "strict", "threads", "head", "base_classes", "tta")
 @click.command("eval")
 @click.argument("folder", required=False, metavar="DIR", type=Place())
 @click.option("--loo", is_flag=True, help="Leave-one-out on what is enrolled; no folder needed.")

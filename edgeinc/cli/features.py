@@ -16,7 +16,7 @@ from edgeinc.cli.common import (
     pass_settings,
     progress,
 )
-from edgeinc.cli.options import Place
+from edgeinc.cli.options import Place, takes
 
 __all__ = ["embed_command", "export_command"]
 
@@ -24,6 +24,7 @@ ARCHIVE = ".edgeinc"
 HDF5 = (".h5", ".hdf5")
 
 
+@takes("store", "backbone", "device", "strict", "threads")
 @click.command("embed")
 @click.argument("folder", metavar="DIR", type=Place())
 @click.option("-o", "--output", required=True, metavar="FILE.h5", type=Place())
@@ -59,6 +60,7 @@ def embed_command(settings: Settings, folder: str, output: str, tensor: str | No
     )
 
 
+@takes("store", "backbone", "device", "strict", "threads")
 @click.command("export")
 @click.argument("output", metavar="FILE.h5|FILE.edgeinc", type=Place())
 @click.option("--thumbnails", is_flag=True, help="Take thumbnails along in an archive.")

@@ -22,7 +22,7 @@ from edgeinc.cli.common import (
     pass_settings,
     printable,
 )
-from edgeinc.cli.options import Place
+from edgeinc.cli.options import Place, takes
 
 if TYPE_CHECKING:
     from edgeinc.store import Change, Store
@@ -40,6 +40,7 @@ __all__ = [
 ]
 
 
+@takes("store", "backbone", "device", "strict", "threads", "base_classes")
 @click.command("classes")
 @pass_settings
 def classes_command(settings: Settings) -> None:
@@ -67,6 +68,7 @@ def classes_command(settings: Settings) -> None:
     )
 
 
+@takes("store", "backbone")
 @click.command("samples")
 @click.argument("label", required=False)
 @click.option("--negative", is_flag=True, help="Those that are of none of the classes.")
@@ -95,6 +97,7 @@ def samples_command(
     )
 
 
+@takes("store", "backbone")
 @click.command("forget")
 @click.argument("label", required=False)
 @click.option("--negative", is_flag=True, help="All that is of none of the classes.")
@@ -124,6 +127,7 @@ def forget_command(
     emit(settings, {"removed": removed}, f"{removed} removed")
 
 
+@takes("store", "backbone")
 @click.command("purge")
 @pass_settings
 def purge_command(settings: Settings) -> None:
@@ -136,6 +140,7 @@ def purge_command(settings: Settings) -> None:
     emit(settings, {"removed": removed}, f"{removed} destroyed")
 
 
+@takes("store", "backbone")
 @click.command("rename")
 @click.argument("old")
 @click.argument("new")
@@ -149,6 +154,7 @@ def rename_command(settings: Settings, old: str, new: str) -> None:
     emit(settings, {"renamed": moved}, f"{moved} {words} now {new!r}")
 
 
+@takes("store", "backbone")
 # A negative number is no option, but a threshold that is refused in plain words.
 @click.command("threshold", context_settings={"ignore_unknown_options": True})
 @click.argument("label")
@@ -172,6 +178,7 @@ def threshold_command(settings: Settings, label: str, value: str) -> None:
     )
 
 
+@takes("store", "backbone")
 @click.command("undo")
 @click.option("-n", default=1, show_default=True, type=click.IntRange(min=1), help="Steps.")
 @pass_settings
@@ -190,6 +197,7 @@ def undo_command(settings: Settings, n: int) -> None:
     )
 
 
+@takes("store", "backbone")
 @click.command("log")
 @click.option("-n", type=click.IntRange(min=1), help="Only the last N entries.")
 @pass_settings

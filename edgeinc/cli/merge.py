@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from edgeinc.cli.common import Settings, emit, open_store, pass_settings
-from edgeinc.cli.options import Place
+from edgeinc.cli.options import Place, takes
 
 if TYPE_CHECKING:
     from edgeinc.store.merging.shared import Source
@@ -21,6 +21,7 @@ WAIT = 5.0
 """Longest wait for another process's lock, seconds."""
 
 
+@takes("store", "backbone")
 @click.command("merge")
 @click.argument("others", metavar="OTHER...", nargs=-1, required=True, type=Place())
 @pass_settings

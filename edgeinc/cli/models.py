@@ -9,6 +9,7 @@ import click
 from edgeinc.cli.adding import add_command
 from edgeinc.cli.background import background_command
 from edgeinc.cli.common import Settings, emit, note, pass_settings, plain_card, progress
+from edgeinc.cli.options import takes
 from edgeinc.cli.verifying import verify_command
 
 if TYPE_CHECKING:
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 __all__ = ["models_command"]
 
 
+@takes()
 @click.group("models")
 def models_command() -> None:
     """List, fetch, add and check backbones."""
@@ -26,6 +28,7 @@ for command in (add_command, background_command, verify_command):
     models_command.add_command(command)
 
 
+@takes()
 @models_command.command("list")
 @pass_settings
 def list_command(settings: Settings) -> None:
@@ -54,6 +57,7 @@ def list_command(settings: Settings) -> None:
     emit(settings, {"models": models}, "\n".join(lines))
 
 
+@takes()
 @models_command.command("show")
 @click.argument("name")
 @pass_settings
@@ -78,6 +82,7 @@ def show_command(settings: Settings, name: str) -> None:
     emit(settings, {**record, "fingerprint": card.fingerprint, **plain_card(card)}, text.rstrip())
 
 
+@takes()
 @models_command.command("pull")
 @click.argument("names", metavar="NAME...", nargs=-1, required=True)
 @pass_settings

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 import click
 from click.core import ParameterSource
@@ -10,7 +11,14 @@ from click.core import ParameterSource
 from edgeinc.cli.common import Settings
 from edgeinc.devices import MOST_THREADS
 
-__all__ = ["ALSO", "Place", "global_options", "take_after"]
+__all__ = ["ALSO", "OPTIONS", "Place", "global_options", "takes"]
+
+C = TypeVar("C", bound=click.Command)
+
+ALSO = "Of the options of `edgeinc --help` it takes:"
+
+ANSWERS = ("head", "base_classes", "tta")
+"""What is never passed over: who gives one wants another answer."""
 
 
 class Place(click.Path):
@@ -27,8 +35,6 @@ class Place(click.Path):
             )
         return super().convert(value, param, ctx)
 
-
-ALSO = "Options of `edgeinc --help` are taken here too."
 
 # By the names of `Settings`.
 OPTIONS: dict[str, dict[str, Any]] = {
@@ -75,44 +81,69 @@ OPTIONS: dict[str, dict[str, Any]] = {
 }
 
 
-def global_options(**more: Any) -> list[click.Parameter]:
-    """The options that every command takes, in the order of `edgeinc --help`.
+def global_options() -> list[click.Parameter]:
+    """The options that are taken before any command, in the order of `edgeinc --help`."""
+    return [_option(name) for name in OPTIONS]
+
+
+def takes(*names: str) -> Callable[[C], C]:
+    """Declares the global options that a command has a use for: it takes them after its name too.
+
+    Any other is refused there. Before the command those that change answers are refused too;
+    the rest may be in an alias, for all commands. `--json` is of use to every command, and an
+    option of its own goes before a global one. A group takes all, for the commands in it.
 
     Args:
-        more: What each of them is given besides.
+        names: By the names of `Settings`.
     """
-    return [click.Option([_word(name), name], **told, **more) for name, told in OPTIONS.items()]
 
-
-def take_after(command: click.Command) -> click.Command:
-    """Lets a command, and those of a group, take the global options after its name.
-
-    An option of its own goes first.
-    """
-    # A module's command is one object, which may be called again in this process.
-    if command.epilog == ALSO:
+    def declare(command: C) -> C:
+        group = isinstance(command, click.Group)
+        own = {word for parameter in command.params for word in parameter.opts}
+        taken = [name for name in OPTIONS if group or name in names or name == "json"]
+        for name in OPTIONS:
+            if _word(name) not in own:
+                callback = _settle if name in taken else _refuse
+                command.params.append(
+                    _option(name, hidden=True, expose_value=False, callback=callback)
+                )
+        if not group:
+            # After that mark its lines are left as they are.
+            command.epilog = f"\b\n{ALSO}\n{' '.join(map(_word, taken))}"
         return command
-    command.epilog = ALSO
-    own = {word for parameter in command.params for word in parameter.opts}
-    command.params += [
-        option
-        for option in global_options(hidden=True, expose_value=False, callback=_settle)
-        if own.isdisjoint(option.opts)
-    ]
-    if isinstance(command, click.Group):
-        for below in command.commands.values():
-            take_after(below)
-    return command
+
+    return declare
 
 
 def _settle(ctx: click.Context, option: click.Parameter, value: Any) -> Any:
     """Puts an option that was given after the command into the settings of that command."""
     settings, name = ctx.find_object(Settings), str(option.name)
-    given = ctx.get_parameter_source(name) is ParameterSource.COMMANDLINE
     # There are no settings while a shell completes a line.
-    if given and settings is not None:
+    if _is_given(ctx, name) and settings is not None:
         ctx.obj = settings._replace(**{name: value})
     return value
+
+
+def _refuse(ctx: click.Context, option: click.Parameter, value: Any) -> Any:
+    """Refuses an option that the command has no use for."""
+    name, above = str(option.name), ctx.parent
+    given = _is_given(ctx, name)
+    while name in ANSWERS and above is not None:
+        given, above = given or _is_given(above, name), above.parent
+    if given:
+        raise click.UsageError(
+            f"`{ctx.command_path}` has no use for {option.opts[0]}; leave it out.", ctx
+        )
+    return value
+
+
+def _is_given(ctx: click.Context, name: str) -> bool:
+    """Whether an option stands on the command line; one in the environment is for any command."""
+    return ctx.get_parameter_source(name) is ParameterSource.COMMANDLINE
+
+
+def _option(name: str, **more: Any) -> click.Option:
+    return click.Option([_word(name), name], **OPTIONS[name], **more)
 
 
 def _word(name: str) -> str:

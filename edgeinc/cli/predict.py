@@ -7,13 +7,14 @@ from pathlib import Path
 import click
 
 from edgeinc.cli.common import Settings, emit, note, open_engine, pass_settings, printable
-from edgeinc.cli.options import Place
+from edgeinc.cli.options import Place, takes
 from edgeinc.errors import ImageError
 from edgeinc.types import Prediction
 
 __all__ = ["predict_command"]
 
 
+@takes("store", "backbone", "device", "strict", "threads", "head", "base_classes", "tta")
 @click.command("predict")
 @click.argument("files", nargs=-1, required=True, metavar="FILE|DIR...", type=Place())
 @pass_settings

@@ -7,11 +7,12 @@ from dataclasses import asdict
 import click
 
 from edgeinc.cli.common import Settings, emit, name_of, open_engine, pass_settings, printable
-from edgeinc.cli.options import Place
+from edgeinc.cli.options import Place, takes
 
 __all__ = ["search_command"]
 
 
+@takes("store", "backbone", "device", "strict", "threads", "tta")
 @click.command("search")
 @click.argument("file", type=Place())
 @click.option("-k", default=5, show_default=True, type=click.IntRange(min=1), help="How many.")

@@ -8,17 +8,15 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from edgeinc.cli.common import Settings, emit, note, pass_settings
-from edgeinc.cli.options import Place
-from edgeinc.devices import is_cpu
-from edgeinc.errors import EdgeincError
+from edgeinc.cli.options import Place, takes
 
 if TYPE_CHECKING:
-    from edgeinc.cards import ModelCard
-    from edgeinc.catalogue import Comparison, Pair, Verification
+    from edgeinc.catalogue import Comparison, Pair
 
 __all__ = ["verify_command"]
 
 
+@takes("device")
 @click.command("verify")
 @click.argument("name", metavar="NAME|CARD")
 @click.option(
@@ -45,7 +43,7 @@ def verify_command(settings: Settings, name: str, pictures: str | None) -> int:
     if not found.ok:
         empty = {"pictures": 0, "runs": [], "pairs": [], "left_out": []}
         emit(settings, {**record, **empty}, "\n".join(lines))
-        note(f"edgeinc: {found.card.name} cannot be used: {_advice(found)}")
+        note(f"edgeinc: {found.card.name} cannot be used: {found.advice}")
         return 1
     compared = compare(found.card, pictures, device=settings.device)
     record |= {
@@ -60,49 +58,10 @@ def verify_command(settings: Settings, name: str, pictures: str | None) -> int:
         note(f"not compared: {sentence}")
     if not compared.ok:
         note(
-            f"edgeinc: {found.card.name} gives other embeddings in one place than in another; use "
-            f"one file and one device for a store{_other_way(compared)}"
+            f"edgeinc: {found.card.name} gives other embeddings in one place than in another; "
+            f"{compared.advice}"
         )
     return 0 if compared.ok else 1
-
-
-def _advice(found: Verification) -> str:
-    """What to do about a model that cannot be used; fetching files that are sound is no help."""
-    files = {file.name for file in found.card.files}
-    others = any(check.ok is False and check.name not in files for check in found.checks)
-    waiting = any(check.missing is not None for check in found.checks)
-    if others or waiting or not _are_sound(found.card):
-        return found.advice
-    if any(check.ok is False for check in found.checks):
-        return (
-            "its files are what its card says, and do not run: the fault may be a device's library "
-            "or a runtime; see `edgeinc doctor`, or use another model"
-        )
-    return "no device that its files are for is here; connect or install one, or use another model"
-
-
-def _are_sound(card: ModelCard) -> bool:
-    """Whether every weight file is here, with the right sha256."""
-    from edgeinc.weights import load_file
-
-    try:
-        for file in card.files:
-            load_file(card, file)
-    except EdgeincError:
-        return False
-    return True
-
-
-def _other_way(compared: Comparison) -> str:
-    """What else can be done; nothing where the files agree on the CPU, so that a device drifts."""
-    from edgeinc.catalogue.comparing import GOLDEN, LEAST_COSINE
-
-    plain = {run.name for run in compared.runs if is_cpu(run.device) or run.runtime == GOLDEN}
-    pairs = [pair for pair in compared.pairs if {pair.one, pair.other} <= plain]
-    if pairs and all(pair.cosine >= LEAST_COSINE for pair in pairs):
-        apart = [run.name for run in compared.runs if run.name not in plain]
-        return f"; what differs is the device, not the files: {', '.join(apart)}"
-    return ", or fetch the files again"
 
 
 def _lines(compared: Comparison) -> list[str]:
