@@ -12,6 +12,7 @@ import subprocess
 import sys
 import warnings
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -593,6 +594,25 @@ def test_all_of_it_is_not_left_to_the_cpu_where_that_is_refused(
     wrong: Any = "no"
     with pytest.raises(InputError, match="fallback is 'no'; give True or False"):
         Backbone.open(made, fallback=wrong)
+
+
+def test_a_file_for_a_device_that_runs_a_part_of_it(
+    card: Callable[..., ModelCard], delegate: str
+) -> None:
+    made = card()
+    plain = made.files[1]
+    both = replace(made, files=(replace(plain, device=f"{delegate},takes={CONV}"), plain))
+    with pytest.warns(RuntimeWarning, match="the CPU runs") as caught:
+        backbone = Backbone.open(both)
+    assert len(caught) == 1
+    with backbone:
+        assert backbone.placement.asked == "auto"
+        assert backbone.device == f"{delegate}+CPU"
+    with Backbone.open(both, strict=True) as backbone:
+        assert backbone.placement == ("auto", "CPU", 1.0, 1.0, ())
+    only = replace(both, files=both.files[:1])
+    with pytest.raises(DeviceRefusedError, match="does not run all of .*MEAN 'pool'"):
+        Backbone.open(only, strict=True)
 
 
 def test_a_card_of_which_no_file_fits(card: Callable[..., ModelCard]) -> None:

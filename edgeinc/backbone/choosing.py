@@ -38,7 +38,7 @@ def attempts(files: Sequence[ModelFile], wanted: Device, *, strict: bool) -> lis
     if wanted.name == "cpu":
         return []
     if wanted.name == "auto":
-        first = [(file, device, False) for file, device in made_for if device != _CPU]
+        first = [(file, device, strict) for file, device in made_for if device != _CPU]
         likely = {r for r in {file.runtime for file in plain} if expects_npu(r)}
         npu = Device("npu")
         return first + [(file, npu, True) for file in plain if file.runtime in likely]

@@ -88,7 +88,7 @@ def open_card(
     first = attempts(files, wanted, strict=strict)
     rest = on_cpu(files)
     if opened := _open_first(card, first, tensor, threads, wanted, failed):
-        if wanted.name != "auto" and not strict:
+        if not strict:
             warn_of_rest(opened.session.placement)
         return opened
     if wanted.name not in ("auto", "cpu") or not rest:
