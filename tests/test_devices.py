@@ -611,7 +611,7 @@ def test_a_file_for_a_device_that_runs_a_part_of_it(
     with Backbone.open(both, strict=True) as backbone:
         assert backbone.placement == ("auto", "CPU", 1.0, 1.0, ())
     only = replace(both, files=both.files[:1])
-    with pytest.raises(DeviceRefusedError, match="does not run all of .*MEAN 'pool'"):
+    with pytest.raises(DeviceRefusedError, match=r"does not run all of .*MEAN 'pool'"):
         Backbone.open(only, strict=True)
 
 
