@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,18 @@ import pytest
 # Stand-ins for vendors' packages: loaded by the tests that need them, and never otherwise, lest
 # they be taken for the real ones.
 collect_ignore = ["tests/vendors"]
+
+
+def pytest_configure() -> None:
+    """Drawn examples are the same each time, and none is judged by how long it takes."""
+    if find_spec("hypothesis") is not None:
+        from hypothesis import HealthCheck, settings
+
+        slow = [HealthCheck.too_slow]
+        settings.register_profile(
+            "edgeinc", deadline=None, derandomize=True, suppress_health_check=slow
+        )
+        settings.load_profile("edgeinc")
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -98,7 +98,7 @@ def test_quantised_outputs_become_distances_from_zero(
 
 
 @given(st.lists(st.floats(-(2.0**100), 2.0**100, width=32), min_size=1, max_size=50))
-@settings(max_examples=80, derandomize=True, deadline=None)
+@settings(max_examples=80)
 def test_float_outputs_become_fixed_point(values: list[float]) -> None:
     x = np.array(values, np.float32)
     found = to_integers(x, None, False).astype(float)

@@ -60,7 +60,7 @@ def plain(logits: np.ndarray) -> np.ndarray:
 
 
 @given(st.integers(0, 2**32), st.integers(1, 1300), st.booleans(), st.booleans())
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_logits_are_exact(seed: int, dim: int, unsigned: bool, signed: bool) -> None:
     """In any order, on any processor: they are those of whole numbers."""
     rng = np.random.default_rng(seed)
@@ -107,7 +107,7 @@ OPERATIONS = st.lists(
 
 
 @given(OPERATIONS)
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_whatever_is_enrolled_changes_no_own_logit(
     tmp_path_factory: pytest.TempPathFactory, operations: list[tuple[str, str | None, int]]
 ) -> None:

@@ -96,7 +96,7 @@ def test_dump_and_parse_round_trip() -> None:
     zero_point=st.integers(0, 255),
     mean=st.tuples(*[st.floats(-1e6, 1e6)] * 3),
 )
-@settings(max_examples=60, derandomize=True, deadline=None)
+@settings(max_examples=60)
 def test_any_values_round_trip(
     title: str, scale: float, zero_point: int, mean: tuple[float, float, float]
 ) -> None:

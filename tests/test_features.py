@@ -40,7 +40,7 @@ def blend(n: int, d: int, top: int, low: int = 0) -> NDArray[np.int64]:
 
 
 @given(st.lists(st.integers(0, 255), min_size=1, max_size=40))
-@settings(max_examples=200, derandomize=True)
+@settings(max_examples=200)
 def test_nonnegative_map_is_one_rounding_a_step(values: list[int]) -> None:
     found = to_features(np.array([values], np.uint8), nonnegative=True)[0].tolist()
     total = max(sum(values), 1)
@@ -48,7 +48,7 @@ def test_nonnegative_map_is_one_rounding_a_step(values: list[int]) -> None:
 
 
 @given(st.lists(st.integers(-32768, 32767), min_size=1, max_size=40))
-@settings(max_examples=200, derandomize=True)
+@settings(max_examples=200)
 def test_signed_map_is_one_rounding_a_step(values: list[int]) -> None:
     found = to_features(np.array([values], np.int16), nonnegative=False)[0].tolist()
     length = max(math.sqrt(sum(v * v for v in values)), 1.0)
@@ -124,7 +124,7 @@ def same(one: Snapshot, other: Snapshot) -> bool:
 
 
 @given(st.lists(operation, max_size=25))
-@settings(max_examples=150, derandomize=True, deadline=None)
+@settings(max_examples=150)
 def test_any_history_equals_a_fresh_start(history: list[tuple[str, str, list[int]]]) -> None:
     """Sums, rows and Gram depend on the surviving examples alone, to the last bit."""
     examples = Examples(DIM)

@@ -414,7 +414,7 @@ def test_head_refuses_what_it_cannot_use() -> None:
 
 
 @given(st.integers(0, 10_000))
-@settings(max_examples=200, derandomize=True, deadline=None)
+@settings(max_examples=200)
 def test_the_temperature_is_the_best_of_all_that_could_be_tried(seed: int) -> None:
     """The search looks at a third of them; it must find what looking at each would."""
     rng = np.random.default_rng(seed)

@@ -225,7 +225,7 @@ def test_what_is_no_picture_is_refused(data: bytes, capfd: pytest.CaptureFixture
     assert capfd.readouterr().err == ""
 
 
-@settings(max_examples=150, derandomize=True, deadline=None)
+@settings(max_examples=150)
 @given(st.data())
 def test_mutated_files_end_in_a_picture_or_an_image_error(data: st.DataObject) -> None:
     suffix = data.draw(st.sampled_from([".jpg", ".png", ".webp", ".bmp", ".tif", ".ppm"]))
@@ -425,7 +425,7 @@ def test_any_shape_of_input_and_picture(size: tuple[int, int]) -> None:
     assert (out == 77).all()
 
 
-@settings(max_examples=60, derandomize=True, deadline=None)
+@settings(max_examples=60)
 @given(
     mean=st.tuples(*[st.floats(0, 255)] * 3),
     std=st.tuples(*[st.floats(0.1, 300)] * 3),

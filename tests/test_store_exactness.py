@@ -66,7 +66,7 @@ def enroll_afresh(path: Path, survivors: dict[str, tuple[str, bytes]]) -> None:
             store.enroll([NewExample(label or None, np.frombuffer(blob, "<i2"))], **WEIGHTS)
 
 
-@settings(max_examples=8, deadline=None, derandomize=True)
+@settings(max_examples=8)
 @given(histories)
 def test_any_history_leaves_the_sums_and_answers_of_its_survivors(
     history: list[tuple[int, tuple]],
@@ -88,7 +88,7 @@ def test_any_history_leaves_the_sums_and_answers_of_its_survivors(
         assert answers(folder / "2.db") == answers(folder / "fresh.db")
 
 
-@settings(max_examples=12, deadline=None, derandomize=True)
+@settings(max_examples=12)
 @given(histories)
 def test_a_running_engine_that_merges_stays_exact(history: list[tuple[int, tuple]]) -> None:
     """It follows its own merges and purges, and those of others, with statistics kept between."""

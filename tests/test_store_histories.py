@@ -37,7 +37,7 @@ def fleet_of(history: list[tuple[int, tuple]]) -> Iterator[Fleet]:
             fleet.close()
 
 
-@settings(max_examples=30, deadline=None, derandomize=True)
+@settings(max_examples=30)
 @given(histories)
 def test_every_merge_gives_the_union(history: list[tuple[int, tuple]]) -> None:
     with fleet_of([]) as fleet:
@@ -63,7 +63,7 @@ def test_every_merge_gives_the_union(history: list[tuple[int, tuple]]) -> None:
             assert known[device] == found
 
 
-@settings(max_examples=25, deadline=None, derandomize=True)
+@settings(max_examples=25)
 @given(histories)
 def test_devices_converge_to_the_same_bytes(history: list[tuple[int, tuple]]) -> None:
     with fleet_of(history) as fleet:
@@ -92,7 +92,7 @@ def merged(folder: Path, base: Path, *groups: list[Path]) -> bytes:
         return shared(store)
 
 
-@settings(max_examples=10, deadline=None, derandomize=True)
+@settings(max_examples=10)
 @given(histories)
 def test_neither_order_nor_grouping_counts(history: list[tuple[int, tuple]]) -> None:
     with fleet_of(history) as fleet:

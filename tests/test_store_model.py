@@ -136,7 +136,7 @@ def act(store: Store, model: Model, step: tuple) -> Change | None:
     return store.purge()
 
 
-@settings(max_examples=60, deadline=None, derandomize=True)
+@settings(max_examples=60)
 @given(st.lists(_step, max_size=25))
 def test_any_history_gives_what_its_replay_gives(steps: list[tuple]) -> None:
     model = Model()
