@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from edgeinc.cards.fields import is_name, parse_yaml
+from edgeinc.cards.fields import is_file_name, is_name, parse_yaml
 from edgeinc.cards.records import (
     Asset,
     Classifier,
@@ -36,6 +36,7 @@ __all__ = [
     "RuntimeName",
     "build_card",
     "dump_card",
+    "is_file_name",
     "is_name",
     "parse_card",
     "parse_yaml",

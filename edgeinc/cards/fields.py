@@ -14,7 +14,7 @@ from typing import Any, TypeAlias, TypeVar
 
 from edgeinc.errors import CardError
 
-__all__ = ["NAME", "Fields", "Node", "is_name", "parse_yaml"]
+__all__ = ["Fields", "Node", "is_file_name", "is_name", "parse_yaml"]
 
 MAX_DEPTH = 8
 MAX_TEXT = 4096
@@ -40,6 +40,15 @@ def is_name(text: str) -> bool:
     """
     plain = 0 < len(text) <= 128 and text.isprintable()
     return plain and not text.startswith(".") and not set("/\\:") & set(text)
+
+
+def is_file_name(text: str) -> bool:
+    """True for what a card may call a file: letters, digits and `._+-`, no folders.
+
+    >>> is_file_name("net.tflite"), is_file_name(".net"), is_file_name("a/net")
+    (True, False, False)
+    """
+    return NAME.fullmatch(text) is not None
 
 
 def parse_yaml(text: str, origin: str) -> Node:
@@ -150,7 +159,7 @@ class Fields:
     def name(self, key: str) -> str:
         """A file's name: letters, digits and `._+-`, no folders."""
         value = self.text(key)
-        if not NAME.fullmatch(value):
+        if not is_file_name(value):
             raise self.error(key, "must be a plain file name of letters, digits and ._+-")
         return value
 

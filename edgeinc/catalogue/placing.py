@@ -12,8 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from edgeinc.cache import is_here, part_of, sync_file, sync_folder, user_models_dir
-from edgeinc.cards import ModelCard, RuntimeName
-from edgeinc.cards.fields import NAME
+from edgeinc.cards import ModelCard, RuntimeName, is_file_name
 from edgeinc.catalogue.trial import LIMITS, attempt
 from edgeinc.errors import CardError, InputError, ModelFormatError, ModelNotFoundError
 from edgeinc.runtimes.onnx_external import LARGEST
@@ -36,7 +35,7 @@ def check_free(path: Path, overwrite: bool) -> Path:
         CardError: The file's name is none that a card can have, or the name was added before,
             and is not to be replaced.
     """
-    if NAME.fullmatch(path.name) is None:
+    if not is_file_name(path.name):
         raise CardError(
             f"A model is named after its file, and {path.name!r} is no such name; rename the file "
             "to letters, digits and ._+-, a letter or digit first."

@@ -1,7 +1,7 @@
 """What every runtime promises: one array in, one array out, and the device that really ran.
 
-A runtime lives in one small file beside this one and is the only home of its package. It
-turns whatever that package raises into the errors of `edgeinc.errors`.
+Whatever a runtime's package raises becomes an error of `edgeinc.errors` in the modules beside
+this one; no other room imports these packages.
 """
 
 from __future__ import annotations
@@ -112,7 +112,7 @@ class Session(ABC):
     independent of one another. A session is also a context manager that closes itself.
 
     Attributes:
-        runtime: `onnx`, `litert` or `function`.
+        runtime: `litert`, `onnx`, another's name (see `offered`), or `function`.
         device: What really runs it, in the runtime's own words.
         placement: The device asked for, and how much of the network the device runs.
         input: The one array that it takes.

@@ -1,4 +1,4 @@
-"""ONNX Runtime. The only home of its package; its errors are translated here."""
+"""ONNX Runtime: networks in `.onnx` files on the CPU, or on an execution provider."""
 
 from __future__ import annotations
 
