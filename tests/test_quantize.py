@@ -258,6 +258,27 @@ def test_such_a_network_is_refused_in_the_trial_too(
                 either(**bad)
         with pytest.raises(InputError, match=r"\{'mean': 1\} is no Preprocessing"):
             either(net, preprocessing={"mean": 1})
+        with pytest.raises(InputError, match=r"^The path is empty; give one"):
+            either("")
+        with pytest.raises(InputError, match=r"^The path is empty; give one"):
+            either(net, labels="")
+        long = "x" * 3000
+        for bad in (
+            {"path": f"{long}.onnx"},
+            {"path": [long]},
+            {"path": f"{long}\0"},
+            {"path": net, "title": [long]},
+            {"path": net, "nonnegative": long},
+            {"path": net, "preprocessing": long},
+            {"path": net, "preprocessing": Preprocessing(1, 1, color=long)},
+        ):
+            with pytest.raises(InputError) as caught:
+                either(**bad)
+            assert len(str(caught.value)) < 250
+    with pytest.raises(InputError, match=r"xxx\.\.\. is no cosine"):
+        add_quantized(net, photos, least_cosine=long)
+    with pytest.raises(InputError, match=r"^The path is empty; give one"):
+        add_quantized(net, "")
     assert list(user_models_dir().iterdir()) == list(places[0].iterdir()) == []
 
 

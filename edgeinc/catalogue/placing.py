@@ -14,6 +14,7 @@ from pathlib import Path
 from edgeinc.cache import is_here, part_of, sync_file, sync_folder, user_models_dir
 from edgeinc.cards import ModelCard, RuntimeName, is_file_name
 from edgeinc.catalogue.trial import LIMITS, attempt
+from edgeinc.devices import brief
 from edgeinc.errors import CardError, InputError, ModelFormatError, ModelNotFoundError
 from edgeinc.runtimes.onnx_external import LARGEST
 
@@ -37,8 +38,8 @@ def check_free(path: Path, overwrite: bool) -> Path:
     """
     if not is_file_name(path.name):
         raise CardError(
-            f"A model is named after its file, and {path.name!r} is no such name; rename the file "
-            "to letters, digits and ._+-, a letter or digit first."
+            f"A model is named after its file, and {brief(path.name)} is no such name; rename the "
+            "file to letters, digits and ._+-, a letter or digit first."
         )
     target = user_models_dir() / path.stem
     if is_here(target) and not overwrite:
@@ -61,7 +62,7 @@ def check_words(**given: object) -> None:
     """
     for name, value in given.items():
         if value is not None and not isinstance(value, str):
-            raise InputError(f"{name}={value!r} is no text; give one, or leave it out.")
+            raise InputError(f"{name}={brief(value)} is no text; give one, or leave it out.")
 
 
 def check_truth(**given: object) -> None:
@@ -72,20 +73,22 @@ def check_truth(**given: object) -> None:
     """
     for name, value in given.items():
         if not isinstance(value, bool):
-            raise InputError(f"{name}={value!r} says neither yes nor no; give True or False.")
+            raise InputError(f"{name}={brief(value)} says neither yes nor no; give True or False.")
 
 
 def path_of(given: object) -> Path:
     """A path, from a text or a path.
 
     Raises:
-        InputError: It is neither, or has a character that no path can have.
+        InputError: It is neither, is empty, or has a character that no path can have.
     """
     text = os.fspath(given) if isinstance(given, (str, os.PathLike)) else given
     if not isinstance(text, str):
-        raise InputError(f"{given!r} is no path; give one, as text or pathlib.Path.")
+        raise InputError(f"{brief(given)} is no path; give one, as text or pathlib.Path.")
+    if not text:
+        raise InputError("The path is empty; give one ('.' is the working folder).")
     if "\0" in text:
-        raise InputError(f"{text!r} is no path, it has a zero character; take it out.")
+        raise InputError(f"{brief(text)} is no path, it has a zero character; take it out.")
     return Path(text)
 
 

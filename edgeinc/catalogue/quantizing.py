@@ -28,6 +28,7 @@ from edgeinc.catalogue.placing import (
 )
 from edgeinc.catalogue.reading import Preprocessing, plain
 from edgeinc.catalogue.trial import LIMITS, Limits, attempt
+from edgeinc.devices import brief
 from edgeinc.errors import CardError, InputError, ModelFormatError, WeightsError
 from edgeinc.images import list_images
 
@@ -138,7 +139,7 @@ def add_quantized(
     check_words(embedding=embedding, licence=licence, title=title)
     check_truth(nonnegative=nonnegative)
     if not isinstance(least_cosine, Real) or not 0 <= least_cosine <= 1:
-        raise InputError(f"{least_cosine!r} is no cosine to reach; give a number from 0 to 1.")
+        raise InputError(f"{brief(least_cosine)} is no cosine to reach; give a number from 0 to 1.")
     if path.suffix.lower() == ".tflite":
         raise ModelFormatError(
             f"{path} cannot be quantised here, only .onnx can; export the float network as .onnx, "

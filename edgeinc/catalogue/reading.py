@@ -168,11 +168,11 @@ def plain(preprocessing: Preprocessing | None) -> dict[str, Any]:
     """
     wanted = Preprocessing() if preprocessing is None else preprocessing
     if not isinstance(wanted, Preprocessing):
-        raise InputError(f"{wanted!r} is no Preprocessing; give one, or leave it out.")
+        raise InputError(f"{brief(wanted)} is no Preprocessing; give one, or leave it out.")
     for name, kind in (("color", Color), ("crop", Crop)):
         given = getattr(wanted, name)
         if not isinstance(given, str) or given not in get_args(kind):
-            raise InputError(f"{name}={given!r} is none; give {' or '.join(get_args(kind))}.")
+            raise InputError(f"{name}={brief(given)} is none; give {' or '.join(get_args(kind))}.")
     numbers = {}
     for name in ("mean", "std"):
         given = getattr(wanted, name)
