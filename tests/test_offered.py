@@ -260,6 +260,93 @@ def test_a_package_that_fails_when_it_is_used(half_made: Any, tmp_path: Path) ->
         Backbone.open(card)
 
 
+OWN_ERRORS = """
+import numpy as np
+from edgeinc.devices import Placement
+from edgeinc.runtimes import Runtime, RuntimeInfo, Session
+
+class VendorError(Exception):
+    pass
+
+def at(place):
+    if place == "PLACE":
+        raise VendorError("the chip is hot")
+
+at("import")
+
+class Running(Session):
+    def _run(self, array):
+        at("run")
+        return ANSWER
+
+    def _release(self):
+        at("release")
+
+class Own(Runtime):
+    name, suffix, install = "own", ".x", "wait"
+
+    def __init__(self):
+        at("making")
+
+    def installed(self):
+        at("installed")
+        return True
+
+    def info(self):
+        at("info")
+        return RuntimeInfo("own", "1", ())
+
+    def open(self, content, *, input, output, **more):
+        at("open")
+        return Running("own", Placement("own", "own", 1.0, 1.0, ()), input, output)
+"""
+
+
+def own_errors(place: str, answer: str = "np.zeros((1, 12), np.float32)") -> str:
+    return OWN_ERRORS.replace("PLACE", place).replace("ANSWER", answer)
+
+
+@pytest.mark.parametrize(
+    ("place", "raised"),
+    [
+        ("import", RuntimeUnavailableError),
+        ("making", RuntimeUnavailableError),
+        ("installed", ModelFormatError),
+        ("open", ModelFormatError),
+        ("run", InferenceError),
+    ],
+)
+def test_a_package_with_errors_of_its_own(
+    half_made: Any, tmp_path: Path, place: str, raised: type[Exception]
+) -> None:
+    half_made("own", "half_made:Own", own_errors(place))
+    card = read_card(write_card(tmp_path, "own", ".x", b"x", "float32"))
+    with pytest.raises(raised, match="'own'.*VendorError: the chip is hot"):
+        Backbone.open(card).embed([photo(0, 0)])
+
+
+def test_errors_of_its_own_do_not_keep_doctor_from_the_rest(half_made: Any) -> None:
+    half_made("own", "half_made:Own", own_errors("info"))
+    assert any("VendorError: the chip is hot" in line for line in examine().advice)
+
+
+def test_a_package_that_fails_at_the_end(half_made: Any, tmp_path: Path) -> None:
+    half_made("own", "half_made:Own", own_errors("release"))
+    card = read_card(write_card(tmp_path, "own", ".x", b"x", "float32"))
+    backbone = Backbone.open(card)
+    assert backbone.embed([photo(0, 0)]).shape == (1, DIM)
+    with pytest.warns(RuntimeWarning, match="VendorError: the chip is hot"):
+        backbone.close()
+
+
+@pytest.mark.parametrize("answer", ["np.zeros((1, 3), np.float32)", "np.zeros((1, 12))", "None"])
+def test_a_package_that_gives_something_else(half_made: Any, tmp_path: Path, answer: str) -> None:
+    half_made("own", "half_made:Own", own_errors("nowhere", answer))
+    card = read_card(write_card(tmp_path, "own", ".x", b"x", "float32"))
+    with pytest.raises(InferenceError, match=r"'own' gave .*, not float32 of shape \(1, 12\)"):
+        Backbone.open(card).embed([photo(0, 0)])
+
+
 def test_doctor_asks_each_runtime_once(half_made: Any) -> None:
     told = "asked.append(1)\n        return RuntimeInfo('late', '1', ())"
     half_made(

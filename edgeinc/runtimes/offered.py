@@ -23,6 +23,7 @@ from edgeinc.errors import (
 )
 from edgeinc.runtimes.base import RuntimeInfo, Session, TensorSpec
 from edgeinc.runtimes.contract import Runtime
+from edgeinc.runtimes.guarded import FAULTS, GuardedSession, told
 from edgeinc.runtimes.helpers import first_line, near
 
 if TYPE_CHECKING:
@@ -37,19 +38,6 @@ OWN = {"hailo": ("hailo", "Hailo"), "rknn": ("rockchip", "Rockchip")}
 _KINDS = ((), ("npu",), ("gpu",), ("npu", "gpu"))
 _TAKEN = {*OWN, *WORDS, "litert", "onnx", "function"}
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,31}")
-_FAULTS = (
-    ImportError,
-    AttributeError,
-    ArithmeticError,
-    AssertionError,
-    LookupError,
-    NameError,
-    OSError,
-    RuntimeError,
-    SyntaxError,
-    TypeError,
-    ValueError,
-)
 
 
 def is_name(text: str) -> bool:
@@ -97,7 +85,7 @@ def installed() -> tuple[str, ...]:
     """The names of those whose package is here; a broken one is not."""
     here = []
     for name in names():
-        with suppress(*_FAULTS, EdgeincError):
+        with suppress(FAULTS):
             if find(name).installed():
                 here.append(name)
     return tuple(here)
@@ -121,10 +109,17 @@ def survey() -> tuple[tuple[RuntimeInfo, ...], tuple[str, ...]]:
         try:
             runtime = find(name)
             if runtime.installed():
-                infos.append(runtime.info())
-        except (*_FAULTS, EdgeincError) as exc:
-            problems.append(_told(name, exc))
+                infos.append(_info(runtime))
+        except FAULTS as exc:
+            problems.append(told(name, exc))
     return tuple(infos), tuple(problems)
+
+
+def _info(runtime: Runtime) -> RuntimeInfo:
+    info = runtime.info()
+    if not isinstance(info, RuntimeInfo):
+        raise TypeError(f"its info is {brief(info)}, no edgeinc.runtimes.RuntimeInfo")
+    return info
 
 
 def open_offered(
@@ -152,20 +147,22 @@ def open_offered(
             f"a network for the runtime {name!r} cannot be cut: it ends at {ends[1].name!r}, not "
             f"at {output!r}; take a .tflite or .onnx file for that"
         )
-    if not runtime.installed():
-        raise RuntimeUnavailableError(f"the runtime {name!r} is not installed; {runtime.install}")
     wanted = device if device.name in (name, "cpu") else Device(name)
     try:
+        if not runtime.installed():
+            raise RuntimeUnavailableError(
+                f"the runtime {name!r} is not installed; {runtime.install}"
+            )
         session = runtime.open(
             content, input=ends[0], output=ends[1], device=wanted, threads=threads, strict=strict
         )
     except EdgeincError:
         raise
-    except _FAULTS as exc:
-        raise ModelFormatError(_told(name, exc)) from exc
+    except FAULTS as exc:
+        raise ModelFormatError(told(name, exc)) from exc
     if not isinstance(session, Session):
-        raise ModelFormatError(_told(name, TypeError("it opened no edgeinc.runtimes.Session")))
-    return session
+        raise ModelFormatError(told(name, TypeError("it opened no edgeinc.runtimes.Session")))
+    return session if name in OWN else GuardedSession(name, session)
 
 
 def _points() -> Iterator[EntryPoint]:
@@ -177,14 +174,6 @@ def _points() -> Iterator[EntryPoint]:
 
 def _maker(point: EntryPoint) -> str:
     return point.dist.name if point.dist is not None else point.value
-
-
-def _told(name: str, exc: BaseException) -> str:
-    """What is said of a runtime that failed."""
-    if isinstance(exc, EdgeincError):
-        return str(exc)
-    said = f"{type(exc).__name__}: {first_line(exc)}"
-    return f"the runtime {name!r} failed ({said}); update its package"
 
 
 def _load(point: EntryPoint) -> Runtime:
@@ -200,7 +189,7 @@ def _load(point: EntryPoint) -> Runtime:
         if not wrong:
             runtime: Runtime = made()
             return runtime
-    except _FAULTS as exc:
+    except FAULTS as exc:
         raise RuntimeUnavailableError(
             f"{who} does not load ({type(exc).__name__}: {first_line(exc)}); update or uninstall it"
         ) from exc

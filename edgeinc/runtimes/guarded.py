@@ -1,0 +1,60 @@
+"""A session of a package that others wrote: whatever it raises becomes an error of ours."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from edgeinc.errors import EdgeincError, InferenceError
+from edgeinc.runtimes.base import Array, Session
+from edgeinc.runtimes.helpers import first_line, warn_caller
+
+__all__ = ["FAULTS", "GuardedSession", "told"]
+
+FAULTS = Exception
+"""What others' code may raise: anything, since vendors' packages have error classes of their own.
+An interruption, or the end of the process, is not among it."""
+
+
+def told(name: str, exc: Exception) -> str:
+    """What is said of a runtime that failed."""
+    if isinstance(exc, EdgeincError):
+        return str(exc)
+    said = f"{type(exc).__name__}: {first_line(exc)}"
+    return f"the runtime {name!r} failed ({said}); update its package"
+
+
+class GuardedSession(Session):
+    """Another package's session, held to what a session promises."""
+
+    def __init__(self, name: str, session: Session) -> None:
+        """Takes over the session of the runtime of a name."""
+        super().__init__(name, session.placement, session.input, session.output)
+        self._session = session
+
+    def _run(self, array: Array) -> Array:
+        try:
+            found = self._session.run(array)
+        except EdgeincError:
+            raise
+        except FAULTS as exc:
+            raise InferenceError(told(self.runtime, exc)) from exc
+        wanted = self.output
+        if not isinstance(found, np.ndarray) or (found.shape, found.dtype) != (
+            wanted.shape,
+            np.dtype(wanted.dtype),
+        ):
+            what = "no array"
+            if isinstance(found, np.ndarray):
+                what = f"{found.dtype} of shape {found.shape}"
+            raise InferenceError(
+                f"the runtime {self.runtime!r} gave {what}, not {wanted.dtype} of shape "
+                f"{wanted.shape}; update its package"
+            )
+        return found
+
+    def _release(self) -> None:
+        try:
+            self._session.close()
+        except FAULTS as exc:
+            # What was predicted stands; only its memory may not be free yet.
+            warn_caller(told(self.runtime, exc))
