@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import NamedTuple, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 from edgeinc.errors import InputError
 
@@ -141,6 +141,10 @@ class Device:
 
     def __hash__(self) -> int:
         return hash(self.text)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # For copies, and for processes of one's own: what cannot be changed cannot be filled in.
+        return Device, (self.name, self.strings)
 
     def __repr__(self) -> str:
         return f"Device({self.text!r})"

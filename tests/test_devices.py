@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import json
 import os
+import pickle
 import re
 import shutil
 import struct
@@ -125,6 +127,15 @@ def test_what_is_no_device(bad: Any, says: str) -> None:
 def test_options_of_the_wrong_type(value: Any) -> None:
     with pytest.raises(InputError, match="give a text or a number"):
         Device("QNNExecutionProvider", {"htp_arch": value})
+
+
+@pytest.mark.parametrize(
+    "again", [copy.copy, copy.deepcopy, lambda d: pickle.loads(pickle.dumps(d))]
+)
+def test_a_device_can_be_copied(again: Callable[[Device], Device]) -> None:
+    device = Device("libedgetpu.so.1", {"device": "usb"})
+    assert again(device) == device
+    assert again(device).options == device.options
 
 
 def test_a_device_is_never_changed() -> None:

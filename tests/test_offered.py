@@ -321,7 +321,7 @@ def test_a_package_with_errors_of_its_own(
 ) -> None:
     half_made("own", "half_made:Own", own_errors(place))
     card = read_card(write_card(tmp_path, "own", ".x", b"x", "float32"))
-    with pytest.raises(raised, match="'own'.*VendorError: the chip is hot"):
+    with pytest.raises(raised, match=r"'own'.*VendorError: the chip is hot"):
         Backbone.open(card).embed([photo(0, 0)])
 
 
