@@ -14,6 +14,7 @@ import pytest
 
 from edgeinc import Engine, MergeReport
 from edgeinc.backbone import Backbone
+from edgeinc.engine import merge_stores
 from edgeinc.errors import (
     BackboneMismatchError,
     ImageError,
@@ -27,6 +28,7 @@ from edgeinc.errors import (
 )
 from edgeinc.evaluate import evaluate_folder
 from edgeinc.images import list_images
+from edgeinc.store import peek
 from tests.conftest import photo
 
 
@@ -439,6 +441,50 @@ def test_another_process_s_changes_are_seen(tmp_path: Path, tiny_card: Path) -> 
         writer.forget("a")
         assert becomes(reader, 0, "b")
         assert reader.enroll("c", frames(2, 2)).classes == {"b": 3, "c": 2}
+
+
+@pytest.fixture
+def learned(tmp_path: Path, tiny_card: Path) -> Path:
+    """A store of the tiny backbone, whose card is among no one's."""
+    with Engine.open(tmp_path / "learned.db", backbone=tiny_card) as engine:
+        engine.enroll("a", [photo(0, i) for i in range(3)])
+        engine.enroll("b", [photo(1, i) for i in range(3)])
+        engine.export(tmp_path / "learned.edgeinc")
+    return tmp_path / "learned.db"
+
+
+@pytest.mark.parametrize("suffix", [".db", ".edgeinc"])
+def test_merging_makes_a_store_of_the_backbone_of_the_first(
+    learned: Path, tmp_path: Path, tiny_card: Path, suffix: str
+) -> None:
+    new = tmp_path / "new.db"
+    with pytest.raises(ModelNotFoundError):
+        Engine.open(learned)
+    assert merge_stores(new, learned.with_suffix(suffix)) == MergeReport(added=6, removed=0)
+    assert merge_stores(str(new), [learned, tmp_path / "learned.edgeinc"], backbone="tiny") == (
+        MergeReport(added=0, removed=0)
+    )
+    bound = peek(new)
+    assert bound is not None
+    assert bound[:3] == (peek(learned) or ())[:3]
+    with Engine.open(new, backbone=tiny_card) as engine:
+        assert engine.predict(photo(1, 9)).candidates[0].label == "b"
+        assert [entry.operation for entry in engine.log()] == ["merge"]
+
+
+def test_a_store_is_made_only_for_what_can_be_merged(learned: Path, tmp_path: Path) -> None:
+    new, torn = tmp_path / "new.db", tmp_path / "torn.edgeinc"
+    torn.write_bytes((tmp_path / "learned.edgeinc").read_bytes()[:-1])
+    with pytest.raises(BackboneMismatchError, match=r"learned.db was made with backbone 'tiny'"):
+        merge_stores(new, learned, backbone="pebble")
+    with pytest.raises(StoreError, match=r"torn.edgeinc"):
+        merge_stores(new, [learned, torn])
+    for others in ([], "", [learned, ""]):
+        with pytest.raises(InputError):
+            merge_stores(new, others)
+    assert not new.exists()
+    with pytest.raises(BackboneMismatchError, match="not with 'pebble'"):
+        merge_stores(learned, torn, backbone="pebble")
 
 
 def test_threads_may_share_an_engine(engine: Engine) -> None:

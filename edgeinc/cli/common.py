@@ -15,12 +15,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
-from edgeinc.errors import BackboneMismatchError
-
 if TYPE_CHECKING:
     from edgeinc.cards import ModelCard
     from edgeinc.engine import Engine
-    from edgeinc.store import Identity, Store
+    from edgeinc.store import Store
 
 __all__ = [
     "NEGATIVES",
@@ -139,66 +137,25 @@ def find_backbone(settings: Settings) -> ModelCard:
 
 
 @contextmanager
-def open_store(settings: Settings, *, like: str | None = None) -> Iterator[Store]:
+def open_store(settings: Settings) -> Iterator[Store]:
     """Opens the store alone: what it holds can be managed without its backbone, or its card.
-
-    Where there is none, one is made for the backbone of the store or archive `like`.
 
     Raises:
         BackboneMismatchError: `--backbone` names another than the store's.
     """
     from edgeinc.store import Identity, Store, peek
-    from edgeinc.weights import find_card
 
-    given = settings.backbone
-    with store_path(settings, create=like is not None) as path:
+    with store_path(settings) as path:
         bound = peek(path)
-        if bound is None and like is not None:
-            bound = _identify(like)
         if bound is None:
             card = find_backbone(settings)
             bound = Identity(card.name, card.fingerprint, card.dim, card.nonnegative)
-        # A card's path is as good as its name.
-        elif given not in (None, bound.backbone) and find_card(str(given)).name != bound.backbone:
-            raise BackboneMismatchError(
-                f"{path} was made with backbone {bound.backbone!r}, not with {given!r}; "
-                "leave --backbone out, or choose another store."
-            )
-        if like is not None and bound.nonnegative is None:
-            bound = bound._replace(nonnegative=_is_nonnegative(bound))
+        elif settings.backbone is not None:
+            from edgeinc.engine import check_bound
+
+            check_bound(path, bound, settings.backbone)
         with Store.open(path, **bound._asdict()) as store:
             yield store
-
-
-def _is_nonnegative(bound: Identity) -> bool | None:
-    """Whether the backbone never gives negative numbers; None where its card is not here."""
-    from edgeinc.weights import list_cards
-
-    cards = (card for card in list_cards() if card.fingerprint == bound.fingerprint)
-    return next((card.nonnegative for card in cards), None)
-
-
-def _identify(like: str) -> Identity:
-    """The backbone that a store or an archive names, held against the cards that are here.
-
-    Raises:
-        StoreFormatError: It cannot be as it says.
-    """
-    from edgeinc.cards import is_name
-    from edgeinc.store.merging.shared import unsound
-    from edgeinc.store.merging.sources import identify
-    from edgeinc.weights import list_cards
-
-    bound = identify(like)
-    if not is_name(bound.backbone):
-        raise unsound(like, f"{bound.backbone!r} is no name of a backbone")
-    known = next((card for card in list_cards() if card.fingerprint == bound.fingerprint), None)
-    if known is None:
-        return bound
-    if known.dim != bound.dim:
-        words = f"it says {bound.dim} dimensions, and its backbone, {known.name}, has {known.dim}"
-        raise unsound(like, words)
-    return bound._replace(nonnegative=known.nonnegative)
 
 
 @contextmanager

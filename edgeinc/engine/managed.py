@@ -73,6 +73,8 @@ class Managed:
     def merge(self, paths: str | Path | Sequence[str | Path]) -> MergeReport:
         """Adds what other stores, or archives of stores, hold: all or nothing; `Store.merge`.
 
+        `engine.merge_stores` does so without the backbone, and makes a store that is not there.
+
         Raises:
             BackboneMismatchError: One was made with another backbone.
             StoreError: One cannot be read or is damaged, or the store refused.
