@@ -5,8 +5,8 @@
     python examples/camera_loop.py clip.avi --learn "hex bolt" --save last.png
 
 Type a label and press Enter: some of the next pictures are learned as that class; move the
-thing a little meanwhile. An empty line undoes what was learned last, `q` ends. No window is
-opened, so it runs on a device without a screen: `--learn LABEL` learns from the first
+thing a little meanwhile. An empty line undoes what was learned last, `q` ends the loop. No
+window is opened, so it runs on a device without a screen: `--learn LABEL` learns from the first
 pictures, and `--save FILE` keeps the newest annotated picture in a file.
 """
 
@@ -28,7 +28,7 @@ from edgeinc.camera import frames
 from edgeinc.draw import annotate, write_picture
 from edgeinc.errors import InputError
 
-# Of so many pictures one is learned from: neighbours hardly differ.
+# One picture in so many is learned from: neighbours hardly differ.
 EVERY = 5
 
 
@@ -48,7 +48,7 @@ def main() -> int:
         typed.put(options.learn)
     if sys.stdin.isatty():
         threading.Thread(target=listen, args=(typed,), daemon=True).start()
-    # Of a camera the newest picture counts, of a file every one.
+    # From a camera only the newest picture is used, from a file every one.
     pictures = frames(source, latest=not Path(options.source).is_file())
     try:
         with Engine.open(options.store, backbone=options.backbone) as engine, closing(pictures):

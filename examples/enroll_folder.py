@@ -1,9 +1,9 @@
-"""Learns every class of a folder that holds one folder a label, then names other pictures.
+"""Learns every class of a folder that holds one folder per label, then names other pictures.
 
     python examples/enroll_folder.py photos/ new1.jpg new2.jpg --store parts.db
 
 `photos/bolt/*.jpg` become the class `bolt`, and so on. Run it again after adding pictures:
-what is enrolled already counts once.
+what is already enrolled is skipped.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from edgeinc import EdgeincError, Engine
 def main() -> int:
     """Runs the example; returns the exit status."""
     parser = argparse.ArgumentParser(description="Enrol a folder, then name pictures.")
-    parser.add_argument("folder", type=Path, help="one folder a label")
+    parser.add_argument("folder", type=Path, help="a folder that holds one folder per label")
     parser.add_argument("pictures", type=Path, nargs="*", help="pictures to name")
     parser.add_argument("--store", default="edgeinc.db", help="the store; made when missing")
     parser.add_argument("--backbone", help="a model's name or card; default: the embedded one")

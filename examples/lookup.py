@@ -3,7 +3,7 @@
     python examples/lookup.py photos/ query.jpg -k 8 --sheet nearest.png
 
 No classifier is involved: the nearest descriptor decides. Everything in `photos/` (one
-folder a label) is put into the store once; later runs find it there.
+folder per label) is put into the store once; later runs find it there.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ from edgeinc.images import read_image
 def main() -> int:
     """Runs the example; returns the exit status."""
     parser = argparse.ArgumentParser(description="Find the stored pictures nearest to another.")
-    parser.add_argument("folder", type=Path, help="one folder a label")
+    parser.add_argument("folder", type=Path, help="a folder that holds one folder per label")
     parser.add_argument("query", type=Path, help="the picture to look up")
     parser.add_argument("-k", type=int, default=5, help="how many to find")
-    parser.add_argument("--sheet", type=Path, help="write query and finds as one picture")
+    parser.add_argument("--sheet", type=Path, help="write the query and the matches as one picture")
     parser.add_argument("--store", default="lookup.db", help="the store; made when missing")
     parser.add_argument("--backbone", help="a model's name or card; default: the embedded one")
     options = parser.parse_args()

@@ -1,11 +1,11 @@
 """Features of a folder into scikit-learn's linear SVM and logistic regression.
 
-    pip install 'edgeinc[hdf5]' scikit-learn
+    pip install '.[hdf5,litert]' scikit-learn       # in a checkout
     python examples/sklearn_features.py photos/ --features features.h5
 
-`photos/` holds one folder a label. The features of the network's pooled layer go to an HDF5
-file, from which any other tool can read them too; half of the pictures train, the other half
-test. `--tensor` takes the features elsewhere in the network.
+`photos/` holds one folder per label. The features of the network's pooled layer go to an HDF5
+file, which other tools can read too; half of the pictures train, the other half test.
+`--tensor NAME` takes the features of another layer.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ def signed_root(x: NDArray[np.float32]) -> NDArray[np.float32]:
 def main() -> int:
     """Runs the example; returns the exit status."""
     parser = argparse.ArgumentParser(description="Train linear models of scikit-learn.")
-    parser.add_argument("folder", type=Path, help="one folder a label")
+    parser.add_argument("folder", type=Path, help="a folder that holds one folder per label")
     parser.add_argument("--features", type=Path, default=Path("features.h5"), help="HDF5 file")
     parser.add_argument("--backbone", help="a model's name or card; default: the embedded one")
     parser.add_argument("--tensor", help="another layer of the network")
@@ -53,14 +53,14 @@ def main() -> int:
     counts = np.bincount(labels)
     counts = counts[counts > 0]
     if len(counts) < 2 or counts.min() < 2:
-        print("Two classes of two readable pictures each are the least.", file=sys.stderr)
+        print("At least two classes with two readable pictures each are needed.", file=sys.stderr)
         return 1
     print(f"{features.shape[0]} pictures, {features.shape[1]} features each")
     x, x_test, y, y_test = train_test_split(
         features, labels, test_size=0.5, stratify=labels, random_state=0
     )
     for model in (LinearSVC(C=10), LogisticRegression(C=100, max_iter=1000)):
-        # Length tells of contrast, not of kind; the square root tempers the loudest channels.
+        # The length tells contrast, not kind; the square root tempers the strongest channels.
         pipeline = make_pipeline(FunctionTransformer(signed_root), Normalizer(), model)
         accuracy = pipeline.fit(x, y).score(x_test, y_test)
         print(f"{type(model).__name__}: {accuracy:.1%} of {len(y_test)} right")

@@ -139,7 +139,7 @@ def test_sklearn_features_wants_two_classes_of_two(
             (tmp_path / "few" / kind / f"{i}.png").symlink_to(parts / kind / f"{i}.png")
     done = run("sklearn_features", tmp_path / "few")
     assert done.status == 1
-    assert done.err == ["Two classes of two readable pictures each are the least."]
+    assert done.err == ["At least two classes with two readable pictures each are needed."]
 
 
 @pytest.mark.parametrize("name", ["enroll_folder", "sklearn_features"])

@@ -1,7 +1,7 @@
 """A runtime for edgeinc: networks in `.npz` files, run by numpy.
 
 A file holds `layer0`, `layer1`, ...: filters `(3, 3, channels in, channels out)`, float32, each
-applied at every second pixel, with ReLU behind it. The embedding is the mean over the picture.
+applied at every second pixel, followed by ReLU. The embedding is the mean over the picture.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ __all__ = ["Numpy", "NumpySession"]
 
 
 class Numpy(Runtime):
-    """What edgeinc asks: is it here, what has it, and open this network."""
+    """What edgeinc asks of a runtime: is it here, which devices has it, open this network."""
 
     name = "numpy"
     suffix = ".npz"
@@ -48,7 +48,7 @@ class Numpy(Runtime):
         threads: int | None,
         strict: bool,
     ) -> Session:
-        """The file does not tell the picture's size, so the card's word is taken for it."""
+        """The file does not say the picture's size, so it is taken from the card."""
         if device.options:
             raise InputError(f"numpy has no options, and {device} gives some; leave them out")
         if input.dtype != "float32" or output.dtype != "float32":
@@ -59,7 +59,7 @@ class Numpy(Runtime):
 
 
 class NumpySession(Session):
-    """One open network; `Session` looks after shapes, threads and closing."""
+    """One open network; `Session` takes care of shapes, threads and closing."""
 
     def __init__(
         self, filters: Filters, input: TensorSpec, output: TensorSpec, device: Device
