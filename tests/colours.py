@@ -10,7 +10,7 @@ import numpy as np
 from edgeinc.cache import digest
 from edgeinc.cards import Asset, ModelCard, dump_card, read_card
 from edgeinc.catalogue.adding import make_card
-from edgeinc.catalogue.reading import Preprocessing
+from edgeinc.catalogue.newcard import NewCard
 from tests.tiny_networks import TfliteBuilder, make
 
 NAMES = ("red", "green", "blue", "white", "black")
@@ -73,12 +73,12 @@ def colour_card(folder: Path, content: bytes | None = None, names: Any = NAMES) 
         "colours.tflite",
         content,
         "litert",
-        embedding="pool",
-        preprocessing=Preprocessing(),
-        licence="Apache-2.0",
-        title=None,
-        labels=Asset("colours.txt", len(lines), digest(lines), None) if names else None,
-        nonnegative=True,
+        NewCard(
+            embedding="pool",
+            licence="Apache-2.0",
+            labels=Asset("colours.txt", len(lines), digest(lines), None) if names else None,
+            nonnegative=True,
+        ),
     )
     (folder / "colours.yaml").write_text(dump_card(card), encoding="utf-8")
     return read_card(folder / "colours.yaml")

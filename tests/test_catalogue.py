@@ -26,10 +26,10 @@ from edgeinc.cards import ModelCard, dump_card, read_card
 from edgeinc.catalogue import (
     Preprocessing,
     add,
-    adding,
     candidates,
     catalogue,
     describe,
+    newcard,
     placing,
     pull,
     verify,
@@ -360,7 +360,7 @@ def test_labels_that_are_none_are_refused_before_the_work(
 
     labels = tmp_path / "names.txt"
     labels.write_bytes(content)
-    monkeypatch.setattr("edgeinc.catalogue.adding.attempt", never)
+    monkeypatch.setattr("edgeinc.catalogue.newcard.attempt", never)
     with pytest.raises(CardError, match=r"names\.txt has a line that is no label; correct it"):
         add(net, labels=labels)
     assert not user_models_dir().exists()
@@ -595,12 +595,12 @@ def test_two_that_take_one_name(net: Path, monkeypatch: pytest.MonkeyPatch) -> N
 
     def slowly(*asked: Any) -> Any:
         answer = original(*asked)
-        monkeypatch.setattr(adding, "attempt", original)
+        monkeypatch.setattr(newcard, "attempt", original)
         add(net, title="the other")
         return answer
 
-    original = adding.attempt
-    monkeypatch.setattr(adding, "attempt", slowly)
+    original = newcard.attempt
+    monkeypatch.setattr(newcard, "attempt", slowly)
     with pytest.raises(CardError, match="was added before"):
         add(net, title="this")
     assert find_card("net").title == "the other"

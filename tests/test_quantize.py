@@ -27,7 +27,7 @@ from edgeinc.catalogue import (
     Quantized,
     add,
     add_quantized,
-    adding,
+    newcard,
     quantizing,
     verify,
 )
@@ -405,7 +405,7 @@ def test_names_that_no_model_can_have(
         raise AssertionError("the work has begun")
 
     monkeypatch.setattr(quantizing, "attempt", never)
-    monkeypatch.setattr(adding, "attempt", never)
+    monkeypatch.setattr(newcard, "attempt", never)
     path = tmp_path / "my model.onnx"
     path.write_bytes(tiny.onnx_float())
     with pytest.raises(CardError, match=r"'my model.onnx' is no such name; rename the file"):

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import math
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from edgeinc.cache import digest
 from edgeinc.cards import (
-    Asset,
     Classifier,
     ModelCard,
     ModelFile,
@@ -17,16 +15,9 @@ from edgeinc.cards import (
     dump_card,
     parse_card,
 )
-from edgeinc.catalogue.naming import check_labels, read_labels
-from edgeinc.catalogue.placing import (
-    check_free,
-    check_truth,
-    check_words,
-    path_of,
-    read_network,
-    settle_card,
-)
-from edgeinc.catalogue.reading import Preprocessing, ends, plain, read_embedding, read_input
+from edgeinc.catalogue.newcard import NewCard, read_new, settle_new, try_card
+from edgeinc.catalogue.placing import path_of, read_network
+from edgeinc.catalogue.reading import Preprocessing, checked, ends, read_embedding, read_input
 from edgeinc.catalogue.trial import attempt
 from edgeinc.classifier import read_rows
 from edgeinc.errors import (
@@ -112,60 +103,25 @@ def add(
             are none or not as many as the network's own classes, or the card cannot be written.
         RuntimeUnavailableError: A package is not installed; the message names the extra.
     """
-    path = path_of(path)
-    check_words(embedding=embedding, licence=licence, title=title)
-    check_truth(nonnegative=nonnegative)
-    target = check_free(path, overwrite)
-    content, runtime = read_network(path)
-    named = read_labels(labels, path)
-    request = {
-        "runtime": runtime,
-        "embedding": embedding,
-        "preprocessing": plain(preprocessing),
-        "licence": licence,
-        "title": title,
-        "labels": None if named.asset is None else asdict(named.asset),
-        "nonnegative": nonnegative,
-    }
-    text = attempt("make", path.name, content, request)["card"]
-    card = parse_card(text, origin=f"A card for {path.name}")
-    check_labels(card, named)
-    files = {path.name: content, f"{card.name}.yaml": text.encode()}
-    if named.asset is not None:
-        files[named.asset.name] = named.content
-    return settle_card(card, files, target, overwrite=overwrite)
+    wanted = NewCard(embedding, checked(preprocessing), licence, title, nonnegative=nonnegative)
+    network = read_new(path, wanted, labels, overwrite=overwrite)
+    return settle_new(network, try_card(network))
 
 
-def make_card(
-    name: str,
-    content: bytes,
-    runtime: RuntimeName,
-    *,
-    embedding: str | None,
-    preprocessing: Preprocessing,
-    licence: str,
-    title: str | None,
-    labels: Asset | None,
-    nonnegative: bool,
-) -> ModelCard:
+def make_card(name: str, content: bytes, runtime: RuntimeName, wanted: NewCard) -> ModelCard:
     """The card of a network. This loads it: only for what is trusted, or in a trial.
 
     Args:
         name: The file's name.
         content: The file.
         runtime: That reads it.
-        embedding: As for `add`, and so are the others.
-        preprocessing: Of its input.
-        licence: Of the weights.
-        title: One line.
-        labels: The file of its labels.
-        nonnegative: No value is ever below zero.
+        wanted: What the card is to say.
 
     Raises:
         EdgeincError: As for `add`.
     """
-    entry, end = ends(content, runtime, embedding)
-    spec, tensor = read_input(entry, preprocessing)
+    entry, end = ends(content, runtime, wanted.embedding)
+    spec, tensor = read_input(entry, wanted.preprocessing)
     meaning = read_embedding(end)
     least = {"uint8": 0, "int8": -128}.get(meaning.dtype)
     never = meaning.quantization is not None and meaning.quantization.zero_point == least
@@ -173,16 +129,16 @@ def make_card(
     file = ModelFile(name, len(content), sha256, None, runtime, tensor, meaning)
     card = ModelCard(
         name=stem,
-        title=title or f"{name}, added from a file",
-        licence=licence,
+        title=wanted.title or f"{name}, added from a file",
+        licence=wanted.licence,
         homepage=None,
         network=f"{stem}, sha256 {sha256}",
         input=spec,
         layer=end.name,
         dim=math.prod(end.shape),
-        nonnegative=nonnegative or never,
+        nonnegative=wanted.nonnegative or never,
         files=(file,),
-        labels=labels,
+        labels=wanted.labels,
         classifier=_classifier(content, file, math.prod(end.shape)),
     )
     # Reading it back holds it to every rule of the schema.

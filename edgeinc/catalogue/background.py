@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from edgeinc.backbone import Backbone
 from edgeinc.cards import ModelCard
+from edgeinc.catalogue.drawing import drawn
 from edgeinc.devices import AskedDevice
 from edgeinc.errors import InputError
 from edgeinc.features import UNIT, to_features
@@ -132,7 +133,7 @@ def measure_background(
         raise InputError(f"{most} pictures are too few; ask for {LEAST_PICTURES} or more.")
     found = list_images(folder)
     _check_enough(len(found.pictures), folder)
-    paths = _drawn(found.pictures, min(most, MOST_PICTURES))
+    paths = drawn(found.pictures, min(most, MOST_PICTURES))
     skipped = [*found.passed_over]
     with Backbone.open(card, device=device, strict=strict, threads=threads) as backbone:
         sums = Sums(backbone.dim)
@@ -160,12 +161,6 @@ def largest_background(dim: int) -> int:
 def _directions(dim: int) -> int:
     """How many directions of the covariance are kept at most."""
     return min(DIRECTIONS, MOST_NUMBERS // dim) if dim <= WIDEST else 0
-
-
-def _drawn(paths: list[Path], most: int) -> list[Path]:
-    """At most so many of the paths, in their order; the same for the same folder."""
-    chosen = np.random.default_rng(0).permutation(len(paths))[:most]
-    return [paths[i] for i in np.sort(chosen)]
 
 
 def _check_enough(count: int, folder: str | Path) -> None:

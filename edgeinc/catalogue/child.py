@@ -11,9 +11,9 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from edgeinc.cards import Asset, ModelCard, dump_card, parse_card
+from edgeinc.cards import ModelCard, dump_card, parse_card
 from edgeinc.catalogue.adding import make_card
-from edgeinc.catalogue.reading import Preprocessing
+from edgeinc.catalogue.newcard import NewCard
 from edgeinc.catalogue.verifying import run_card
 from edgeinc.children import serve
 from edgeinc.errors import WeightsError
@@ -49,21 +49,11 @@ def _gather(request: Request) -> dict[str, Any]:
 
 
 def _make(request: Request) -> dict[str, Any]:
-    labels = request["labels"]
-    card = make_card(
-        request["name"],
-        Path(request["name"]).read_bytes(),
-        request["runtime"],
-        embedding=request["embedding"],
-        preprocessing=Preprocessing(**request["preprocessing"]),
-        licence=request["licence"],
-        title=request["title"],
-        labels=None if labels is None else Asset(**labels),
-        nonnegative=request["nonnegative"],
-    )
+    name, wanted = request["name"], NewCard.of(request["wanted"])
+    card = make_card(name, Path(name).read_bytes(), request["runtime"], wanted)
     if not run_card(replace(card, folder=Path()))["varies"]:
         raise WeightsError(
-            f"{request['name']} gives the same embedding {card.layer!r} for two different "
+            f"{name} gives the same embedding {card.layer!r} for two different "
             "pictures, which tells nothing of them; name another --embedding, give the right "
             "--mean and --std, or export the trained network again."
         )
@@ -91,13 +81,10 @@ def _quantize(request: Request) -> dict[str, Any]:
     # Here: no other job wants it, and it brings a package that takes a second to load.
     from edgeinc.catalogue.quantize_trial import quantize_and_measure
 
-    labels = request["labels"]
     return quantize_and_measure(
         request["name"],
-        embedding=request["embedding"],
-        preprocessing=Preprocessing(**request["preprocessing"]),
-        nonnegative=request["nonnegative"],
-        labels=None if labels is None else (labels["name"], request["named"]),
+        NewCard.of(request["wanted"]),
+        named=request["named"],
         pictures=request["pictures"],
         least=request["least"],
         share=request["share"],

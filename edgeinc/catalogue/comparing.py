@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgeinc.cards import ModelCard, ModelFile, dump_card
+from edgeinc.catalogue.drawing import drawn
 from edgeinc.catalogue.drift import cosines
 from edgeinc.catalogue.golden import read_golden, scale_of
 from edgeinc.catalogue.trial import attempt
@@ -178,9 +179,8 @@ def _shown(
 ) -> tuple[dict[str, Sequence[Any]], _Rows | None]:
     """What the runs are shown, as `compare_trial` reads it, and the golden embeddings of it."""
     if folder is not None:
-        paths = list_images(folder).pictures
-        chosen = np.sort(np.random.default_rng(0).permutation(len(paths))[:MOST_PICTURES])
-        return {"paths": [str(paths[i].resolve()) for i in chosen], "parts": []}, None
+        paths = drawn(list_images(folder).pictures, MOST_PICTURES)
+        return {"paths": [str(path.resolve()) for path in paths], "parts": []}, None
     golden = read_golden(card)
     if golden is None:
         return {"paths": [], "parts": [(KINDS[i % len(KINDS)], i) for i in range(DRAWN)]}, None

@@ -7,7 +7,8 @@ import errno
 import os
 import shutil
 import sys
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,7 +19,7 @@ from edgeinc.devices import brief
 from edgeinc.errors import CardError, InputError, ModelFormatError, ModelNotFoundError
 from edgeinc.runtimes.onnx_external import LARGEST
 
-__all__ = ["check_free", "check_truth", "check_words", "path_of", "read_network", "settle_card"]
+__all__ = ["check_free", "path_of", "read_network", "settle_card", "writing"]
 
 RUNTIMES: dict[str, RuntimeName] = {".tflite": "litert", ".onnx": "onnx"}
 # What systems say of a folder that takes no other's place.
@@ -52,28 +53,6 @@ def _taken(name: str) -> CardError:
         f"A model named {name} was added before; rename the file, or replace the model with "
         "--overwrite."
     )
-
-
-def check_words(**given: object) -> None:
-    """Holds what is a text, or None, to be one.
-
-    Raises:
-        InputError: Something else was given.
-    """
-    for name, value in given.items():
-        if value is not None and not isinstance(value, str):
-            raise InputError(f"{name}={brief(value)} is no text; give one, or leave it out.")
-
-
-def check_truth(**given: object) -> None:
-    """Holds what is yes or no to be one of them.
-
-    Raises:
-        InputError: Something else was given.
-    """
-    for name, value in given.items():
-        if not isinstance(value, bool):
-            raise InputError(f"{name}={brief(value)} says neither yes nor no; give True or False.")
 
 
 def path_of(given: object) -> Path:
@@ -131,21 +110,33 @@ def settle_card(
     """
     part = part_of(target)
     try:
-        part.mkdir(parents=True)
-        for name, content in files.items():
-            (part / name).write_bytes(content)
-            sync_file(part / name)
-        sync_folder(part)
-        _take_place(part, target, overwrite=overwrite)
-        sync_folder(target.parent)
+        with writing(target):
+            part.mkdir(parents=True)
+            for name, content in files.items():
+                (part / name).write_bytes(content)
+                sync_file(part / name)
+            sync_folder(part)
+            _take_place(part, target, overwrite=overwrite)
+            sync_folder(target.parent)
+    finally:
+        _remove(part)
+    return replace(card, folder=target)
+
+
+@contextmanager
+def writing(target: Path) -> Iterator[None]:
+    """A block that writes a card's folder, or takes room for it.
+
+    Raises:
+        CardError: It cannot be written.
+    """
+    try:
+        yield
     except OSError as exc:
         raise CardError(
             f"The card cannot be written to {target} ({exc.strerror}); make room, or name "
             "another folder with EDGEINC_CACHE."
         ) from exc
-    finally:
-        _remove(part)
-    return replace(card, folder=target)
 
 
 def _take_place(part: Path, target: Path, *, overwrite: bool) -> None:

@@ -17,7 +17,8 @@ from edgeinc.cards import ModelCard
 from edgeinc.catalogue.adding import make_card
 from edgeinc.catalogue.drift import cosines, nearest, varies
 from edgeinc.catalogue.naming import check_count
-from edgeinc.catalogue.reading import Preprocessing, proposed
+from edgeinc.catalogue.newcard import NewCard
+from edgeinc.catalogue.reading import proposed
 from edgeinc.classifier import OwnClasses
 from edgeinc.errors import ImageError, InputError, ModelFormatError, WeightsError
 from edgeinc.images import Preparation, read_image
@@ -35,11 +36,9 @@ ROUNDING = 1e-4
 
 def quantize_and_measure(
     name: str,
+    wanted: NewCard,
     *,
-    embedding: str | None,
-    preprocessing: Preprocessing,
-    nonnegative: bool,
-    labels: tuple[str, int] | None,
+    named: int,
     pictures: Sequence[str],
     least: int,
     share: int,
@@ -48,10 +47,8 @@ def quantize_and_measure(
 
     Args:
         name: Its file.
-        embedding: As in `adding.make_card`, and so are `preprocessing` and `nonnegative`.
-        preprocessing: Of its input.
-        nonnegative: No value is ever below zero.
-        labels: Name of the file of labels, and how many it has; None without one.
+        wanted: What its card is to say.
+        named: How many labels there are.
         pictures: Paths, in the order in which they are to be taken.
         least: How many pictures must be readable.
         share: One of so many judges, the others calibrate.
@@ -64,13 +61,14 @@ def quantize_and_measure(
         EdgeincError: As `quantizing.add_quantized`.
     """
     content = Path(name).read_bytes()
-    tensor = proposed(content, "onnx") if embedding is None else embedding
+    tensor = proposed(content, "onnx") if wanted.embedding is None else wanted.embedding
+    wanted = replace(wanted, embedding=tensor)
     ready = prepared(content, tensor)
-    card = replace(_card(name, content, tensor, preprocessing, nonnegative), folder=Path())
+    card = replace(make_card(name, content, "onnx", wanted), folder=Path())
     file = card.files[0]
     dense = _dense(content, tensor, card.dim)
-    if labels is not None and dense is not None:
-        check_count(*labels, len(dense.rows))
+    if wanted.labels is not None and dense is not None:
+        check_count(wanted.labels.name, named, len(dense.rows))
     shown, skipped = _readable(pictures, max(card.input.height, card.input.width))
     if len(shown) < least:
         raise InputError(
@@ -90,8 +88,7 @@ def quantize_and_measure(
         """A card of a network in a folder of its own: any file's name is free there."""
         Path(folder).mkdir()
         (Path(folder) / name).write_bytes(network)
-        card = _card(name, network, tensor, preprocessing, nonnegative)
-        return replace(card, folder=Path(folder))
+        return replace(make_card(name, network, "onnx", wanted), folder=Path(folder))
 
     again = _embedded(made("ready", ready), judges[:1])
     if not np.allclose(again, held[:1], atol=ROUNDING * float(np.abs(held[:1]).max()), rtol=0):
@@ -104,7 +101,7 @@ def quantize_and_measure(
     scratch = Path("scratch")
     scratch.mkdir()
     whole = quantized(ready, tensor, inputs, scratch=scratch)
-    step = _card(name, whole, tensor, preprocessing, nonnegative).files[0].embedding.quantization
+    step = make_card(name, whole, "onnx", wanted).files[0].embedding.quantization
     own = None if step is None or dense is None else _own(dense, step.scale)
     if own is not None:
         whole = with_layer(whole, own.layer)
@@ -126,26 +123,6 @@ def quantize_and_measure(
         "skipped": skipped,
         "tool": f"ONNX Runtime {version}",
     }
-
-
-def _card(
-    name: str,
-    content: bytes,
-    embedding: str | None,
-    preprocessing: Preprocessing,
-    nonnegative: bool,
-) -> ModelCard:
-    return make_card(
-        name,
-        content,
-        "onnx",
-        embedding=embedding,
-        preprocessing=preprocessing,
-        licence="unknown",
-        title=None,
-        labels=None,
-        nonnegative=nonnegative,
-    )
 
 
 def _readable(pictures: Sequence[str], side: int) -> tuple[list[str], list[str]]:

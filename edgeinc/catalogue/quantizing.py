@@ -8,28 +8,21 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from numbers import Real
 from pathlib import Path
-
-import numpy as np
+from typing import Any
 
 from edgeinc.cache import digest, user_models_dir
-from edgeinc.cards import ModelCard, dump_card, parse_card
+from edgeinc.cards import ModelCard
 from edgeinc.catalogue.attaching import CARD_ROOM, reserved
-from edgeinc.catalogue.naming import check_labels, read_labels
-from edgeinc.catalogue.placing import (
-    check_free,
-    check_truth,
-    check_words,
-    path_of,
-    read_network,
-    settle_card,
-)
-from edgeinc.catalogue.reading import Preprocessing, plain
+from edgeinc.catalogue.drawing import shuffled
+from edgeinc.catalogue.newcard import NewCard, NewNetwork, read_new, settle_new, try_card
+from edgeinc.catalogue.placing import path_of, writing
+from edgeinc.catalogue.reading import Preprocessing, checked
 from edgeinc.catalogue.trial import LIMITS, Limits, attempt
 from edgeinc.devices import brief
-from edgeinc.errors import CardError, InputError, ModelFormatError, WeightsError
+from edgeinc.errors import InputError, ModelFormatError, WeightsError
 from edgeinc.images import list_images
 
 __all__ = ["LEAST_COSINE", "LEAST_PICTURES", "Quantized", "add_quantized"]
@@ -136,8 +129,7 @@ def add_quantized(
         CardError, ModelNotFoundError, TensorNotFoundError, RuntimeUnavailableError: As in `add`.
     """
     path, folder = path_of(path), path_of(folder)
-    check_words(embedding=embedding, licence=licence, title=title)
-    check_truth(nonnegative=nonnegative)
+    wanted = NewCard(embedding, checked(preprocessing), licence, title, nonnegative=nonnegative)
     if not isinstance(least_cosine, Real) or not 0 <= least_cosine <= 1:
         raise InputError(f"{brief(least_cosine)} is no cosine to reach; give a number from 0 to 1.")
     if path.suffix.lower() == ".tflite":
@@ -145,47 +137,47 @@ def add_quantized(
             f"{path} cannot be quantised here, only .onnx can; export the float network as .onnx, "
             "or add it without --quantize."
         )
-    target = check_free(path, overwrite)
-    content, runtime = read_network(path)
-    named = read_labels(labels, path)
+    wanted = replace(wanted, title=title or f"{path.name} in int8, added from a file")
+    network = read_new(path, wanted, labels, overwrite=overwrite)
     pictures, skipped = _drawn(folder)
     if note is not None:
         note(f"quantising {path.name} on {len(pictures)} pictures; this takes a while")
-    request = {
-        "runtime": runtime,
-        "embedding": embedding,
-        "preprocessing": plain(preprocessing),
-        "licence": licence,
-        "title": title or f"{path.name} in int8, added from a file",
-        "labels": None if named.asset is None else asdict(named.asset),
-        "nonnegative": nonnegative,
-    }
-    asked = {"pictures": pictures, "least": LEAST_PICTURES, "share": SHARE, "named": named.classes}
     # What there is no room for is refused before the work, not after it.
-    _take_room(target, len(content))
-    found = attempt("quantize", path.name, content, {**request, **asked}, _limits(len(pictures)))
-    network = base64.b64decode(found["network"])
+    with writing(network.target):
+        user_models_dir().mkdir(parents=True, exist_ok=True)
+        with reserved(network.target.parent, len(network.content) + CARD_ROOM):
+            pass
+    found = _quantized(network, pictures)
     measured = found["measured"]
     if not measured["cosine"] >= least_cosine:
         raise WeightsError(_refusal(path.name, measured, least_cosine))
-    request["embedding"] = found["embedding"]
-    text = attempt("make", path.name, network, request)["card"]
-    card = parse_card(text, origin=f"A card for {path.name}")
-    check_labels(card, named)
+    small = network._replace(
+        content=base64.b64decode(found["network"]),
+        wanted=replace(network.wanted, embedding=found["embedding"]),
+    )
     done = Quantized(
-        card=card,
-        float_bytes=len(content),
-        int8_bytes=len(network),
+        card=try_card(small),
+        float_bytes=len(network.content),
+        int8_bytes=len(small.content),
         skipped=(*skipped, *found["skipped"]),
         **measured,
     )
-    words = f"Made of {path.name} (sha256 {digest(content)}) by {found['tool']}: "
-    card = replace(card, notes=f"{words}{done.words}.")
-    parse_card(text := dump_card(card), origin=f"A card for {path.name}")
-    files = {path.name: network, f"{card.name}.yaml": text.encode()}
-    if named.asset is not None:
-        files[named.asset.name] = named.content
-    return replace(done, card=settle_card(card, files, target, overwrite=overwrite))
+    words = f"Made of {path.name} (sha256 {digest(network.content)}) by {found['tool']}: "
+    card = replace(done.card, notes=f"{words}{done.words}.")
+    return replace(done, card=settle_new(small, card))
+
+
+def _quantized(network: NewNetwork, pictures: list[str]) -> dict[str, Any]:
+    """What a trial makes of a network; see `quantize_and_measure`."""
+    request = {
+        "wanted": network.wanted.plain(),
+        "named": network.labels.classes,
+        "pictures": pictures,
+        "least": LEAST_PICTURES,
+        "share": SHARE,
+    }
+    limits = _limits(len(pictures))
+    return attempt("quantize", network.path.name, network.content, request, limits)
 
 
 def _drawn(folder: str | Path) -> tuple[list[str], list[str]]:
@@ -196,8 +188,7 @@ def _drawn(folder: str | Path) -> tuple[list[str], list[str]]:
     """
     found = list_images(folder)
     seen: dict[str, str] = {}
-    for i in np.random.default_rng(0).permutation(len(found.pictures)):
-        one = found.pictures[i]
+    for one in shuffled(found.pictures):
         try:
             seen.setdefault(digest(one.read_bytes()), str(one.resolve()))
         except OSError as exc:
@@ -218,23 +209,6 @@ def _limits(pictures: int) -> Limits:
     # It lies there as it was given, cut, made ready, and while it is calibrated.
     cpu_seconds = LIMITS.cpu_seconds + 20 * pictures
     return replace(LIMITS, seconds=seconds, cpu_seconds=cpu_seconds, room=7)
-
-
-def _take_room(target: Path, size: int) -> None:
-    """Takes room for a card and its weights, and gives it back.
-
-    Raises:
-        CardError: There is none, or the folder cannot be written.
-    """
-    try:
-        user_models_dir().mkdir(parents=True, exist_ok=True)
-        with reserved(target.parent, size + CARD_ROOM):
-            pass
-    except OSError as exc:
-        raise CardError(
-            f"The card cannot be written to {target} ({exc.strerror}); make room, or name "
-            "another folder with EDGEINC_CACHE."
-        ) from exc
 
 
 def _refusal(name: str, measured: dict[str, float], least_cosine: float) -> str:

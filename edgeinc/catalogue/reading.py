@@ -22,7 +22,7 @@ from edgeinc.devices import brief
 from edgeinc.errors import CardError, InputError, ModelFormatError, TensorNotFoundError
 from edgeinc.runtimes import Inspection, TensorSpec, inspect, open_session
 
-__all__ = ["Preprocessing", "ends", "plain", "proposed", "read_embedding", "read_input"]
+__all__ = ["Preprocessing", "checked", "ends", "proposed", "read_embedding", "read_input"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,8 +160,8 @@ def _quantization(spec: TensorSpec) -> Quantization | None:
     return Quantization(spec.scale, spec.zero_point)
 
 
-def plain(preprocessing: Preprocessing | None) -> dict[str, Any]:
-    """Preprocessing as a trial is asked for it.
+def checked(preprocessing: Preprocessing | None) -> Preprocessing:
+    """Preprocessing as a caller gave it, with its numbers in lists.
 
     Raises:
         InputError: It is none, its numbers are none, or `color` or `crop` is none that there is.
@@ -173,7 +173,7 @@ def plain(preprocessing: Preprocessing | None) -> dict[str, Any]:
         given = getattr(wanted, name)
         if not isinstance(given, str) or given not in get_args(kind):
             raise InputError(f"{name}={brief(given)} is none; give {' or '.join(get_args(kind))}.")
-    numbers = {}
+    numbers: dict[str, Any] = {}
     for name in ("mean", "std"):
         given = getattr(wanted, name)
         try:
@@ -182,7 +182,7 @@ def plain(preprocessing: Preprocessing | None) -> dict[str, Any]:
             raise InputError(
                 f"{name}={brief(given)} is no number nor a list of them; give one or three."
             ) from exc
-    return {**numbers, "color": wanted.color, "crop": wanted.crop}
+    return replace(wanted, **numbers)
 
 
 def _list(given: float | Sequence[float]) -> list[float]:
