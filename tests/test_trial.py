@@ -131,7 +131,7 @@ def test_weights_are_no_module_whatever_their_name(tmp_path: Path) -> None:
     named = replace(card, name="numpy", files=(file,), folder=tmp_path)
     (check,) = verify(named).checks
     assert check.ok is False
-    assert "this is no .onnx network" in check.message
+    assert "is no .onnx network" in check.message
     assert not told.exists()
 
 
