@@ -28,6 +28,7 @@ from edgeinc.catalogue.background import (
     largest_background,
 )
 from edgeinc.cli import main
+from edgeinc.cli.common import SHOWN
 from edgeinc.engine import Engine
 from edgeinc.errors import CardError, ImageError, InputError, ModelNotFoundError
 from edgeinc.features import UNIT, Background, to_features
@@ -288,8 +289,8 @@ def test_many_that_are_passed_over_take_few_lines(
     assert main(["models", "background", str(card), str(tmp_path / "many")]) == 0
     out, err = capsys.readouterr()
     assert out.startswith("tiny: background of 140 pictures, in ")
-    assert len(err.splitlines()) == 11
-    assert "22 more" in err
+    assert len(err.splitlines()) == SHOWN + 1
+    assert f"and {32 - SHOWN} more" in err
 
 
 # -- whole or not there --------------------------------------------------------------
@@ -344,6 +345,7 @@ LIMITED = """
 import resource, sys
 sys.dont_write_bytecode = True
 from edgeinc.cli import main
+from edgeinc.cli.common import SHOWN
 resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
 raise SystemExit(main(sys.argv[1:]))
 """

@@ -19,6 +19,7 @@ import numpy as np
 import pytest
 
 from edgeinc.cli import COMMANDS, cli, main
+from edgeinc.cli.common import SHOWN
 from edgeinc.store import Store, peek
 from tests.absent import ROOT, before_others
 from tests.conftest import photo
@@ -247,6 +248,34 @@ def test_predict_says_what_it_passed_over_in_a_folder(
     status, out, err = shell("predict", tmp_path / "empty", photos / "kind 0")
     assert (status, len(out.splitlines())) == (1, 5)
     assert err == f"edgeinc: {tmp_path / 'empty'} holds no picture; give a folder of pictures.\n"
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["enroll", "--from", "photos"],
+        ["predict", "photos"],
+        ["eval", "photos"],
+        ["embed", "photos", "-o", "e.h5"],
+    ],
+)
+def test_of_many_that_are_passed_over_the_first_are_named(
+    shell: Shell, photos: Path, words: list[str]
+) -> None:
+    if words[0] == "embed":
+        pytest.importorskip("h5py", reason="the extra `hdf5` is not installed")
+    shell("enroll", "--from", photos)
+    for i in range(SHOWN + 5):
+        (photos / "kind 0" / f"{i:02d}\n.txt").touch()
+    status, _, err = shell(*words)
+    warnings = [line for line in err.splitlines() if line.startswith("warning: ")]
+    assert (status, len(warnings)) == (0, SHOWN + 1)
+    assert "00\\n.txt has not the name of a picture" in warnings[0]
+    assert warnings[-1] == "warning: and 5 more"
+    (photos / "kind 0" / "04\n.txt").unlink()
+    for i in range(5, SHOWN, 4):
+        (photos / "kind 0" / f"{i:02d}\n.txt").unlink()
+    assert "more" not in shell(*words)[2].split("skipped: ")[0]
 
 
 def test_nothing_enrolled_is_unknown_and_no_error(shell: Shell, photos: Path) -> None:

@@ -41,7 +41,7 @@ NEEDED = {
     "models verify": ["CARD"],
     "bench": ["--seconds", "0.1"],
     "doctor": [],
-    "demo": ["--shots", "1", "--stream", "1", "-o", "d.png"],
+    "demo": ["--shots", "1", "--stream", "1", "--output", "d.png"],
 }
 
 
@@ -55,6 +55,17 @@ def commands() -> Iterator[tuple[str, click.Command]]:
             yield from ((f"{name} {below}", command.commands[below]) for below in command.commands)
         else:
             yield name, command
+
+
+def test_what_a_command_writes_is_its_output() -> None:
+    short = {
+        (name, *parameter.opts)
+        for name, command in commands()
+        for parameter in command.params
+        if {"-o", "--out", "--output"} & {*parameter.opts}
+    }
+    named = ("models background", "embed", "demo")
+    assert short == {(name, "-o", "--output") for name in named}
 
 
 def options_of(kind: type[click.ParamType]) -> list[tuple[str, str]]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from edgeinc.cli.common import Settings, emit, note, pass_settings, plain_card, printable
+from edgeinc.cli.common import Settings, emit, note, pass_settings, plain_card, warn
 from edgeinc.cli.options import Place, takes
 
 if TYPE_CHECKING:
@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 __all__ = ["add_command"]
 
 SHOWN_CANDIDATES = 8
-SHOWN_SKIPPED = 10
 
 
 @takes()
@@ -111,10 +110,7 @@ def add_command(
 
 
 def _tell_quantized(settings: Settings, done: Quantized) -> None:
-    for sentence in done.skipped[:SHOWN_SKIPPED]:
-        note(f"warning: {printable(sentence)}")
-    if (more := len(done.skipped) - SHOWN_SKIPPED) > 0:
-        note(f"warning: {more} more were passed over.")
+    warn(done.skipped)
     card = done.card
     _note_classes(card, "single dense layer behind an embedding of integers")
     measured = {key: value for key, value in asdict(done).items() if key not in ("card", "skipped")}

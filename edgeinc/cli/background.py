@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import click
 
-from edgeinc.cli.common import Settings, emit, note, pass_settings, printable, progress
+from edgeinc.cli.common import Settings, emit, note, pass_settings, progress, warn
 from edgeinc.cli.options import Place, takes
 
 __all__ = ["background_command"]
-
-SHOWN_SKIPPED = 10
 
 
 @takes("device", "strict", "threads")
@@ -53,10 +51,7 @@ def background_command(
             threads=settings.threads,
             progress=report_progress,
         )
-    for sentence in done.skipped[:SHOWN_SKIPPED]:
-        note(f"warning: {printable(sentence)}")
-    if (more := len(done.skipped) - SHOWN_SKIPPED) > 0:
-        note(f"warning: {more} more were passed over.")
+    warn(done.skipped)
     text = f"{done.card.name}: background of {done.count} pictures, in {done.path}"
     if output is not None:
         note(text)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -34,11 +34,16 @@ __all__ = [
     "printable",
     "progress",
     "store_path",
+    "warn",
 ]
 
 
 NEGATIVES = "(not any of mine)"
 """Where a class is named: that it is none."""
+
+
+SHOWN = 20
+"""Warnings of one kind that are printed: a folder may be full of what is no picture."""
 
 
 class Settings(NamedTuple):
@@ -87,6 +92,14 @@ def name_of(label: str | None) -> str:
 def note(message: str) -> None:
     """Prints one line for people, whatever the names in it are."""
     click.echo(printable(message), err=True)
+
+
+def warn(sentences: Sequence[str]) -> None:
+    """Prints warnings for people, and of many how many more there are."""
+    for sentence in sentences[:SHOWN]:
+        note(f"warning: {sentence}")
+    if (more := len(sentences) - SHOWN) > 0:
+        note(f"warning: and {more} more")
 
 
 @contextmanager

@@ -35,7 +35,7 @@ __all__ = ["demo_command"]
 )
 @click.option(
     "-o",
-    "--out",
+    "--output",
     default="demo-output/parts.png",
     show_default=True,
     metavar="FILE",
@@ -43,7 +43,7 @@ __all__ = ["demo_command"]
     help="The annotated picture to write.",
 )
 @pass_settings
-def demo_command(settings: Settings, shots: int, stream: int, seed: int, out: str) -> None:
+def demo_command(settings: Settings, shots: int, stream: int, seed: int, output: str) -> None:
     """Learn and recognise parts that are drawn on the spot.
 
     Uses a store of its own, which is thrown away. The last line on stdout is JSON.
@@ -53,7 +53,7 @@ def demo_command(settings: Settings, shots: int, stream: int, seed: int, out: st
     with tempfile.TemporaryDirectory() as folder:
         store = str(Path(folder, "demo.db"))
         with open_engine(settings._replace(store=store)) as engine:
-            result = run_demo(engine, out, shots=shots, stream=stream, seed=seed, on_event=note)
+            result = run_demo(engine, output, shots=shots, stream=stream, seed=seed, on_event=note)
     for line in ("", *demo_table(result).splitlines(), f"picture: {result.picture}"):
         note(line)
     record = {"top1": round(result.top1, 6), "n": result.n, "picture": str(result.picture)}

@@ -85,7 +85,7 @@ def doctor_command(settings: Settings, repair: str | None) -> int:
         faults = found.store.faults
         text += ["", f"store {printable(found.store.path)}", *_store(found.store)]
     for line in (*found.advice, *faults, *(found.store.advice if found.store else ())):
-        note(printable(line))
+        note(line)
     placement = None if found.placement is None else found.placement._asdict()
     record = {
         **asdict(found),

@@ -14,6 +14,7 @@ from edgeinc.cli.common import (
     open_engine,
     pass_settings,
     progress,
+    warn,
 )
 from edgeinc.cli.options import Place, takes
 
@@ -76,8 +77,7 @@ def enroll_command(
         except StoreError as exc:
             # What was enrolled is enrolled.
             note(f"warning: enrolled, but not looked at again: {exc}")
-    for warning in report.warnings:
-        note(f"warning: {warning}")
+    warn(report.warnings)
     if report.skipped:
         twice = report.skipped - report.unreadable
         note(f"skipped: {twice} enrolled already, {report.unreadable} unreadable")

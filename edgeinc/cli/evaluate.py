@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from edgeinc.cli.common import Settings, emit, note, open_engine, pass_settings, progress
+from edgeinc.cli.common import Settings, emit, note, open_engine, pass_settings, progress, warn
 from edgeinc.cli.options import Place, takes
 
 if TYPE_CHECKING:
@@ -52,8 +52,8 @@ def eval_command(
                 result = evaluate_folder(engine, folder, unknown=unknown, progress=report_progress)
         else:
             result = evaluate_loo(engine)
-    for sentence in (*result.skipped, *result.warnings):
-        note(f"warning: {sentence}")
+    warn(result.skipped)
+    warn(result.warnings)
     tops = {f"top{k}": round(share, 6) for k, share in enumerate(result.topk, 1)}
     text = [f"{result.n} pictures  " + "  ".join(f"{k} {v:.3f}" for k, v in tops.items())]
     text += [f"{share:8.3f}  {label}" for label, share in result.per_class.items()]

@@ -10,11 +10,11 @@ from edgeinc.cli.common import (
     Settings,
     emit,
     find_backbone,
-    note,
     open_engine,
     open_store,
     pass_settings,
     progress,
+    warn,
 )
 from edgeinc.cli.options import Place, takes
 
@@ -51,8 +51,7 @@ def embed_command(settings: Settings, folder: str, output: str, tensor: str | No
             threads=settings.threads,
             progress=report_progress,
         )
-    for sentence in done.skipped:
-        note(f"warning: {sentence}")
+    warn(done.skipped)
     emit(
         settings,
         {"n": done.shape[0], "shape": list(done.shape), "skipped": len(done.skipped)},

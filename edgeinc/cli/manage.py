@@ -189,7 +189,7 @@ def undo_command(settings: Settings, n: int) -> None:
         passed_over = _passed_over(store, change)
     undone = change.undone
     for entry in passed_over:
-        note(f"passed over {entry.number} ({printable(entry.detail)}), which cannot be taken back")
+        note(f"passed over {entry.number} ({entry.detail}), which cannot be taken back")
     emit(
         settings,
         {"undone": [asdict(entry) for entry in undone]},
@@ -221,7 +221,7 @@ def log_command(settings: Settings, n: int | None) -> None:
 def _open_store_or_say(settings: Settings) -> Iterator[Store]:
     """Opens the store; says so where there is none, which is as an empty one."""
     if not os.path.lexists(settings.store):
-        note(f"there is no store at {printable(settings.store)}")
+        note(f"there is no store at {settings.store}")
     with open_store(settings) as store:
         yield store
 

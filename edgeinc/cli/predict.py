@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from edgeinc.cli.common import Settings, emit, note, open_engine, pass_settings, printable
+from edgeinc.cli.common import Settings, emit, note, open_engine, pass_settings, printable, warn
 from edgeinc.cli.options import Place, takes
 from edgeinc.errors import ImageError
 from edgeinc.types import Prediction
@@ -51,8 +51,7 @@ def _pictures(name: str) -> list[str]:
     from edgeinc.images import list_images
 
     found = list_images(name)
-    for sentence in found.passed_over:
-        note(f"warning: {sentence}")
+    warn(found.passed_over)
     return [str(path) for path in found.pictures]
 
 
