@@ -69,16 +69,16 @@ class Device:
         if not isinstance(name, str) or not _is_text(name.strip()):
             raise InputError(
                 f"{brief(name)} is no device; give auto, cpu, npu, gpu, or the name of a provider "
-                "or delegate"
+                "or delegate."
             )
         name = name.strip()
         name = name.lower() if name.lower() in WORDS else name
         options = {} if options is None else options
         if not isinstance(options, Mapping):
-            raise InputError(f"the options of {brief(name)} are no mapping; give keys with values")
+            raise InputError(f"The options of {brief(name)} are no mapping; give keys with values.")
         if options and name in WORDS:
             raise InputError(
-                f"{name!r} takes no options; name the provider or delegate that they are for"
+                f"{name!r} takes no options; name the provider or delegate that they are for."
             )
         texts = {_key(name, key): _value(name, key, value) for key, value in options.items()}
         object.__setattr__(self, "name", name)
@@ -99,9 +99,9 @@ class Device:
         if isinstance(given, Device):
             return given
         if not isinstance(given, str):
-            raise InputError(f"{brief(given)} is no device; give a text, or an edgeinc.Device")
+            raise InputError(f"{brief(given)} is no device; give a text, or an edgeinc.Device.")
         if "\0" in given:
-            raise InputError(f"{brief(given)} is no device; give a name, and options as key=value")
+            raise InputError(f"{brief(given)} is no device; give a name, and options as key=value.")
         # Commas part the options; a doubled one is a comma itself, as in QEMU's options.
         parts = given.replace(",,", "\0").split(",")
         name, *parts = [part.replace("\0", ",") for part in parts]
@@ -111,11 +111,11 @@ class Device:
             if not equals:
                 raise InputError(
                     f"{brief(part)} in the device {brief(given)} is no option; write key=value, "
-                    "and a comma that belongs to a name or value twice"
+                    "and a comma that belongs to a name or value twice."
                 )
             if key.strip() in options:
                 raise InputError(
-                    f"the device {brief(given)} has the option {brief(key)} twice; leave one"
+                    f"The device {brief(given)} has the option {brief(key)} twice; leave one."
                 )
             options[key.strip()] = value
         return cls(name, options)
@@ -211,7 +211,7 @@ def _is_text(text: str) -> bool:
 def _key(name: str, key: object) -> str:
     if isinstance(key, str) and 0 < len(key) <= 128 and all(c in _LETTERS for c in key):
         return key
-    raise InputError(f"{brief(key)} is no name of an option of {brief(name)}; see docs/devices.md")
+    raise InputError(f"{brief(key)} is no name of an option of {brief(name)}; see docs/devices.md.")
 
 
 def _value(name: str, key: str, value: object) -> str:
@@ -225,6 +225,6 @@ def _value(name: str, key: str, value: object) -> str:
     if isinstance(value, str) and len(value) <= MOST and (not value or value.isprintable()):
         return value.strip()
     raise InputError(
-        f"the option {key} of {brief(name)} is {brief(value)}; give a text or a number "
-        f"of up to {MOST} characters"
+        f"The option {key} of {brief(name)} is {brief(value)}; give a text or a number "
+        f"of up to {MOST} characters."
     )

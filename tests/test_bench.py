@@ -89,7 +89,7 @@ def test_threads_and_device_that_were_asked_for(card: ModelCard) -> None:
 
 
 def test_a_device_that_falls_back_is_told_once(card: ModelCard) -> None:
-    with pytest.warns(RuntimeWarning, match="the CPU is used") as told:
+    with pytest.warns(RuntimeWarning, match="The CPU is used") as told:
         report = bench(card, seconds=SHORT, device="NoSuchExecutionProvider", threads=1)
     assert len(told) == 1
     assert [(row.device, row.placement.asked) for row in report.rows] == [
@@ -455,5 +455,5 @@ def test_every_runtime_that_has_weights(shared: Path) -> None:
 
 def test_a_card_that_no_runtime_is_here_for(card: ModelCard) -> None:
     own = replace(card.files[1], runtime="nosuch", device="nosuch")
-    with pytest.raises(RuntimeUnavailableError, match="no package here offers"):
+    with pytest.raises(RuntimeUnavailableError, match="No package here offers"):
         bench(replace(card, files=(own,)), seconds=SHORT)

@@ -215,7 +215,7 @@ def test_no_room_for_its_files(temporary: Path, monkeypatch: pytest.MonkeyPatch)
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     monkeypatch.setattr(asking, "reserve", full)
-    with pytest.raises(InputError, match=r"^there is no room for the work; make some in .*TMPDIR"):
+    with pytest.raises(InputError, match=r"^There is no room for the work; make some in .*TMPDIR"):
         asked("asked", Bounds(120, room=49))
     assert taken == [49 + (1 << 20)]
     assert list(temporary.iterdir()) == []

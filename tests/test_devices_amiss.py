@@ -97,13 +97,13 @@ def with_device(card: ModelCard, runtime: str, device: str | None) -> ModelCard:
 @needs_elf
 def test_a_library_that_is_cut_short(cut: Path, tmp_path: Path) -> None:
     assert cv2.imwrite(str(tmp_path / "p.png"), photo(0, 0))
-    says = f"the library {cut} is cut short; copy or install it again"
+    says = f"The library {cut} is cut short; copy or install it again."
     done = shell(tmp_path, "--device", cut, "--strict", "predict", "p.png")
     assert (done.returncode, done.stdout, done.stderr) == (1, "", f"edgeinc: {says}\n")
     done = shell(tmp_path, "--device", cut, "predict", "p.png")
     assert (done.returncode, done.stderr.splitlines()[0]) == (
         0,
-        f"warning: {says} (the CPU is used instead)",
+        f"warning: {says} The CPU is used instead.",
     )
 
 
@@ -222,7 +222,7 @@ def test_doctor_sees_an_npu(library: Path, tmp_path: Path) -> None:
         )
         said.append(done.stdout.strip())
     assert said[0] == "None"
-    assert said[1] in ("None", "the device npu is not here")
+    assert said[1] in ("None", "The device npu is not here; connect it, or choose another device.")
 
 
 def test_doctor_says_that_a_named_backbone_cannot_be_read(
@@ -299,7 +299,7 @@ def test_a_provider_runs_no_tflite_file(name: str) -> None:
     ],
 )
 def test_a_device_that_is_misspelt(name: str, means: str) -> None:
-    says = f"the delegate {name} is not here; did you mean {re.escape(means)}"
+    says = f"The delegate {name} is not here; did you mean {re.escape(means)}"
     with pytest.raises(DeviceNotFoundError, match=says) as caught:
         Backbone.open("pebble", runtime="litert", device=name, strict=True)
     assert str(caught.value).endswith("?")
@@ -321,7 +321,7 @@ def test_a_card_with_files_for_other_devices_only() -> None:
         Backbone.open(two_chips(), device="libedgetpu.so.1", strict=True)
     assert str(caught.value) == (
         "pebble has no file for libedgetpu.so.1, only for libvx_delegate.so, "
-        "QNNExecutionProvider; choose another model or device"
+        "QNNExecutionProvider; choose another model or device."
     )
     with pytest.raises(
         DeviceNotFoundError, match=r"needs the \.tflite file of pebble, and another"
@@ -385,8 +385,8 @@ def test_a_refusal_says_what_the_delegate_says(library: Path) -> None:
     with pytest.raises(DeviceRefusedError) as caught:
         open_session(tiny.tflite_reshape("uint8"), "litert", device=device, strict=True)
     assert str(caught.value) == (
-        f"the delegate {library} refused the network (the graph is too large); use a network "
-        "that was made for it"
+        f"The delegate {library} refused the network (the graph is too large); use a network "
+        "that was made for it."
     )
 
 

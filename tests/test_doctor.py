@@ -133,7 +133,7 @@ def test_what_a_card_cannot_use(tiny_card: Path, tmp_path: Path) -> None:
     assert found["plain.onnx"].missing == "edgeinc models pull tiny"
     assert found["cpu.onnx"][2:] == (("cpu",), None)
     assert "hailo-all" in str(found["chip.hef"].missing)
-    assert "no package here offers" in str(found["odd.x"].missing)
+    assert "No package here offers" in str(found["odd.x"].missing)
     coral = str(found["coral_edgetpu.tflite"].missing)
     assert "install libedgetpu1-std" in coral or "edgeinc[litert]" in coral
     assert [use.devices for use in found.values() if use.missing is not None] == [()] * 4

@@ -322,7 +322,7 @@ def test_an_opset_that_cannot_be_converted(tmp_path: Path, photos: Path) -> None
 
     path = tmp_path / "net.onnx"
     path.write_bytes(changed(enlarge, 6))
-    says = r"^this network has opset 6, .*\(Upsample in [^/]*\); export it with opset 13 or later$"
+    says = r"^This network has opset 6, .*\(Upsample in [^/]*\); export it with opset 13 or later"
     with pytest.raises(ModelFormatError, match=says):
         quantize_onnx.prepared(path.read_bytes(), "pool")
     with pytest.raises(ModelFormatError, match=says):

@@ -70,7 +70,7 @@ def ends_there(files: Sequence[ModelFile], tensor: str | None) -> list[ModelFile
     if not fitting:
         ends = ", ".join(f"{file.name} at {file.embedding.tensor!r}" for file in files)
         raise TensorNotFoundError(
-            f"no file can be cut at {tensor!r} ({ends}); take the card's .tflite or .onnx file"
+            f"No file can be cut at {tensor!r} ({ends}); take the card's .tflite or .onnx file."
         )
     return fitting
 
@@ -93,16 +93,15 @@ def nothing_fits(card: ModelCard, wanted: Device, why: str) -> DeviceNotFoundErr
     suffix = _SUFFIXES.get(kinds[0], kinds[0])
     read = [file for file in card.files if file.runtime in kinds]
     close = [name for name in meant(wanted.name) if name != wanted.name]
-    how = f"did you mean {' or '.join(close)}?" if close else "choose another model or device"
     if wanted.name in WORDS or (read and not any(_may_run(file, wanted) for file in read)):
         what = f"{card.name} has no file for {wanted.name}, only for {_made_for(card)}"
-        what += f" ({why.rstrip('.')})" if why else ""
     elif read:
         what = f"{wanted.name} needs the {suffix} file of {card.name}"
-        what += f" ({why.rstrip('.')})" if why else ", and another one was asked for"
+        what += "" if why else ", and another one was asked for"
     else:
-        what = f"{card.name} has no {suffix} file, which {wanted.name} needs"
-    return DeviceNotFoundError(f"{what}; {how}")
+        what, why = f"{card.name} has no {suffix} file, which {wanted.name} needs", ""
+    how = f"did you mean {' or '.join(close)}?" if close else "choose another model or device."
+    return DeviceNotFoundError(f"{what}; {how} {why}".rstrip())
 
 
 def _may_run(file: ModelFile, wanted: Device) -> bool:

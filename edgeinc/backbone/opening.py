@@ -99,7 +99,7 @@ def open_card(
     # Weights that are here and want a package say more than weights that are not here.
     missing = [one for one in failed if isinstance(one, RuntimeUnavailableError)]
     if len(missing) > 1:
-        raise RuntimeUnavailableError(". Or: ".join(map(str, missing))) from missing[0]
+        raise RuntimeUnavailableError(" Or: ".join(map(str, missing))) from missing[0]
     raise [*missing, *failed][0]
 
 
@@ -161,7 +161,7 @@ def _give_up(
         error = nothing_fits(card, wanted, str(failed[0]) if failed else "")
     if final:
         raise error
-    warn_caller(f"{error} (the CPU is used instead)")
+    warn_caller(f"{error} The CPU is used instead.")
 
 
 def cut_network(card: ModelCard, file: ModelFile, tensor: str) -> bytes:

@@ -62,7 +62,7 @@ def bench(
     number = isinstance(seconds, (int, float)) and not isinstance(seconds, bool)
     if not number or not 0 < seconds <= LONGEST:
         raise InputError(
-            f"{brief(seconds)} is no time to measure; give seconds above 0, up to {LONGEST:g}"
+            f"{brief(seconds)} is no time to measure; give seconds above 0, up to {LONGEST:g}."
         )
     if isinstance(cards, (ModelCard, str)) or not isinstance(cards, Sequence):
         cards = [cards]
@@ -70,7 +70,7 @@ def bench(
     here = _Here()
     plan = [way for card in each for way in ways(card, wanted, threads, here.devices)]
     if not plan:
-        raise InputError("there is no model to measure; give at least one")
+        raise InputError("There is no model to measure; give at least one.")
     rows: list[BenchRow] = []
     skipped = [
         Skipped(way.card.name, runtime, wanted.text, way.threads, str(exc))
@@ -113,7 +113,7 @@ def _card(given: object) -> ModelCard:
     if isinstance(given, (str, Path)):
         return find_card(given)
     if not isinstance(given, ModelCard):
-        raise InputError(f"{brief(given)} is no model; give a card, or a model's name")
+        raise InputError(f"{brief(given)} is no model; give a card, or a model's name.")
     return given
 
 
@@ -204,4 +204,4 @@ def _judged(what: str, death: Death, advice: str) -> InferenceError:
         how = f"crashed by {signal}" if signal else f"failed with status {death.status}"
     if death.starved:
         advice = "free memory, and try again"
-    return InferenceError(f"{what} {how}{death.quoted}; {advice}")
+    return InferenceError(f"{what} {how}{death.quoted}; {advice}.")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from edgeinc.cards.fields import Fields
 from edgeinc.devices import Device
-from edgeinc.errors import InputError
+from edgeinc.errors import CardError, InputError
 
 __all__ = ["read_device"]
 
@@ -32,7 +32,7 @@ def read_device(fields: Fields, name: str, runtime: str) -> str | None:
     try:
         device = Device.of(text)
     except InputError as exc:
-        raise fields.error("device", f"is none ({exc})") from exc
+        raise CardError(f"{fields.error('device', 'is none')} {exc}") from exc
     if device.name == "auto":
         raise fields.error("device", "must be one device, or be left out for any")
     if device.is_provider and runtime == "litert":

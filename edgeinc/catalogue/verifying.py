@@ -76,7 +76,7 @@ class Verification:
         failed = [check for check in self.checks if check.ok is False]
         ways = [check.missing for check in self.checks if check.missing is not None]
         if ways and not failed:
-            return ". Or: ".join(ways)
+            return " Or: ".join(ways)
         needed = [check for check in self.checks if check.name in weights or check in failed]
         if not all(check.sound for check in needed):
             return f"run `edgeinc models pull {self.card.name}` to fetch its files."

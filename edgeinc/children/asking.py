@@ -91,7 +91,7 @@ def ask(
 
 def _no_room(what: str) -> InputError:
     return InputError(
-        f"there is no room for {what}; make some in {tempfile.gettempdir()}, or name another "
+        f"There is no room for {what}; make some in {tempfile.gettempdir()}, or name another "
         "folder with TMPDIR."
     )
 

@@ -87,7 +87,7 @@ def read_rows(content: bytes, file: ModelFile) -> Layer:
     if file.runtime not in RUNTIMES:
         raise ModelFormatError(
             f"{file.name} is for {file.runtime}: its classifier cannot be read; give the card of "
-            "the network a .tflite or .onnx file too"
+            "the network a .tflite or .onnx file too."
         )
     if file.runtime == "litert":
         from edgeinc.runtimes import layer_tflite

@@ -227,5 +227,5 @@ def _opener(runtime: str) -> Callable[..., Session]:
 
 def _known(runtime: str) -> str:
     if runtime not in RUNTIMES:
-        raise InputError(f"there is no runtime {runtime!r}; choose one of {', '.join(RUNTIMES)}")
+        raise InputError(f"There is no runtime {runtime!r}; choose one of {', '.join(RUNTIMES)}.")
     return runtime

@@ -71,7 +71,7 @@ def missing_device(info: RuntimeInfo, device: Device) -> str | None:
             return None
     except (DeviceError, InputError) as exc:
         return str(exc)
-    return f"the device {device.name} is not here"
+    return f"The device {device.name} is not here; connect it, or choose another device."
 
 
 def _finds(info: RuntimeInfo, device: Device) -> bool:

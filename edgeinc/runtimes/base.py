@@ -152,12 +152,12 @@ class Session(ABC):
         """
         if array.dtype != self._dtype or array.shape != self.input.shape:
             raise InputError(
-                f"the network takes {self.input.dtype} of shape {self.input.shape}, not "
-                f"{array.dtype} of shape {array.shape}; bring the picture to its input first"
+                f"The network takes {self.input.dtype} of shape {self.input.shape}, not "
+                f"{array.dtype} of shape {array.shape}; bring the picture to its input first."
             )
         with self._lock:
             if self._closed:
-                raise InferenceError("this session is closed; open another one")
+                raise InferenceError("This session is closed; open another one.")
             return self._run(array)
 
     @abstractmethod

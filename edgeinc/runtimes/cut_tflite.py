@@ -87,7 +87,7 @@ def schema_classes() -> Any:
         from ai_edge_litert import schema_py_generated
     except ImportError as exc:
         raise RuntimeUnavailableError(
-            "cutting a .tflite file needs ai-edge-litert; pip install 'edgeinc[litert]'"
+            "Cutting a .tflite file needs ai-edge-litert; run `pip install 'edgeinc[litert]'`."
         ) from exc
     return schema_py_generated
 
@@ -104,11 +104,11 @@ def unpack(model: bytes) -> Any:
     interpreter(model)
     network = schema.ModelT.InitFromObj(schema.Model.GetRootAs(bytearray(model), 0))
     if not network.subgraphs or not network.buffers:
-        raise ModelFormatError("this .tflite file holds no network; fetch it again")
+        raise ModelFormatError("This .tflite file holds no network; fetch it again.")
     if getattr(network, "externalBuffers", None) or any(b.offset for b in network.buffers):
         raise ModelFormatError(
-            "this .tflite file keeps weights outside its own structure, so that it cannot be "
-            "cut; convert the network again into a file below 2 GB"
+            "This .tflite file keeps weights outside its own structure, so that it cannot be "
+            "cut; convert the network again into a file below 2 GB."
         )
     return network
 
@@ -152,8 +152,8 @@ def _needed(graph: Any, steps: dict[int, int], target: int) -> set[int]:
         operator = graph.operators[number]
         if _calls(operator):
             raise ModelFormatError(
-                "this .tflite network branches or loops before that tensor, so that it cannot "
-                "be cut there; choose an earlier tensor, or use the network uncut"
+                "This .tflite network branches or loops before that tensor, so that it cannot "
+                "be cut there; choose an earlier tensor, or use the network uncut."
             )
         kept.add(number)
         waiting += indices(operator.inputs)

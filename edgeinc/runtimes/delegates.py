@@ -106,8 +106,8 @@ def check(device: Device) -> None:
         raise _cannot_load(device, library, first_line(exc)) from exc
     if not hasattr(plugin, "tflite_plugin_create_delegate"):
         raise DeviceLibraryError(
-            f"the library {library} is no LiteRT delegate; name one that exports "
-            "tflite_plugin_create_delegate"
+            f"The library {library} is no LiteRT delegate; name one that exports "
+            "tflite_plugin_create_delegate."
         )
 
 
@@ -126,8 +126,8 @@ def load(device: Device) -> object:
         words = str(exc).removeprefix(f"Failed to load delegate from {library}")
         said = " ".join(words.split()) or "it does not say why"
         raise DeviceNotFoundError(
-            f"the delegate {library} does not start ({said}); check that its chip is there, "
-            "and its options"
+            f"The delegate {library} does not start ({said}); check that its chip is there, "
+            "and its options."
         ) from exc
 
 
@@ -137,19 +137,19 @@ def _cannot_load(
     """The error for a library that the system cannot load."""
     if (machine := other_machine(library)) is not None:
         return DeviceLibraryError(
-            f"the delegate {library} is for {machine}, and this Python is for another processor; "
-            "install the library's build for this one"
+            f"The delegate {library} is for {machine}, and this Python is for another processor; "
+            "install the library's build for this one."
         )
     missing = said.partition(":")[0]
     if "No such file" in said and missing == library:
         return _missing(device, library)
     if "No such file" in said:
         return DeviceLibraryError(
-            f"the delegate {library} needs {missing}, which is not here; install it too"
+            f"The delegate {library} needs {missing}, which is not here; install it too."
         )
     return DeviceLibraryError(
-        f"the delegate {library} cannot be loaded ({said}); install it again, in the build for "
-        "this system"
+        f"The delegate {library} cannot be loaded ({said}); install it again, in the build for "
+        "this system."
     )
 
 
@@ -158,12 +158,12 @@ def _missing(device: Device, library: str) -> DeviceNotFoundError:
     if device.is_provider:
         return DeviceNotFoundError(
             f"{device.name} is a provider of ONNX Runtime, which runs no .tflite file; name a "
-            "LiteRT delegate, or use an .onnx file"
+            "LiteRT delegate, or use an .onnx file."
         )
     if (known := KNOWN.get(device.name)) is not None:
         return DeviceNotFoundError(
-            f"the delegate {library} ({known.chip}) is not here; install {known.package}"
+            f"The delegate {library} ({known.chip}) is not here; install {known.package}."
         )
     close = [one for one in meant(device.name) if one != device.name]
-    how = f"did you mean {' or '.join(close)}?" if close else "install it, or give its whole path"
-    return DeviceNotFoundError(f"the delegate {library} is not here; {how}")
+    how = f"did you mean {' or '.join(close)}?" if close else "install it, or give its whole path."
+    return DeviceNotFoundError(f"The delegate {library} is not here; {how}")

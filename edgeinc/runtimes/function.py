@@ -57,8 +57,8 @@ class FunctionSession(Session):
         """
         if dtype not in DTYPES or not shape or min(shape) < 1:
             raise InputError(
-                f"a function cannot take {dtype} of shape {shape}; the type is one of "
-                f"{', '.join(DTYPES)} and every axis is at least 1"
+                f"A function cannot take {dtype} of shape {shape}; the type is one of "
+                f"{', '.join(DTYPES)} and every axis is at least 1."
             )
         self._function = function
         result = self._checked(function(np.zeros(shape, dtype)))
@@ -71,8 +71,8 @@ class FunctionSession(Session):
         if result.dtype.name != self.output.dtype or result.shape != self.output.shape:
             expected = dataclasses.astuple(self.output)[1:3]
             raise InferenceError(
-                f"the function gave {(result.shape, result.dtype.name)} and {expected} before; "
-                "make it give the same shape and type for every picture"
+                f"The function gave {(result.shape, result.dtype.name)} and {expected} before; "
+                "make it give the same shape and type for every picture."
             )
         # Handing its own input or buffer back would let two runs share memory.
         return result.copy()
@@ -81,8 +81,8 @@ class FunctionSession(Session):
     def _checked(result: Any) -> Array:
         if not isinstance(result, np.ndarray) or result.dtype.name not in DTYPES:
             raise InferenceError(
-                f"the function gave a {type(result).__name__} instead of a numpy array of "
-                f"{', '.join(DTYPES)}; convert its result"
+                f"The function gave a {type(result).__name__} instead of a numpy array of "
+                f"{', '.join(DTYPES)}; convert its result."
             )
         return result
 

@@ -20,7 +20,7 @@ def told(name: str, exc: Exception) -> str:
     if isinstance(exc, EdgeincError):
         return str(exc)
     said = f"{type(exc).__name__}: {first_line(exc)}"
-    return f"the runtime {name!r} failed ({said}); update its package"
+    return f"The runtime {name!r} failed ({said}); update its package."
 
 
 class GuardedSession(Session):
@@ -47,8 +47,8 @@ class GuardedSession(Session):
             if isinstance(found, np.ndarray):
                 what = f"{found.dtype} of shape {found.shape}"
             raise InferenceError(
-                f"the runtime {self.runtime!r} gave {what}, not {wanted.dtype} of shape "
-                f"{wanted.shape}; update its package"
+                f"The runtime {self.runtime!r} gave {what}, not {wanted.dtype} of shape "
+                f"{wanted.shape}; update its package."
             )
         return found
 

@@ -76,15 +76,17 @@ class Hailo(Runtime):
         package = self._package()
         for key in device.options:
             if key not in OPTIONS:
-                raise InputError(f"hailo has no option {key}; it has {', '.join(OPTIONS)}")
+                raise InputError(
+                    f"The runtime hailo has no option {key}; it has {', '.join(OPTIONS)}."
+                )
         with ExitStack() as held:
             path = held.enter_context(on_disk(content, self.suffix))
             try:
                 chip = held.enter_context(_chip(package, device.strings))
             except _errors(package) as exc:
                 raise DeviceNotFoundError(
-                    f"no Hailo chip starts ({first_line(exc)}); check that it is there with "
-                    "hailortcli scan, and that no other program holds it"
+                    f"No Hailo chip starts ({first_line(exc)}); check that it is there with "
+                    "hailortcli scan, and that no other program holds it."
                 ) from exc
             try:
                 model = chip.create_infer_model(path)
@@ -93,8 +95,8 @@ class Hailo(Runtime):
                 session = HailoSession(package, configured, ends, device)
             except _errors(package) as exc:
                 raise DeviceRefusedError(
-                    f"the Hailo chip does not take this .hef file ({first_line(exc)}); compile it "
-                    "for this chip, with a compiler for the release of HailoRT that is here"
+                    f"The Hailo chip does not take this .hef file ({first_line(exc)}); compile it "
+                    "for this chip, with a compiler for the release of HailoRT that is here."
                 ) from exc
             session.hold(held.pop_all())
             return session
@@ -104,7 +106,7 @@ class Hailo(Runtime):
             return importlib.import_module(PACKAGE)
         except ImportError as exc:
             raise RuntimeUnavailableError(
-                f"{PACKAGE} does not load ({first_line(exc)}); {self.install}"
+                f"{PACKAGE} does not load ({first_line(exc)}); {self.install}."
             ) from exc
 
 
@@ -147,7 +149,7 @@ class HailoSession(Session):
         except _errors(self._package) as exc:
             raise InferenceError(
                 f"HailoRT failed while it ran ({first_line(exc)}); check the chip with "
-                "hailortcli fw-control identify"
+                "hailortcli fw-control identify."
             ) from exc
         return self._made[np.newaxis].copy()
 
@@ -165,7 +167,9 @@ def _chip(package: Any, options: dict[str, str]) -> Any:
     """A virtual device: one chip by its id, else any, shared with others of a group."""
     if "device_id" in options:
         if "group_id" in options:
-            raise InputError("hailo takes device_id or group_id, not both; leave one out")
+            raise InputError(
+                "The runtime hailo takes device_id or group_id, not both; leave one out."
+            )
         return package.VDevice(device_ids=[options["device_id"]])
     params = package.VDevice.create_params()
     params.scheduling_algorithm = package.HailoSchedulingAlgorithm.ROUND_ROBIN
@@ -193,7 +197,7 @@ def _end(package: Any, stream: Any, said: TensorSpec) -> TensorSpec:
     types = {"uint8": package.FormatType.UINT8, "float32": package.FormatType.FLOAT32}
     if said.dtype not in types:
         raise ModelFormatError(
-            f"HailoRT takes and gives uint8 and float32, not {said.dtype}; correct the card"
+            f"HailoRT takes and gives uint8 and float32, not {said.dtype}; correct the card."
         )
     stream.set_format_type(types[said.dtype])
     shape = (1, *(int(side) for side in stream.shape))
@@ -202,6 +206,6 @@ def _end(package: Any, stream: Any, said: TensorSpec) -> TensorSpec:
     numbers = {(float(one.qp_scale), round(float(one.qp_zp))) for one in stream.quant_infos}
     if len(numbers) != 1:
         raise ModelFormatError(
-            f"{stream.name} has {len(numbers)} scales; say float32 for it in the card"
+            f"{stream.name} has {len(numbers)} scales; say float32 for it in the card."
         )
     return TensorSpec(stream.name, shape, said.dtype, *numbers.pop())

@@ -43,7 +43,7 @@ T = TypeVar("T")
 def warn_of_rest(placement: Placement) -> None:
     """Give one `RuntimeWarning` where the CPU runs a part of what a device was asked for."""
     if placement.left:
-        warn_caller(f"{placement.words}; the CPU runs {some(placement.left)}")
+        warn_caller(f"{placement.words}; the CPU runs {some(placement.left)}.")
 
 
 def warn_caller(message: str) -> None:
@@ -63,14 +63,14 @@ def check_settings(threads: int | None, **switches: bool) -> None:
     """
     for name, value in switches.items():
         if not isinstance(value, bool):
-            raise InputError(f"{name} is {brief(value)}; give True or False")
+            raise InputError(f"{name} is {brief(value)}; give True or False.")
     if threads is None:
         return
     if not isinstance(threads, int) or isinstance(threads, bool):
-        raise InputError(f"{brief(threads)} is no number of threads; give a whole number, or None")
+        raise InputError(f"{brief(threads)} is no number of threads; give a whole number, or None.")
     if not 1 <= threads <= MOST_THREADS:
         raise InputError(
-            f"{brief(threads)} threads cannot run a network; give from 1 to {MOST_THREADS}"
+            f"{brief(threads)} threads cannot run a network; give from 1 to {MOST_THREADS}."
         )
 
 
@@ -122,18 +122,18 @@ def refused(
     """
     if nothing is not None:
         why = f" ({said})" if said else ""
-        return DeviceRefusedError(f"{device} took no part of the network{why}; {nothing}", left)
+        return DeviceRefusedError(f"{device} took no part of the network{why}; {nothing}.", left)
     which = some(left) if left else f"some of it ({said})"
     return DeviceRefusedError(
         f"{device} does not run all of the network: the CPU would run {which}; use another "
-        "network, or leave strict out",
+        "network, or leave strict out.",
         left,
     )
 
 
 def none_of(problems: Sequence[DeviceError]) -> DeviceError:
     """Return one error for devices of which none runs the network; at least one is given."""
-    words = "; ".join(dict.fromkeys(map(str, problems)))
+    words = " ".join(dict.fromkeys(map(str, problems)))
     refused = [one for one in problems if isinstance(one, DeviceRefusedError)]
     if refused:
         return DeviceRefusedError(words, refused[0].operators)
@@ -164,7 +164,7 @@ def tensor_not_found(name: str, names: Iterable[str]) -> TensorNotFoundError:
     names = list(names)
     listed = near(name, names) or tuple(names[:5])
     hint = f"try {', '.join(map(repr, listed))}" if listed else "it computes none"
-    return TensorNotFoundError(f"the network computes no tensor named {name!r}; {hint}")
+    return TensorNotFoundError(f"The network computes no tensor named {name!r}; {hint}.")
 
 
 def model_bytes(model: bytes | Path) -> bytes:
@@ -179,9 +179,12 @@ def model_bytes(model: bytes | Path) -> bytes:
         try:
             content = Path(model).read_bytes()
         except OSError as exc:
-            raise ModelFormatError(f"cannot read the model {model}: {exc.strerror}") from exc
+            raise ModelFormatError(
+                f"The model {model} cannot be read ({exc.strerror}); check its path, or fetch it "
+                "again."
+            ) from exc
     if not content:
-        raise ModelFormatError("the model is empty; fetch it again")
+        raise ModelFormatError("The model is empty; fetch it again.")
     return content
 
 
@@ -202,7 +205,7 @@ def one_of(things: Sequence[T], what: str) -> T:
             else "name the one output to keep"
         )
         raise ModelFormatError(
-            f"the network has {len(things)} {what} where one is needed; {advice}"
+            f"The network has {len(things)} {what} where one is needed; {advice}."
         )
     return things[0]
 
@@ -216,8 +219,8 @@ def fixed_shape(spec: TensorSpec) -> TensorSpec:
     shape = (1, *spec.shape[1:]) if spec.shape[:1] == (-1,) else spec.shape
     if -1 in shape:
         raise ModelFormatError(
-            f"the input {spec.name!r} leaves its size open, {spec.shape}; export the network "
-            "with a fixed size"
+            f"The input {spec.name!r} leaves its size open, {spec.shape}; export the network "
+            "with a fixed size."
         )
     return dataclasses.replace(spec, shape=shape)
 

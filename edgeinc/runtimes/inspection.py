@@ -86,8 +86,8 @@ def _end(described: dict[str, TensorSpec], name: str) -> TensorSpec:
     """Return an input or output of an ONNX network."""
     if name not in described:
         raise ModelFormatError(
-            f"the tensor {name!r} of this network has no known shape, or a type other than "
-            f"{', '.join(DTYPES)}; export the network with a fixed size"
+            f"The tensor {name!r} of this network has no known shape, or a type other than "
+            f"{', '.join(DTYPES)}; export the network with a fixed size."
         )
     return described[name]
 

@@ -83,12 +83,12 @@ class Layer:
                 bias = np.frombuffer(content, "<i4", classes, _HEAD.size + 8 * classes)
                 rows = np.frombuffer(content, np.int8, offset=_HEAD.size + 12 * classes)
                 return cls.of(rows.reshape(classes, dim), zero, bias, scale)
-        raise ModelFormatError("these are no rows of a classifier; make them again")
+        raise ModelFormatError("These are no rows of a classifier; make them again.")
 
 
 def no_classifier(why: str) -> ModelFormatError:
     """The error for a network without a classifier whose rows can be taken out."""
     return ModelFormatError(
-        f"there is no classifier of quantised rows behind the embedding: {why}; use the network "
-        "without its own classes"
+        f"There is no classifier of quantised rows behind the embedding: {why}; use the network "
+        "without its own classes."
     )

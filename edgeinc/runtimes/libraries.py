@@ -65,7 +65,7 @@ def refuse_cut(library: str) -> None:
         if found is not None and own in (None, found):
             if _is_cut(path, found[0]):
                 raise DeviceLibraryError(
-                    f"the library {path} is cut short; copy or install it again"
+                    f"The library {path} is cut short; copy or install it again."
                 )
             return
 

@@ -92,7 +92,7 @@ class LiteRtSession(Session):
             result: Array = net.get_tensor(self._exit)
         except ERRORS as exc:
             raise InferenceError(
-                f"LiteRT failed while it ran ({first_line(exc)}); verify the model's file"
+                f"LiteRT failed while it ran ({first_line(exc)}); verify the model's file."
             ) from exc
         return result
 

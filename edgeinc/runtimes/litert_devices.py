@@ -47,7 +47,7 @@ def delegated(
         delegates.candidates(device.name, own_files=_is_compiled(content)),
         take,
         f"LiteRT finds no {device.name.upper()} here that takes such a file; install its "
-        f"delegate, or name it (looked for: {', '.join(delegates.names(device.name))})",
+        f"delegate, or name it (looked for: {', '.join(delegates.names(device.name))}).",
     )
 
 
@@ -65,16 +65,16 @@ def _open(
             # LiteRT puts a remark of its own right behind what the delegate has said.
             said_first = first_line(exc.__cause__ or exc).partition(_RESTORED)[0]
             raise DeviceRefusedError(
-                f"the delegate {library} refused the network "
-                f"({said_first or 'it does not say why'}); use a network that was made for it"
+                f"The delegate {library} refused the network "
+                f"({said_first or 'it does not say why'}); use a network that was made for it."
             ) from exc
     names = tuple(map(str, left))
     if len(left) == len(every):
         words = said[-1][-200:] if said else ""
         advice = "use a network that was made for it"
-        raise refused(f"the delegate {library}", names, words, nothing=advice)
+        raise refused(f"The delegate {library}", names, words, nothing=advice)
     if strict and left:
-        raise refused(f"the delegate {library}", names, "")
+        raise refused(f"The delegate {library}", names, "")
     nodes, macs = share(every, left)
     ran = f"{library}+{ON_CPU}" if left else library
     return net, Placement(device.text, ran, nodes, macs, names)

@@ -98,8 +98,8 @@ def _check(net: Any) -> None:
         sound = scales.min() >= 0 and scales.max() < np.inf
         if not sound or zeros.min() < limits.min or zeros.max() > limits.max:
             raise ModelFormatError(
-                f"the quantisation of tensor {detail['name']!r} makes no sense; fetch the "
-                "network again"
+                f"The quantisation of tensor {detail['name']!r} makes no sense; fetch the "
+                "network again."
             )
 
 
@@ -118,11 +118,11 @@ def reading() -> Iterator[None]:
     except (*ERRORS, ArithmeticError, AttributeError, LookupError, struct.error) as exc:
         if "unresolved custom op" in str(exc):
             raise ModelFormatError(
-                f"this network was compiled for a device ({first_line(exc)}); ask for it by its "
-                "delegate, for instance libedgetpu.so.1"
+                f"This network was compiled for a device ({first_line(exc)}); ask for it by its "
+                "delegate, for instance libedgetpu.so.1."
             ) from exc
         raise ModelFormatError(
-            f"LiteRT cannot read this network ({first_line(exc)}); fetch it again"
+            f"LiteRT cannot read this network ({first_line(exc)}); fetch it again."
         ) from exc
 
 
@@ -159,7 +159,7 @@ def spec(detail: dict[str, Any], shape: Any = None) -> TensorSpec:
     dtype = np.dtype(detail["dtype"]).name
     if dtype not in DTYPES:
         raise ModelFormatError(
-            f"the tensor {detail['name']!r} is of type {dtype}; choose one of {', '.join(DTYPES)}"
+            f"The tensor {detail['name']!r} is of type {dtype}; choose one of {', '.join(DTYPES)}."
         )
     shape = tuple(int(n) for n in (detail["shape"] if shape is None else shape))
     scales = detail["quantization_parameters"]["scales"]
@@ -183,15 +183,18 @@ def _module() -> Any:
     """Return the package's module `interpreter`."""
     package = _package()
     if package is None:
-        raise RuntimeUnavailableError("LiteRT is not installed; pip install 'edgeinc[litert]'")
+        raise RuntimeUnavailableError(
+            "LiteRT is not installed; run `pip install 'edgeinc[litert]'`."
+        )
     if _breaks():
         raise RuntimeUnavailableError(
-            "tflite-runtime does not work with numpy 2; pip install 'edgeinc[litert]', or stay "
-            "with numpy 1: pip install 'edgeinc[tflite-legacy]'"
+            "The package tflite-runtime does not work with numpy 2; run `pip install "
+            "'edgeinc[litert]'`, or stay with numpy 1: `pip install 'edgeinc[tflite-legacy]'`."
         )
     try:
         return importlib.import_module(f"{package}.interpreter")
     except ImportError as exc:
         raise RuntimeUnavailableError(
-            f"{package} does not load ({exc}); pip install --force-reinstall 'edgeinc[litert]'"
+            f"The package {package} does not load ({exc}); run `pip install --force-reinstall "
+            "'edgeinc[litert]'`."
         ) from exc

@@ -69,14 +69,14 @@ def find(name: str) -> Runtime:
     points = [point for point in _points() if point.name == name]
     if not points:
         close = near(name, ["litert", "onnx", *names()], 1)
-        hint = f"did you mean {close[0]}?" if close else "install the package that brings it"
+        hint = f"did you mean {close[0]}?" if close else "install the package that brings it."
         raise RuntimeUnavailableError(
-            f"no package here offers the runtime {name!r} (entry point group {GROUP}); {hint}"
+            f"No package here offers the runtime {name!r} (entry point group {GROUP}); {hint}"
         )
     if len(points) > 1:
         both = " and ".join(sorted(_maker(point) for point in points))
         raise RuntimeUnavailableError(
-            f"the runtime {name!r} is offered by {both}; uninstall all but one"
+            f"The runtime {name!r} is offered by {both}; uninstall all but one."
         )
     return _load(points[0])
 
@@ -102,8 +102,8 @@ def survey() -> tuple[tuple[RuntimeInfo, ...], tuple[str, ...]]:
     for point in _points():
         if point.name in _TAKEN:
             problems.append(
-                f"the package {_maker(point)} offers a runtime {point.name!r}, a name that "
-                "edgeinc has itself; it is passed over"
+                f"The package {_maker(point)} offers a runtime {point.name!r}, a name that "
+                "edgeinc has itself; it is passed over."
             )
     for name in names():
         try:
@@ -141,17 +141,17 @@ def open_offered(
     """
     runtime = find(name)
     if ends is None:
-        raise InputError(f"a network for {name!r} does not tell its ends; give `ends`")
+        raise InputError(f"A network for {name!r} does not tell its ends; give `ends`.")
     if output not in (None, ends[1].name):
         raise TensorNotFoundError(
-            f"a network for the runtime {name!r} cannot be cut: it ends at {ends[1].name!r}, not "
-            f"at {output!r}; take a .tflite or .onnx file for that"
+            f"A network for the runtime {name!r} cannot be cut: it ends at {ends[1].name!r}, not "
+            f"at {output!r}; take a .tflite or .onnx file for that."
         )
     wanted = device if device.name in (name, "cpu") else Device(name)
     try:
         if not runtime.installed():
             raise RuntimeUnavailableError(
-                f"the runtime {name!r} is not installed; {runtime.install}"
+                f"The runtime {name!r} is not installed; {runtime.install}."
             )
         session = runtime.open(
             content, input=ends[0], output=ends[1], device=wanted, threads=threads, strict=strict
@@ -182,7 +182,7 @@ def _load(point: EntryPoint) -> Runtime:
     Raises:
         RuntimeUnavailableError: It does not load, or is not what the contract wants.
     """
-    who = f"the runtime {point.name!r} of the package {_maker(point)}"
+    who = f"The runtime {point.name!r} of the package {_maker(point)}"
     try:
         made = point.load()
         wrong = _wrong(made, point.name)
@@ -191,9 +191,10 @@ def _load(point: EntryPoint) -> Runtime:
             return runtime
     except FAULTS as exc:
         raise RuntimeUnavailableError(
-            f"{who} does not load ({type(exc).__name__}: {first_line(exc)}); update or uninstall it"
+            f"{who} does not load ({type(exc).__name__}: {first_line(exc)}); update it, or "
+            "uninstall it."
         ) from exc
-    raise RuntimeUnavailableError(f"{who} {wrong}; update or uninstall it")
+    raise RuntimeUnavailableError(f"{who} {wrong}; update it, or uninstall it.")
 
 
 def _wrong(made: Any, name: str) -> str:

@@ -41,7 +41,7 @@ def open_onnx(
     and the tensors' numbers are known where a compiled network no longer tells them.
     """
     if device.name == CPU_PROVIDER and device.options:
-        raise InputError(f"{CPU_PROVIDER} takes no options here; give threads")
+        raise InputError(f"{CPU_PROVIDER} takes no options here; give threads.")
     content = model_bytes(model)
     session = _cpu(content, threads)
     if output is not None and not _ends_at(session, output):
@@ -91,7 +91,7 @@ class OnnxSession(Session):
             result: Array = self._session.run(self._exits, {self._entry: array})[0]
         except self._errors as exc:
             raise InferenceError(
-                f"ONNX Runtime failed while it ran ({reason(exc)}); verify the model's file"
+                f"ONNX Runtime failed while it ran ({reason(exc)}); verify the model's file."
             ) from exc
         return result
 
@@ -106,7 +106,7 @@ def _cpu(content: bytes, threads: int | None) -> Any:
         return ort.InferenceSession(content, options(threads), [CPU_PROVIDER], enable_fallback=0)
     except errors() as exc:
         raise ModelFormatError(
-            f"ONNX Runtime cannot read this network ({reason(exc)}); fetch it again"
+            f"ONNX Runtime cannot read this network ({reason(exc)}); fetch it again."
         ) from exc
 
 
@@ -130,8 +130,8 @@ def _spec(value: Any, integers: Any) -> TensorSpec:
     """Return an input or output of a session as a record; -1 for open axes."""
     if value.type not in DTYPES:
         raise ModelFormatError(
-            f"the tensor {value.name!r} is a {value.type}; choose one of "
-            f"{', '.join(sorted(set(DTYPES.values())))}"
+            f"The tensor {value.name!r} is a {value.type}; choose one of "
+            f"{', '.join(sorted(set(DTYPES.values())))}."
         )
     shape = tuple(n if isinstance(n, int) else -1 for n in value.shape)
     match integers:

@@ -52,7 +52,7 @@ def accelerated(
         providers.candidates(ort, device.name),
         take,
         f"ONNX Runtime finds no {device.name.upper()} here; install the package of its "
-        "provider, or name one",
+        "provider, or name one.",
     )
 
 
@@ -87,7 +87,7 @@ def _open(
                 kept = Compiled(session, *parts(session))
     if kept is None:
         raise DeviceRefusedError(
-            f"{device.name} does not open the network ({_said(failure, said)}); {_advice(device)}"
+            f"{device.name} does not open the network ({_said(failure, said)}); {_advice(device)}."
         ) from failure
     return kept.session, _placement(kept, device, strict, failure, said)
 
@@ -162,7 +162,7 @@ def _placement(
     if name not in kept.session.get_providers():
         raise DeviceNotFoundError(
             f"{name} does not start ({_said(None, said)}); check that its chip, its driver and "
-            "their libraries are there, and its options"
+            "their libraries are there, and its options."
         )
     if kept.taken == []:
         words = _said(None, said) if said else ""
@@ -182,7 +182,7 @@ def _advice(device: Device) -> str:
     # Of one of these it needs no other: `backend_path` says what `backend_type` does.
     if select and not any(key in device.options for key in (*select, "backend_path")):
         wanted = Device(device.name, {**select, **device.options})
-        return f"name its chip: {wanted.text}"
+        return f"name its chip: `{wanted.text}`"
     return "check its options, or use another network"
 
 

@@ -47,8 +47,8 @@ def gathered(model: bytes, folder: Path) -> bytes:
         total = len(model) + sum(place.length for place in places)
         if total > LARGEST:
             raise ModelFormatError(
-                f"this network takes {total / 1e9:.1f} GB with its weights, and a single .onnx "
-                "file holds 2.1 at most; choose a smaller network"
+                f"This network takes {total / 1e9:.1f} GB with its weights, and a single .onnx "
+                "file holds 2.1 at most; choose a smaller network."
             )
         for place in places:
             place.tensor.raw_data = _read(place)
@@ -72,20 +72,20 @@ def _place(tensor: Any, folder: Path) -> _Place:
     # Links are followed first: what counts is where the file itself lies.
     if outside or not _real(path).is_relative_to(folder):
         raise ModelFormatError(
-            f"this network keeps weights in {name!r}, outside of its own folder, where nothing is "
-            "read; export it anew, or save it as a single file"
+            f"This network keeps weights in {name!r}, outside of its own folder, where nothing is "
+            "read; export it anew, or save it as a single file."
         )
     if not is_file(path):
         raise ModelFormatError(
-            f"the file {name!r} with this network's weights is not beside it; copy it there, or "
-            "save the network as a single file"
+            f"The file {name!r} with this network's weights is not beside it; copy it there, or "
+            "save the network as a single file."
         )
     size, offset = path.stat().st_size, int(said.get("offset", 0))
     length = int(said.get("length", size - offset))
     if offset < 0 or length < 0 or offset + length > size:
         raise ModelFormatError(
-            f"the file {name!r} with this network's weights is shorter than the network says; "
-            "copy it again"
+            f"The file {name!r} with this network's weights is shorter than the network says; "
+            "copy it again."
         )
     return _Place(tensor, path, offset, length)
 
@@ -104,7 +104,7 @@ def _read(place: _Place) -> bytes:
             content = stream.read(place.length)
     except OSError as exc:
         raise ModelFormatError(
-            f"the file {place.path.name!r} with this network's weights cannot be read "
-            f"({exc.strerror}); check it"
+            f"The file {place.path.name!r} with this network's weights cannot be read "
+            f"({exc.strerror}); check it."
         ) from exc
     return content

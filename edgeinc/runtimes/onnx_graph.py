@@ -67,7 +67,7 @@ def read(model: bytes) -> Graph:
     # Before anything looks at a tensor: the package would read whatever file it names.
     if any(t.data_location == t.EXTERNAL for t in tensors(proto)):
         raise ModelFormatError(
-            "this .onnx file keeps its weights in another file; save it as a single file"
+            "This .onnx file keeps its weights in another file; save it as a single file."
         )
     return Graph(proto)
 
@@ -96,8 +96,8 @@ class Graph:
         for node in graph.node:
             if not known.issuperset(node.input) or not known.isdisjoint(set(node.output) - {""}):
                 raise ModelFormatError(
-                    f"the node {node.name!r} of this .onnx network reads what no earlier node "
-                    "computes, or computes what is there already; export the network again"
+                    f"The node {node.name!r} of this .onnx network reads what no earlier node "
+                    "computes, or computes what is there already; export the network again."
                 )
             known.update(node.output)
             self.makers.update((name, node) for name in node.output if name)

@@ -123,7 +123,7 @@ def check_options(device: Device) -> None:
         pattern = _PATTERNS.get(values)
         if not (value in words if pattern is None else re.fullmatch(pattern, value)):
             said = f"{', '.join(words[:-1])} or {words[-1]}" if pattern is None else values
-            raise InputError(f"{key}={value} of {device.name} is none; give {said}")
+            raise InputError(f"{key}={value} of {device.name} is none; give {said}.")
 
 
 def warn_of_unknown(provider: str, options: Iterable[str]) -> None:
@@ -132,7 +132,7 @@ def warn_of_unknown(provider: str, options: Iterable[str]) -> None:
     for key in options if known else ():
         if key not in known:
             close = " or ".join(near(key, known, 3))
-            hint = f"did you mean {close}?" if close else "check its documentation"
+            hint = f"did you mean {close}?" if close else "check its documentation."
             warn_caller(f"{provider} may have no option {key!r}; {hint}")
 
 

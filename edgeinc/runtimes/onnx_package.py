@@ -47,7 +47,7 @@ def package() -> Any:
         import onnxruntime
     except ImportError as exc:
         raise RuntimeUnavailableError(
-            f"ONNX Runtime does not load ({exc}); pip install onnxruntime"
+            f"ONNX Runtime does not load ({exc}); run `pip install onnxruntime`."
         ) from exc
     # For a program that had loaded it before.
     onnxruntime.disable_telemetry_events()

@@ -24,13 +24,13 @@ def parsed(model: bytes) -> Any:
         import onnx
     except ImportError as exc:
         raise RuntimeUnavailableError(
-            "the package onnx, which looks into and cuts .onnx files, is not installed; "
-            "pip install 'edgeinc[onnx]'"
+            "The package onnx, which looks into and cuts .onnx files, is not installed; "
+            "run `pip install 'edgeinc[onnx]'`."
         ) from exc
     with reading():
         proto = onnx.load_model_from_string(model)
     if not proto.graph.node:
-        raise ModelFormatError("this .onnx file holds no network; fetch it again")
+        raise ModelFormatError("This .onnx file holds no network; fetch it again.")
     return proto
 
 
@@ -63,5 +63,5 @@ def reading() -> Iterator[None]:
         ValueError,
     ) as exc:
         raise ModelFormatError(
-            f"this is no .onnx network that can be read ({first_line(exc)}); fetch it again"
+            f"This is no .onnx network that can be read ({first_line(exc)}); fetch it again."
         ) from exc

@@ -103,7 +103,9 @@ def find(ort: Any, device: Device) -> list[Any]:
     """
     hardware = device.options.get(HARDWARE)
     if hardware not in (None, "cpu", "gpu", "npu"):
-        raise InputError(f"hardware={hardware} of {device.name} is none; give cpu, gpu or npu")
+        raise InputError(
+            f"The option hardware={hardware} of {device.name} is none; give cpu, gpu or npu."
+        )
     library = device.options.get(LIBRARY)
     if library is not None:
         _register(ort, device.name, library)
@@ -116,7 +118,7 @@ def find(ort: Any, device: Device) -> list[Any]:
     if not fitting and (there or hardware or device.name in _registered):
         raise DeviceNotFoundError(
             f"{device.name} knows no {hardware or 'chip'} here; check that its driver is "
-            "installed, or choose another device"
+            "installed, or choose another device."
         )
     # One session runs on one chip; the first is the provider's own choice.
     return fitting[:1]
@@ -148,7 +150,7 @@ def _register_packages(ort: Any, only: str | None = None) -> None:
         except (ImportError, AttributeError, DeviceLibraryError) as exc:
             if only is not None:
                 raise DeviceLibraryError(
-                    f"the package {module} does not load ({first_line(exc)}); install it again"
+                    f"The package {module} does not load ({first_line(exc)}); install it again."
                 ) from exc
 
 
@@ -156,8 +158,8 @@ def _register(ort: Any, name: str, library: str) -> None:
     """Registers a plugin's library, once in a process."""
     if not hasattr(ort, "register_execution_provider_library"):
         raise DeviceNotFoundError(
-            f"ONNX Runtime {ort.__version__} takes no plugin such as {name}; pip install "
-            "--upgrade onnxruntime"
+            f"ONNX Runtime {ort.__version__} takes no plugin such as {name}; run `pip install "
+            "--upgrade onnxruntime`."
         )
     with _registering:
         if _registered.get(name) == library:
@@ -167,8 +169,8 @@ def _register(ort: Any, name: str, library: str) -> None:
             ort.register_execution_provider_library(name, library)
         except errors() as exc:
             raise DeviceLibraryError(
-                f"the library {library} of {name} does not load ({reason(exc)}); check its "
-                "path, its release, and that it is for this processor"
+                f"The library {library} of {name} does not load ({reason(exc)}); check its "
+                "path, its release, and that it is for this processor."
             ) from exc
         _registered[name] = library
 
@@ -178,10 +180,10 @@ def _missing(ort: Any, name: str) -> DeviceNotFoundError:
     there = here(ort)
     if name in KNOWN:
         package = KNOWN[name].package
-        how = f"pip install {package}" if package else "use a build of ONNX Runtime that has it"
+        how = f"run `pip install {package}`." if package else "use a build that has it."
     else:
         close = meant(name, there)
-        how = f"did you mean {' or '.join(close)}?" if close else "check its name"
+        how = f"did you mean {' or '.join(close)}?" if close else "check its name."
     return DeviceNotFoundError(
         f"ONNX Runtime has no provider {name!r} here, only {', '.join(there)}; {how}"
     )

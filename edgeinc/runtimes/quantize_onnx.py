@@ -48,18 +48,18 @@ def check_float(model: bytes) -> None:
         entry = one_of(graph.inputs, "inputs")
         if any(_is_integer(node.op_type) for node in graph.proto.graph.node):
             raise ModelFormatError(
-                "this network is quantised already; add it as it is, without --quantize"
+                "This network is quantised already; add it as it is, without --quantize."
             )
         if kinds := _kinds(graph, entry) - {"FLOAT"}:
             raise ModelFormatError(
-                f"this network has numbers of {', '.join(sorted(kinds)).lower()}, and only float32 "
-                "can be quantised; export it again in float32"
+                f"This network has numbers of {', '.join(sorted(kinds)).lower()}, and only float32 "
+                "can be quantised; export it again in float32."
             )
         sides = entry.type.tensor_type.shape.dim[1:]
         if not sides or not all(side.HasField("dim_value") for side in sides):
             raise ModelFormatError(
-                f"the input {entry.name!r} leaves its size open; export the network with a fixed "
-                "size"
+                f"The input {entry.name!r} leaves its size open; export the network with a fixed "
+                "size."
             )
 
 
@@ -103,9 +103,10 @@ def _converted(proto: Any, opset: int) -> Any:
         return onnx.version_converter.convert_version(proto, _OPSET)
     except (RuntimeError, ValueError, onnx.checker.ValidationError) as exc:
         raise ModelFormatError(
-            f"this network has opset {opset}, from which it cannot be converted "
+            f"This network has opset {opset}, from which it cannot be converted "
             # The place in the converter's sources comes first.
-            f"({first_line(exc).rpartition('failed: ')[2]}); export it with opset {_OPSET} or later"
+            f"({first_line(exc).rpartition('failed: ')[2]}); export it with opset {_OPSET} or "
+            "later."
         ) from exc
 
 
@@ -190,7 +191,7 @@ def _quantiser() -> Iterator[tuple[Any, Any]]:
     except ImportError as exc:
         raise RuntimeUnavailableError(
             f"ONNX Runtime's quantiser does not load ({first_line(exc)}); "
-            "pip install 'edgeinc[onnx]'"
+            "run `pip install 'edgeinc[onnx]'`."
         ) from exc
     troubles: tuple[type[Exception], ...] = (
         *errors(),
@@ -204,13 +205,13 @@ def _quantiser() -> Iterator[tuple[Any, Any]]:
         raise
     except OSError as exc:
         raise InputError(
-            f"there is no room to quantise the network in ({exc.strerror}); make some where "
-            "temporary files lie, or name another folder with TMPDIR"
+            f"There is no room to quantise the network in ({exc.strerror}); make some where "
+            "temporary files lie, or name another folder with TMPDIR."
         ) from exc
     except troubles as exc:
         raise ModelFormatError(
             f"ONNX Runtime's quantiser cannot take this network ({first_line(exc)}); export it "
-            "with opset 17, or add it without --quantize"
+            "with opset 17, or add it without --quantize."
         ) from exc
 
 

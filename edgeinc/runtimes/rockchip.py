@@ -73,22 +73,23 @@ class Rockchip(Runtime):
         """See `Runtime.open`. The package runs the file as it was converted, on no threads."""
         if input.shape[-1] != 3 or input.dtype not in ("uint8", "float32"):
             raise ModelFormatError(
-                "a .rknn file takes pictures of uint8 or float32 with the channels last; say "
-                "layout NHWC in the card, and have the converter normalise"
+                "A .rknn file takes pictures of uint8 or float32 with the channels last; say "
+                "layout NHWC in the card, and have the converter normalise."
             )
         if output.dtype != "float32":
             raise ModelFormatError(
-                f"the package {DISTRIBUTION} gives real numbers whatever the file holds; say "
-                "float32 for the embedding in the card"
+                f"The package {DISTRIBUTION} gives real numbers whatever the file holds; say "
+                "float32 for the embedding in the card."
             )
         api = self._package()
         options = _options(api, device)
         net = api(verbose=False)
         try:
             with on_disk(content, self.suffix) as path:
-                _succeed(lambda: net.load_rknn(path), DeviceRefusedError, "does not take this file")
-            started = "does not start; check its driver, and that the file is for this chip"
-            _succeed(lambda: net.init_runtime(**options), DeviceNotFoundError, started)
+                words = "does not take this file", "convert it again, for this chip and release"
+                _succeed(lambda: net.load_rknn(path), DeviceRefusedError, *words)
+            words = "does not start", "check its driver, and that the file is for this chip"
+            _succeed(lambda: net.init_runtime(**options), DeviceNotFoundError, *words)
             return RockchipSession(net, input, output.name, device)
         except (DeviceError, InferenceError, ModelFormatError):
             net.release()
@@ -99,7 +100,7 @@ class Rockchip(Runtime):
             return importlib.import_module(f"{PACKAGE}.api").RKNNLite
         except (ImportError, OSError, AttributeError) as exc:
             raise RuntimeUnavailableError(
-                f"{PACKAGE} does not load ({first_line(exc)}); {self.install}"
+                f"{PACKAGE} does not load ({first_line(exc)}); {self.install}."
             ) from exc
 
 
@@ -129,7 +130,7 @@ class RockchipSession(Session):
         made = self._made(np.ascontiguousarray(array))
         if made.shape != self.output.shape:
             raise InferenceError(
-                f"the NPU gave {made.shape} and {self.output.shape} before; restart the program"
+                f"The NPU gave {made.shape} and {self.output.shape} before; restart the program."
             )
         return made
 
@@ -137,7 +138,7 @@ class RockchipSession(Session):
         made = self._net.inference(inputs=[array])
         if made is None:
             raise InferenceError(
-                "the NPU gave nothing; see the kernel's log (dmesg), and that input and card agree"
+                "The NPU gave nothing; see the kernel's log (dmesg), and that input and card agree."
             )
         return np.array(one_of(made, "outputs"), np.float32)
 
@@ -157,13 +158,14 @@ def _options(api: Any, device: Device) -> dict[str, Any]:
     for key, value in device.strings.items():
         if key != "core_mask" or value not in cores:
             raise InputError(
-                f"rknn has no option {key}={value}; it has core_mask={', '.join(cores)}"
+                f"The runtime rknn has no option {key}={value}; it has "
+                f"core_mask={', '.join(cores)}."
             )
         made[key] = getattr(api, CORES + value)
     return made
 
 
-def _succeed(call: Any, error: type[DeviceError], words: str) -> None:
+def _succeed(call: Any, error: type[DeviceError], words: str, advice: str) -> None:
     """Calls what returns 0 where it succeeds; what it prints is the only reason that it gives.
 
     Raises:
@@ -172,8 +174,8 @@ def _succeed(call: Any, error: type[DeviceError], words: str) -> None:
     with overheard() as said:
         status = call()
     if status != 0:
-        last = f"; it says: {said[-1]}" if said else ""
-        raise error(f"the Rockchip NPU {words} (status {status}){last}")
+        last = f": {said[-1]}" if said else ""
+        raise error(f"The Rockchip NPU {words} (status {status}{last}); {advice}.")
 
 
 def _chips() -> tuple[str, ...]:

@@ -50,9 +50,11 @@ class Numpy(Runtime):
     ) -> Session:
         """The file does not say the picture's size, so it is taken from the card."""
         if device.options:
-            raise InputError(f"numpy has no options, and {device} gives some; leave them out")
+            raise InputError(
+                f"The runtime numpy has no options, and {device} gives some; leave them out."
+            )
         if input.dtype != "float32" or output.dtype != "float32":
-            raise ModelFormatError("numpy's networks take and give float32; correct the card")
+            raise ModelFormatError("Networks for numpy take and give float32; correct the card.")
         filters = _read(content)
         end = TensorSpec(output.name, (1, filters[-1].shape[-1]), "float32")
         return NumpySession(filters, input, end, device)
@@ -87,7 +89,7 @@ def _read(content: bytes) -> Filters:
         with np.load(io.BytesIO(content), allow_pickle=False) as file:
             filters = [file[f"layer{i}"] for i in range(len(file.files))]
     except (OSError, ValueError, LookupError, zipfile.BadZipFile) as exc:
-        raise ModelFormatError(f"this is no network for numpy ({exc}); make it again") from exc
+        raise ModelFormatError(f"This is no network for numpy ({exc}); make it again.") from exc
     if not filters or any(one.ndim != 4 or one.dtype != np.float32 for one in filters):
-        raise ModelFormatError("this .npz file holds no filters; make it again")
+        raise ModelFormatError("This .npz file holds no filters; make it again.")
     return filters
