@@ -144,7 +144,7 @@ def test_questions_that_qualcomms_provider_does_not_answer() -> None:
             f"{QNN},htp_performance_mode=burst",
             DeviceRefusedError,
             r"network \(Could not determine default backend path for device\); name its chip: "
-            "QNNExecutionProvider,backend_type=htp,htp_performance_mode=burst$",
+            r"`QNNExecutionProvider,backend_type=htp,htp_performance_mode=burst`\.$",
         ),
         (f"{QNN},backend_type=nonsense", InputError, "give cpu, genie, gpu, htp"),
         (f"{HTP},vtcm_mb=abc", InputError, "give a whole number"),
