@@ -14,7 +14,7 @@ import pytest
 
 from edgeinc import Engine
 from edgeinc.backbone import Backbone
-from edgeinc.errors import InputError, LabelError
+from edgeinc.errors import InputError, LabelError, TensorNotFoundError
 from edgeinc.export import MOST_ROWS, embed_folder, export_hdf5
 from edgeinc.features import to_features
 from tests.absent import ROOT, run_without
@@ -166,6 +166,8 @@ def test_empty_paths(
         embed_folder("", tmp_path / "e.h5", backbone=tiny_card)
     with pytest.raises(InputError, match="is a folder"):
         embed_folder(photos, "", backbone=tiny_card)
+    with pytest.raises(TensorNotFoundError, match="no tensor named ''"):
+        embed_folder(photos, tmp_path / "e.h5", backbone=tiny_card, tensor="")
     assert not (tmp_path / "e.h5").exists()
 
 

@@ -118,7 +118,7 @@ def _open_first(
             are no embedding.
     """
     for file, device, whole in ways:
-        end = tensor or file.embedding.tensor
+        end = file.embedding.tensor if tensor is None else tensor
         try:
             network = cut_network(card, file, end)
             another = partial(
