@@ -77,6 +77,7 @@ def work(request: dict[str, Any]) -> dict[str, Any]:
         return {
             "where": str(Path.cwd()),
             "names": sorted(path.name for path in Path().iterdir()),
+            "libraries": os.environ.get("LD_LIBRARY_PATH"),
             "cache": os.environ["EDGEINC_CACHE"],
             "temporary": tempfile.gettempdir(),
         }

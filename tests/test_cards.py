@@ -244,6 +244,23 @@ def test_read_card_knows_its_folder_and_names_itself(tmp_path: Path) -> None:
         read_card(tmp_path / "absent.yaml")
 
 
+def test_paths_of_devices_are_relative_to_the_card(tmp_path: Path) -> None:
+    path = tmp_path / "thing.yaml"
+    here = str(tmp_path)
+    for written, read in (
+        ("lib/libx.so,a=1", f"{here}/lib/libx.so,a=1"),
+        ("./libx.so,a=./b,c=../d,e=f/g", f"{here}/libx.so,a={here}/b,c={here}/../d,e=f/g"),
+        ("/opt/libx.so", "/opt/libx.so"),
+        ("libx.so", "libx.so"),
+    ):
+        text = CARD.replace("runtime: litert", f"runtime: litert\n    device: '{written}'")
+        path.write_text(text, encoding="utf-8")
+        card = read_card(path)
+        assert card.files[0].device == read
+        # As it is handed to a process that works elsewhere.
+        assert parse_card(dump_card(card), Path()).files[0].device == read
+
+
 def test_every_shipped_card_is_in_its_folder_and_round_trips() -> None:
     # Other YAML beside a card belongs to the recipe that made its weights.
     paths = sorted(p for p in (ROOT / "models").glob("*/*.yaml") if p.stem == p.parent.name)

@@ -161,6 +161,17 @@ def test_without_files_it_works_where_this_process_does(
     assert Path(answer["temporary"]).is_relative_to(temporary.resolve())
 
 
+def test_libraries_are_found_where_this_process_finds_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("LD_LIBRARY_PATH", "own:/opt/lib::$ORIGIN/lib")
+    answer = ask(CHILD, "the work", {"job": "surroundings"}, BOUNDS, files={})
+    assert isinstance(answer, dict)
+    here = tmp_path.resolve()
+    assert answer["libraries"] == f"{here / 'own'}:/opt/lib:{here}:$ORIGIN/lib"
+
+
 def test_python_finds_no_modules_among_files_nor_where_it_works(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -31,6 +31,7 @@ from edgeinc.parts import KINDS, draw_part
 from edgeinc.runtimes import installed
 from edgeinc.weights import find_card
 from tests import tiny_networks as tiny
+from tests.test_devices import CONV, SOURCE, compiled
 
 pytest.importorskip("onnx", reason="the extra `onnx` is not installed")
 STEP = 0.01
@@ -39,6 +40,12 @@ STEP = 0.01
 @pytest.fixture(autouse=True)
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("EDGEINC_CACHE", str(tmp_path / "cache"))
+
+
+@pytest.fixture(scope="module")
+def delegate(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The path of a delegate that takes the operators it is told to take."""
+    return str(compiled(SOURCE, tmp_path_factory.mktemp("compared") / "libdelegate.so"))
 
 
 def mean_colour(add: float, *, integers: bool) -> bytes:
@@ -153,6 +160,34 @@ def test_a_device_that_runs_nothing_is_the_reason_itself(tmp_path: Path) -> None
     found = compare(path, device="CPUExecutionProvider")
     assert found.left_out == ()
     assert [run.device for run in found.runs] == ["CPUExecutionProvider"] * 2
+
+
+def test_libraries_in_the_folders_where_people_name_them(
+    delegate: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("ai_edge_litert", reason="LiteRT is not installed")
+    pebble = find_card("pebble")
+    (plain,) = (file for file in pebble.files if file.runtime == "litert")
+    for folder in ("card", "work"):
+        (tmp_path / folder).mkdir()
+    shutil.copy(str(pebble.folder) + "/pebble.tflite", tmp_path / "card")
+    shutil.copy(delegate, tmp_path / "card" / "libcard.so")
+    shutil.copy(delegate, tmp_path / "work" / "libwork.so")
+    monkeypatch.chdir(tmp_path / "work")
+
+    def ran(card: ModelCard, device: str = "auto") -> list[str]:
+        path = tmp_path / "card" / "pebble.yaml"
+        path.write_text(dump_card(replace(card, background=None)), encoding="utf-8")
+        found = compare(read_card(path), device=device)
+        assert found.left_out == ()
+        return [Path(run.device).name for run in found.runs]
+
+    only = replace(pebble, files=(plain,))
+    assert ran(only, f"./libwork.so,takes={CONV}") == ["CPU", "libwork.so+CPU"]
+    own = replace(pebble, files=(replace(plain, device=f"./libcard.so,takes={CONV}"),))
+    assert ran(own) == ["libcard.so+CPU"]
+    monkeypatch.setenv("LD_LIBRARY_PATH", ".")
+    assert ran(only, f"libwork.so,takes={CONV}") == ["CPU", "libwork.so+CPU"]
 
 
 def test_the_embedded_backbone_is_what_it_was() -> None:

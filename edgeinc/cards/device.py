@@ -2,23 +2,53 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
+
 from edgeinc.cards.fields import Fields
 from edgeinc.devices import Device
 from edgeinc.errors import CardError, InputError
 
-__all__ = ["read_device"]
+__all__ = ["placed", "read_device"]
 
 # For any device; files for other runtimes are for the device of that name.
 PLAIN = ("litert", "onnx")
 
 
-def read_device(fields: Fields, name: str, runtime: str) -> str | None:
+def placed(device: Device, folder: Path) -> Device:
+    """A device with the paths in it made whole: who opens it may work in another folder.
+
+    A name without a slash is one that the system looks for, and stays. Of the options' values
+    those are paths that begin with `./` or `../`.
+
+    >>> placed(Device("libx.so", {"firmware": "./a.bin"}), Path("/opt")).text
+    'libx.so,firmware=/opt/a.bin'
+
+    Args:
+        device: It.
+        folder: What its paths are relative to.
+
+    Raises:
+        InputError: The folder's name is none that can stand in a device.
+    """
+    name = device.name
+    options = {
+        key: str((folder / value).absolute()) if value.startswith(("./", "../")) else value
+        for key, value in device.options.items()
+    }
+    if "/" in name or os.sep in name:
+        name = str((folder / name).absolute())
+    return Device(name, options)
+
+
+def read_device(fields: Fields, name: str, runtime: str, folder: Path | None) -> str | None:
     """The only device that a file is for: as the card says, or as file or runtime are named.
 
     Args:
         fields: Of the file.
         name: Of the file.
         runtime: That reads it.
+        folder: The card's, to which paths are relative; None leaves them as they are.
 
     Raises:
         CardError: It is no device, or none that this runtime can know.
@@ -31,6 +61,7 @@ def read_device(fields: Fields, name: str, runtime: str) -> str | None:
     text = fields.named("device")
     try:
         device = Device.of(text)
+        device = device if folder is None else placed(device, folder)
     except InputError as exc:
         raise CardError(f"{fields.error('device', 'is none')} {exc}") from exc
     if device.name == "auto":

@@ -74,7 +74,7 @@ def build_card(node: Node, folder: Path | None = None, origin: str = "The card")
         layer=top.text("layer"),
         dim=top.whole("dim", 1, MAX_DIM),
         nonnegative=top.flag("nonnegative"),
-        files=tuple(_file(f) for f in top.children("files", MAX_FILES)),
+        files=tuple(_file(f, folder) for f in top.children("files", MAX_FILES)),
         labels=_asset(top.child("labels")) if top.has("labels") else None,
         classifier=_classifier(top.child("classifier")) if top.has("classifier") else None,
         background=_asset(top.child("background")) if top.has("background") else None,
@@ -112,7 +112,7 @@ def _quantization(fields: Fields, dtype: DType) -> Quantization | None:
     return Quantization(fields.positive("scale"), fields.whole("zero_point", least, most))
 
 
-def _file(fields: Fields) -> ModelFile:
+def _file(fields: Fields, folder: Path | None) -> ModelFile:
     tensor, embedding = fields.child("input"), fields.child("embedding")
     dtype, out = tensor.choice("dtype", DTYPES), embedding.choice("dtype", DTYPES)
     asset, runtime = _asset_keys(fields), fields.word("runtime")
@@ -120,7 +120,7 @@ def _file(fields: Fields) -> ModelFile:
         runtime=runtime,
         input=InputTensor(tensor.choice("layout", LAYOUTS), dtype, _quantization(tensor, dtype)),
         embedding=EmbeddingTensor(embedding.text("tensor"), out, _quantization(embedding, out)),
-        device=read_device(fields, asset.name, runtime),
+        device=read_device(fields, asset.name, runtime, folder),
         name=asset.name,
         bytes=asset.bytes,
         sha256=asset.sha256,

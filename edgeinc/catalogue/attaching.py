@@ -223,7 +223,7 @@ def _with_background(text: str, card: ModelCard, asset: Asset, path: Path) -> st
     """
     changed = KEY.sub("", text if text.endswith("\n") else f"{text}\n") + _lines(asset)
     try:
-        sound = parse_card(changed) == replace(card, background=asset)
+        sound = parse_card(changed, card.folder) == replace(card, background=asset)
     except CardError:
         sound = False
     if not sound:

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgeinc.cards import ModelCard, ModelFile, dump_card
+from edgeinc.cards.device import placed
 from edgeinc.catalogue.drawing import drawn
 from edgeinc.catalogue.drift import cosines
 from edgeinc.catalogue.golden import read_golden, scale_of
@@ -192,7 +193,8 @@ def _shown(
 
 def _plan(card: ModelCard, device: AskedDevice) -> Iterator[tuple[ModelFile, Device]]:
     """Each file with each device here that it could run on; the CPU first."""
-    asked = Device.of(device)
+    # Each run has a folder of its own.
+    asked = placed(Device.of(device), Path.cwd())
     for file in card.files:
         if file.device is not None:
             yield file, Device.of(file.device)

@@ -25,6 +25,7 @@ from edgeinc.errors import EdgeincError, InputError, RuntimeUnavailableError
 __all__ = ["ask"]
 
 _SAID, _WORK = "said.txt", "work"
+_LIBRARIES = "LD_LIBRARY_PATH"
 _LEAST_ROOM = 1 << 20
 _SHORTEST, _LONGEST = 0.001, 0.05
 """Seconds between two looks at whether a process has ended."""
@@ -121,6 +122,9 @@ def _run(
     own = dict.fromkeys(("TMPDIR", "TEMP", "TMP"), str(folder))
     if own_cache:
         own["EDGEINC_CACHE"] = str(folder / "cache")
+    # Libraries are found where this process finds them: an empty entry is the working folder.
+    if libraries := os.environ.get(_LIBRARIES):
+        own[_LIBRARIES] = os.pathsep.join(map(_whole, libraries.split(os.pathsep)))
     child = subprocess.Popen(
         [sys.executable or "", "-m", module],
         cwd=folder,
@@ -136,6 +140,11 @@ def _run(
     finally:
         status = _end(child)
     return status if in_time else None
+
+
+def _whole(entry: str) -> str:
+    """An entry of `LD_LIBRARY_PATH` from the root on; one that begins with a variable is whole."""
+    return entry if entry.startswith("$") else str(Path(entry or ".").absolute())
 
 
 def _ends(child: subprocess.Popen[bytes], seconds: float) -> bool:
