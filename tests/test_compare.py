@@ -11,6 +11,8 @@ import cv2
 import numpy as np
 import pytest
 
+from edgeinc.backbone import Backbone
+from edgeinc.bench.plan import ways
 from edgeinc.cache import digest
 from edgeinc.cards import (
     EmbeddingTensor,
@@ -26,9 +28,11 @@ from edgeinc.catalogue import compare
 from edgeinc.catalogue.compare_trial import embed_shown
 from edgeinc.catalogue.golden import read_golden
 from edgeinc.cli import main
+from edgeinc.devices import Device
 from edgeinc.errors import CardError, DeviceNotFoundError, ImageError, InputError
 from edgeinc.parts import KINDS, draw_part
 from edgeinc.runtimes import installed
+from edgeinc.runtimes.around import devices_here
 from edgeinc.weights import find_card
 from tests import tiny_networks as tiny
 from tests.test_devices import CONV, SOURCE, compiled
@@ -186,6 +190,15 @@ def test_libraries_in_the_folders_where_people_name_them(
     assert ran(only, f"./libwork.so,takes={CONV}") == ["CPU", "libwork.so+CPU"]
     own = replace(pebble, files=(replace(plain, device=f"./libcard.so,takes={CONV}"),))
     assert ran(own) == ["libcard.so+CPU"]
+    # Asked for by a path from here, it is the card's own.
+    card = read_card(tmp_path / "card" / "pebble.yaml")
+    wanted = Device("../card/libcard.so")
+    assert [way.device for way in ways(card, wanted, 1, devices_here)] == [wanted]
+    with (
+        pytest.warns(RuntimeWarning, match=r"libcard\.so\+CPU"),
+        Backbone.open(card, device=wanted, fallback=False) as backbone,
+    ):
+        assert Path(backbone.device).name == "libcard.so+CPU"
     monkeypatch.setenv("LD_LIBRARY_PATH", ".")
     assert ran(only, f"libwork.so,takes={CONV}") == ["CPU", "libwork.so+CPU"]
 

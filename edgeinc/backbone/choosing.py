@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import TypeAlias
 
 from edgeinc.cards import ModelCard, ModelFile
+from edgeinc.cards.device import same_device
 from edgeinc.devices import WORDS, Device
 from edgeinc.errors import DeviceNotFoundError, TensorNotFoundError
 from edgeinc.runtimes import RUNTIMES, expects_npu, kinds_of, runtimes_for
@@ -45,7 +46,7 @@ def attempts(files: Sequence[ModelFile], wanted: Device, *, strict: bool) -> lis
     if wanted.name in ("npu", "gpu"):
         first = [(f, d, strict) for f, d in made_for if wanted.name in kinds_of(d)]
         return first + [(file, wanted, strict) for file in plain]
-    own = [(f, d) for f, d in made_for if wanted.name in (d.name, f.runtime)]
+    own = [(f, d) for f, d in made_for if same_device(d, wanted) or wanted.name == f.runtime]
     first = [(f, _joined(d, wanted), strict) for f, d in own]
     fitting = [file for file in plain if file.runtime in runtimes_for(wanted)]
     return first + [(file, wanted, strict) for file in fitting]
@@ -106,7 +107,7 @@ def nothing_fits(card: ModelCard, wanted: Device, why: str) -> DeviceNotFoundErr
 
 def _may_run(file: ModelFile, wanted: Device) -> bool:
     """Whether a file is for any device, or for the one that was asked for."""
-    return file.device is None or Device.of(file.device).name == wanted.name
+    return file.device is None or same_device(Device.of(file.device), wanted)
 
 
 def _made_for(card: ModelCard) -> str:

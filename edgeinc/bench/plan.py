@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 from edgeinc.cards import ModelCard
+from edgeinc.cards.device import same_device
 from edgeinc.devices import Device, is_cpu
 from edgeinc.runtimes import installed, runtimes_for
 from edgeinc.runtimes.base import physical_cores
@@ -79,7 +80,7 @@ def _asked(card: ModelCard, wanted: Device) -> Iterator[tuple[str, Device]]:
         if own is None:
             fits = runtime in fitting
         else:
-            fits = wanted.name in ("npu", "gpu", own.name, runtime)
+            fits = wanted.name in ("npu", "gpu", runtime) or same_device(own, wanted)
         if fits:
             yield runtime, wanted
 

@@ -9,7 +9,7 @@ from edgeinc.cards.fields import Fields
 from edgeinc.devices import Device
 from edgeinc.errors import CardError, InputError
 
-__all__ = ["placed", "read_device"]
+__all__ = ["placed", "read_device", "same_device"]
 
 # For any device; files for other runtimes are for the device of that name.
 PLAIN = ("litert", "onnx")
@@ -36,9 +36,16 @@ def placed(device: Device, folder: Path) -> Device:
         key: str((folder / value).absolute()) if value.startswith(("./", "../")) else value
         for key, value in device.options.items()
     }
-    if "/" in name or os.sep in name:
+    if _is_path(name):
         name = str((folder / name).absolute())
     return Device(name, options)
+
+
+def same_device(own: Device, wanted: Device) -> bool:
+    """Whether a device that a card names is the one asked for; a path is one from here."""
+    if _is_path(own.name) and _is_path(wanted.name):
+        return os.path.realpath(own.name) == os.path.realpath(wanted.name)
+    return own.name == wanted.name
 
 
 def read_device(fields: Fields, name: str, runtime: str, folder: Path | None) -> str | None:
@@ -70,3 +77,8 @@ def read_device(fields: Fields, name: str, runtime: str, folder: Path | None) ->
         advice = f"is {device.name}, a provider of ONNX Runtime, and {name} is a file for LiteRT"
         raise fields.error("device", f"{advice}; name a delegate, or leave it out")
     return device.text
+
+
+def _is_path(name: str) -> bool:
+    """Whether a library is named by where it is; others are looked for by the system."""
+    return "/" in name or os.sep in name
