@@ -16,6 +16,7 @@ import pytest
 
 from edgeinc.errors import StoreError, StoreReadOnlyError
 from edgeinc.store import binding, checks, opening, peek, schema
+from edgeinc.store.disk import turns
 from edgeinc.store.disk.connection import Database
 from edgeinc.store.records import Identity
 from tests.stores import DIM, contents, enroll, labels_of, leave_half_written, open_store
@@ -220,6 +221,30 @@ def test_writers_take_turns(tmp_path: Path) -> None:
     with open_store(tmp_path / "a.db") as store:
         assert labels_of(store) == {"nut": 30}
         assert len(store.log()) == 30
+
+
+def test_who_writes_slowly_and_again_leaves_others_a_moment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on a slow disk, where whoever waits would else find no moment at which it is free."""
+    moments: list[float] = []
+    monkeypatch.setattr(turns, "SLOW", 600.0)
+    with open_store(tmp_path / "a.db") as store, open_store(tmp_path / "a.db", timeout=0) as other:
+
+        def pause(seconds: float) -> None:
+            moments.append(seconds)
+            assert enroll(other, "bolt", 1).operation == 2
+
+        monkeypatch.setattr(turns, "SLOW", 0.0)
+        monkeypatch.setattr(turns, "SHARE", 1e-6)
+        monkeypatch.setattr(turns, "LONGEST", 600.0)
+        monkeypatch.setattr(time, "sleep", pause)
+        enroll(store, "nut", 1)
+        assert moments == []
+        assert enroll(store, "nut", 2).operation == 3
+        assert labels_of(store) == {"bolt": 1, "nut": 2}
+    (moment,) = moments
+    assert 0 < moment <= 600
 
 
 def test_a_forked_child_opens_its_own(tmp_path: Path) -> None:

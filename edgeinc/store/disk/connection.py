@@ -12,14 +12,14 @@ import contextlib
 import os
 import sqlite3
 import threading
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgeinc.errors import StoreBusyError, StoreError
 from edgeinc.store.disk.outcome import data_version, is_made, leave, store_row
-from edgeinc.store.disk.translation import Opened, inode, is_busy
+from edgeinc.store.disk.translation import Opened, inode
+from edgeinc.store.disk.turns import Turns, run_in_turn
 
 if TYPE_CHECKING:
     from edgeinc.store.disk.leftovers import PrivateFolder
@@ -65,6 +65,7 @@ class Database:
         self._file = Opened(path, timeout, inode(path))
         self._folder = copy[1] if copy else None
         self._lock = threading.RLock()
+        self._turns = Turns()
         self._pid = os.getpid()
         self._closed = False
         self._seen = 0
@@ -129,7 +130,7 @@ class Database:
             StoreWriteError: The disk refused.
             StoreFormatError: The file is damaged.
         """
-        with self._guarded(wait, undone=True) as conn:
+        with self._guarded(wait, undone=True) as conn, self._turns.one():
             if self.read_only:
                 raise self._file.only_read()
             conn.execute(f"PRAGMA foreign_keys = {references:d}")
@@ -229,21 +230,4 @@ class Database:
     def _wait_for(
         self, conn: sqlite3.Connection, statement: str, wait: float | None = None
     ) -> None:
-        """Run a statement as soon as other processes' locks let it.
-
-        SQLite's own waiting sleeps up to 0.1 s at a time and so misses, again and again, the
-        short moments at which a busy writer lets others in.
-        """
-        wait = self._file.timeout if wait is None else wait
-        end = time.monotonic() + wait
-        while True:
-            try:
-                conn.execute(statement).fetchall()
-            except sqlite3.OperationalError as exc:
-                if not is_busy(exc):
-                    raise
-                if time.monotonic() >= end:
-                    raise self._file.busy(wait) from exc
-                time.sleep(0.001)
-            else:
-                return
+        run_in_turn(self._file, conn, statement, wait)
