@@ -130,10 +130,15 @@ def test_pictures_of_ones_own(tmp_path: Path) -> None:
     with pytest.raises(ImageError, match="holds no picture"):
         compare(path, photos)
     (photos / "broken.png").write_bytes(b"no picture")
-    assert "None of the pictures can be read" in compare(path, photos).left_out[0]
+    with pytest.raises(ImageError, match="None of the pictures can be read; give others"):
+        compare(path, photos)
+    assert main(["models", "verify", str(path), "--pictures", str(photos)]) == 1
     assert cv2.imwrite(str(photos / "part.png"), draw_part(KINDS[0], np.random.default_rng(0)))
     found = compare(path, photos)
-    assert (found.pictures, len(found.runs), found.pairs, found.left_out) == (1, 1, (), ())
+    assert (found.pictures, len(found.runs), found.pairs) == (1, 1, ())
+    assert found.left_out == (f"1 of the pictures in {photos}, which cannot be read",)
+    (photos / "broken.png").unlink()
+    assert compare(path, photos).left_out == ()
 
 
 def test_what_cannot_be_compared_is_told(

@@ -19,7 +19,7 @@ from edgeinc.catalogue.drift import cosines
 from edgeinc.catalogue.golden import read_golden, scale_of
 from edgeinc.catalogue.trial import attempt
 from edgeinc.devices import AskedDevice, Device, is_cpu
-from edgeinc.errors import EdgeincError, RuntimeUnavailableError
+from edgeinc.errors import EdgeincError, ImageError, RuntimeUnavailableError
 from edgeinc.images import list_images
 from edgeinc.parts import KINDS
 from edgeinc.runtimes import runtimes_for
@@ -150,7 +150,7 @@ def compare(
     Raises:
         ModelNotFoundError: There is no such card.
         CardError: There is one and it, or what lies beside it, breaks the schema.
-        ImageError: The folder holds no picture.
+        ImageError: The folder holds no picture, or none of those taken can be read.
         InputError: It is no device.
     """
     if not isinstance(card, ModelCard):
@@ -161,11 +161,16 @@ def compare(
     for file, asked in _plan(card, device):
         try:
             rows = _run(card, file, asked, shown)
+        except ImageError:
+            # It is the pictures, not the file or the device.
+            raise
         except EdgeincError as exc:
             left_out.append(f"{file.name} on {asked.text}: {exc}")
         else:
             made.append(rows)
     seen = made[0].seen if made else ()
+    if made and (unread := len(shown["paths"] or seen) - len(seen)):
+        left_out.append(f"{unread} of the pictures in {pictures}, which cannot be read")
     if made and golden is not None:
         if seen == golden.seen:
             made.append(golden)
