@@ -66,7 +66,7 @@ class Job(NamedTuple):
 def run(folder: Path, job: Job, mark: Callable[[str], None]) -> None:
     """Run a history to its end, opening the store anew now and then."""
     if job.keeping:
-        memory.KEEP_EVERY, memory.KEEP_AT_CLOSE = 6, 2
+        memory.KEEP_EVERY, memory.KEEP_AT_CLOSE = 2, 1
     rng, pauses = random.Random(job.seed), random.Random(job.seed + 1)
     model = job.model
     engine = _open(folder, job)
