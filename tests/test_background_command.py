@@ -335,7 +335,7 @@ def test_control_c(card: Path, photos: Path, tmp_path: Path) -> None:
     while process.poll() is None and len(list(card.parent.iterdir())) < 4:
         time.sleep(0.02)
     process.send_signal(signal.SIGINT)
-    out, err = process.communicate(timeout=60)
+    out, err = process.communicate(timeout=300)
     assert (process.returncode, out, err) == (130, "", "\nedgeinc: interrupted\n")
     assert tree(card.parent) == before
 

@@ -485,17 +485,22 @@ def test_no_room(net: Path, photos: Path, monkeypatch: pytest.MonkeyPatch, tmp_p
 def test_an_interruption_leaves_nothing(net: Path, photos: Path, places: tuple[Path, Path]) -> None:
     temporary, cache = places
     words = ["models", "add", str(net), "--quantize", str(photos), "--mean=127.5", "--std=127.5"]
-    begun = subprocess.Popen(
-        [sys.executable, "-m", "edgeinc", *words, "--embedding=pool"],
-        env={**os.environ, "PYTHONPATH": before_others(ROOT), "TMPDIR": str(temporary)},
-        stderr=subprocess.PIPE,
-    )
-    end = time.monotonic() + 60
-    while not list(temporary.glob("edgeinc-*/work/scratch/cut.onnx")) and begun.poll() is None:
-        assert time.monotonic() < end, "the work has not begun in a minute"
-        time.sleep(0.005)
-    begun.send_signal(signal.SIGINT)
-    _, said = begun.communicate(timeout=60)
+    # On a busy machine all may be done before the interruption comes: then once more.
+    for _ in range(5):
+        begun = subprocess.Popen(
+            [sys.executable, "-m", "edgeinc", *words, "--embedding=pool"],
+            env={**os.environ, "PYTHONPATH": before_others(ROOT), "TMPDIR": str(temporary)},
+            stderr=subprocess.PIPE,
+        )
+        end = time.monotonic() + 300
+        while not list(temporary.glob("edgeinc-*/work/scratch/cut.onnx")) and begun.poll() is None:
+            assert time.monotonic() < end, "the work has not begun in five minutes"
+            time.sleep(0.005)
+        begun.send_signal(signal.SIGINT)
+        _, said = begun.communicate(timeout=300)
+        if begun.returncode != 0:
+            break
+        shutil.rmtree(cache / "models" / "net")
     assert begun.returncode == 130, said
     assert b"Traceback" not in said
     assert list(temporary.iterdir()) == list((cache / "models").iterdir()) == []
