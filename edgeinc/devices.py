@@ -8,6 +8,7 @@ libedgetpu.so.1,device=usb                  the library of a LiteRT delegate
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any, NamedTuple, TypeAlias
@@ -32,6 +33,7 @@ MOST = 4096
 MOST_THREADS = 1024
 LONGEST = 80
 """Characters that an error repeats of what was handed in."""
+_LIBRARIES = ("so", "dll", "dylib")
 _LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_.:-"
 
 
@@ -130,6 +132,16 @@ class Device:
     def is_provider(self) -> bool:
         """Whether the name is that of an execution provider of ONNX Runtime."""
         return self.name.endswith("ExecutionProvider")
+
+    @property
+    def is_library(self) -> bool:
+        """Whether the name is that of a shared library, and so of a LiteRT delegate.
+
+        >>> Device("libedgetpu.so.1").is_library, Device("cuda:0").is_library
+        (True, False)
+        """
+        endings = self.name.lower().split(".")[1:]
+        return os.sep in self.name or any(one in _LIBRARIES for one in endings)
 
     @property
     def strings(self) -> dict[str, str]:

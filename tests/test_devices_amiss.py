@@ -296,16 +296,53 @@ def test_a_provider_runs_no_tflite_file(name: str) -> None:
         ("openvno", "OpenVINOExecutionProvider"),
         ("Hailo", "hailo"),
         ("npu0", "npu"),
+        ("cuda:0", "CUDAExecutionProvider,device_id=0?"),
+        ("trt:1", "TensorrtExecutionProvider,device_id=1?"),
+        ("npu:0", "npu?"),
+        ("intel:0", "OpenVINOExecutionProvider?"),
     ],
 )
 def test_a_device_that_is_misspelt(name: str, means: str) -> None:
-    says = f"The delegate {name} is not here; did you mean {re.escape(means)}"
+    says = f"There is no device '{name}'; did you mean {re.escape(means)}"
     with pytest.raises(DeviceNotFoundError, match=says) as caught:
         Backbone.open("pebble", runtime="litert", device=name, strict=True)
     assert str(caught.value).endswith("?")
     only = with_device(find_card("pebble"), "onnx", None)
     with pytest.raises(DeviceNotFoundError, match=f"did you mean {re.escape(means)}"):
         Backbone.open(only, device=name, strict=True)
+
+
+@pytest.mark.parametrize("name", ["abacus", "abacus:0", "cuda:first"])
+def test_a_device_that_is_like_no_other(name: str) -> None:
+    with pytest.raises(DeviceNotFoundError) as caught:
+        open_session(tiny.tflite_reshape("uint8"), "litert", device=name, strict=True)
+    assert str(caught.value) == (
+        f"There is no device {name!r}; `edgeinc doctor` lists what is here."
+    )
+
+
+def test_a_library_in_the_working_folder(
+    library: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(library.parent)
+    with pytest.raises(DeviceNotFoundError, match=r"; did you mean \./libdelegate\.so\?$"):
+        strictly_by("libdelegate.so")
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(DeviceNotFoundError) as caught:
+        strictly_by("libdelegate.so")
+    assert "./libdelegate.so" not in str(caught.value)
+
+
+def test_a_path_of_no_library(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for path in ("./libmine.so", str(tmp_path / "libmine.so"), str(tmp_path / "a:b" / "libmine")):
+        with pytest.raises(DeviceNotFoundError) as caught:
+            strictly_by(path)
+        assert str(caught.value) == f"The delegate {path} is not here; check its path."
+
+
+def strictly_by(device: str) -> None:
+    open_session(tiny.tflite_reshape("uint8"), "litert", device=device, strict=True)
 
 
 def two_chips() -> ModelCard:

@@ -6,6 +6,7 @@ are pairs of texts that only the library understands.
 
 from __future__ import annotations
 
+import os
 import sys
 from typing import NamedTuple
 
@@ -15,7 +16,7 @@ from edgeinc.runtimes.helpers import first_line
 from edgeinc.runtimes.hints import loads
 from edgeinc.runtimes.libraries import load_library, other_machine
 from edgeinc.runtimes.litert_package import load_delegate
-from edgeinc.runtimes.meant import meant
+from edgeinc.runtimes.meant import meant, no_such
 
 __all__ = ["KNOWN", "candidates", "check", "here", "library_of", "load", "names"]
 
@@ -140,10 +141,10 @@ def _cannot_load(
             f"The delegate {library} is for {machine}, and this Python is for another processor; "
             "install the library's build for this one."
         )
-    missing = said.partition(":")[0]
-    if "No such file" in said and missing == library:
+    if "No such file" in said and said.startswith(f"{library}:"):
         return _missing(device, library)
     if "No such file" in said:
+        missing = said.partition(":")[0]
         return DeviceLibraryError(
             f"The delegate {library} needs {missing}, which is not here; install it too."
         )
@@ -164,6 +165,10 @@ def _missing(device: Device, library: str) -> DeviceNotFoundError:
         return DeviceNotFoundError(
             f"The delegate {library} ({known.chip}) is not here; install {known.package}."
         )
+    if not device.is_library:
+        return no_such(device.name)
+    if os.sep in library:
+        return DeviceNotFoundError(f"The delegate {library} is not here; check its path.")
     close = [one for one in meant(device.name) if one != device.name]
     how = f"did you mean {' or '.join(close)}?" if close else "install it, or give its whole path."
     return DeviceNotFoundError(f"The delegate {library} is not here; {how}")

@@ -1,13 +1,15 @@
-"""Which device was meant by a name that none has."""
+"""Which device was meant by a name that none has, and what is said of such a name."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterable
+from pathlib import Path
 
-from edgeinc.devices import CPU_PROVIDER, WORDS
+from edgeinc.devices import CPU_PROVIDER, WORDS, Device
+from edgeinc.errors import DeviceNotFoundError
 
-__all__ = ["meant"]
+__all__ = ["meant", "no_such"]
 
 _LIKE = 0.75
 _PROVIDER = "executionprovider"
@@ -22,6 +24,16 @@ _OTHER_NAMES = {
     "rockchip": "rknn",
     "trt": "TensorrtExecutionProvider",
 }
+# Providers that count their chips by the option `device_id`.
+_COUNTING = (
+    "CANNExecutionProvider",
+    "CUDAExecutionProvider",
+    "DmlExecutionProvider",
+    "MIGraphXExecutionProvider",
+    "NvTensorRTRTXExecutionProvider",
+    "QNNExecutionProvider",
+    "TensorrtExecutionProvider",
+)
 
 
 def meant(name: str, here: Iterable[str] = ()) -> tuple[str, ...]:
@@ -37,9 +49,18 @@ def meant(name: str, here: Iterable[str] = ()) -> tuple[str, ...]:
     (('cpu',), (), ())
     >>> meant("NopeExecutionProvider"), meant("QNNNExecutionProvider")
     ((), ('QNNExecutionProvider',))
+    >>> meant("cuda:1"), meant("npu:0")
+    (('CUDAExecutionProvider,device_id=1',), ('npu',))
     """
     if os.sep in name:
         return ()
+    if Device(name).is_library and Path(name).is_file():
+        # The system looks for a name elsewhere, and takes a path as it is.
+        return (f".{os.sep}{name}",)
+    word, colon, number = name.partition(":")
+    if colon and number.isdecimal():
+        # So other packages count chips.
+        return tuple(_counted(one, number) for one in meant(word, here))
     from edgeinc.runtimes import delegates, offered, providers
 
     full = [*WORDS, *offered.names(), *delegates.KNOWN, *providers.KNOWN, CPU_PROVIDER, *here]
@@ -56,6 +77,18 @@ def meant(name: str, here: Iterable[str] = ()) -> tuple[str, ...]:
     close = difflib.get_close_matches(wanted, known, n=3, cutoff=_LIKE)
     found = [known[word] for word in close] + [one for one in full if wanted in one.lower()]
     return tuple(dict.fromkeys(found))[:3]
+
+
+def no_such(name: str) -> DeviceNotFoundError:
+    """The error for a name that is neither a word, a provider nor a library."""
+    close = meant(name)
+    how = f"did you mean {' or '.join(close)}?" if close else "`edgeinc doctor` lists what is here."
+    return DeviceNotFoundError(f"There is no device {name!r}; {how}")
+
+
+def _counted(name: str, number: str) -> str:
+    """A device with the number of its chip, where it takes one."""
+    return f"{name},device_id={number}" if name in _COUNTING else name
 
 
 def _short(name: str) -> str:
