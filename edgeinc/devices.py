@@ -33,6 +33,11 @@ MOST = 4096
 MOST_THREADS = 1024
 LONGEST = 80
 """Characters that an error repeats of what was handed in."""
+# Runtimes with many devices, and what to give; any other runtime has one device, of its name.
+_RUNTIMES = {
+    "litert": "cpu, or the library of a delegate",
+    "onnx": "CPUExecutionProvider, or another provider",
+}
 _LIBRARIES = ("so", "dll", "dylib")
 _LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_.:-"
 
@@ -65,8 +70,9 @@ class Device:
             options: Numbers become text.
 
         Raises:
-            InputError: There is no name, a key is no word, a value is neither text nor number,
-                or options are given to a word that is no provider or delegate.
+            InputError: There is no name, or it is a runtime's; a key is no word; a value is
+                neither text nor number; or options are given to a word that is no provider or
+                delegate.
         """
         if not isinstance(name, str) or not _is_text(name.strip()):
             raise InputError(
@@ -75,6 +81,8 @@ class Device:
             )
         name = name.strip()
         name = name.lower() if name.lower() in WORDS else name
+        if name.lower() in _RUNTIMES:
+            raise InputError(f"{name!r} is a runtime, no device; give {_RUNTIMES[name.lower()]}.")
         options = {} if options is None else options
         if not isinstance(options, Mapping):
             raise InputError(f"The options of {brief(name)} are no mapping; give keys with values.")

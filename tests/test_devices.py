@@ -116,6 +116,8 @@ def test_options_may_be_numbers() -> None:
         ("libx.so,a=1,a=2", "has the option 'a' twice"),
         ("libx.so,=1", "no name of an option"),
         ("npu,a=1", "takes no options"),
+        ("onnx", "is a runtime, no device; give CPUExecutionProvider, or"),
+        ("LiteRT", "is a runtime, no device; give cpu, or"),
     ],
 )
 def test_what_is_no_device(bad: Any, says: str) -> None:
