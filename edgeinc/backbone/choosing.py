@@ -11,11 +11,11 @@ from edgeinc.devices import WORDS, Device
 from edgeinc.errors import DeviceNotFoundError, TensorNotFoundError
 from edgeinc.runtimes import RUNTIMES, expects_npu, kinds_of, runtimes_for
 from edgeinc.runtimes.meant import meant
+from edgeinc.runtimes.plain_runtimes import PLAIN
 
 __all__ = ["Attempt", "attempts", "ends_there", "nothing_fits", "on_cpu"]
 
 _CPU = Device("cpu")
-_SUFFIXES = {"litert": ".tflite", "onnx": ".onnx"}
 
 
 Attempt: TypeAlias = tuple[ModelFile, Device, bool]
@@ -91,7 +91,7 @@ def nothing_fits(card: ModelCard, wanted: Device, why: str) -> DeviceNotFoundErr
         why: What is wrong with the files that it has; empty where it has none.
     """
     kinds = runtimes_for(wanted)
-    suffix = _SUFFIXES.get(kinds[0], kinds[0])
+    suffix = PLAIN[kinds[0]].suffix if kinds[0] in PLAIN else kinds[0]
     read = [file for file in card.files if file.runtime in kinds]
     close = [name for name in meant(wanted.name) if name != wanted.name]
     if wanted.name in WORDS or (read and not any(_may_run(file, wanted) for file in read)):

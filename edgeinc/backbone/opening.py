@@ -18,7 +18,7 @@ from edgeinc.errors import (
     ModelNotFoundError,
     RuntimeUnavailableError,
 )
-from edgeinc.runtimes import RUNTIMES, Session, open_session
+from edgeinc.runtimes import RUNTIMES, Session, cut, open_session
 from edgeinc.runtimes.helpers import check_settings, none_of, warn_caller, warn_of_rest
 from edgeinc.weights import load_file, stamped
 
@@ -183,19 +183,9 @@ def cut_network(card: ModelCard, file: ModelFile, tensor: str) -> bytes:
     content = load_file(card, file)
     if stored is None:
         try:
-            stored = _cut(content, file.runtime, tensor)
+            stored = cut(content, file.runtime, tensor)
         except RuntimeUnavailableError:
             return content
         # Nothing is kept of a network of which nothing was cut off.
         keep(place, b"" if stored == content else stored)
     return stored or content
-
-
-def _cut(content: bytes, runtime: str, tensor: str) -> bytes:
-    if runtime == "litert":
-        from edgeinc.runtimes import cut_tflite
-
-        return cut_tflite.cut(content, tensor)
-    from edgeinc.runtimes import cut_onnx
-
-    return cut_onnx.cut(content, tensor)

@@ -18,10 +18,11 @@ from edgeinc.catalogue.trial import LIMITS, attempt
 from edgeinc.devices import brief
 from edgeinc.errors import CardError, InputError, ModelFormatError, ModelNotFoundError
 from edgeinc.runtimes.onnx_external import LARGEST
+from edgeinc.runtimes.plain_runtimes import PLAIN
 
 __all__ = ["check_free", "path_of", "read_network", "settle_card", "writing"]
 
-RUNTIMES: dict[str, RuntimeName] = {".tflite": "litert", ".onnx": "onnx"}
+RUNTIMES = {plain.suffix: name for name, plain in PLAIN.items()}
 # What systems say of a folder that takes no other's place.
 _TAKEN = (errno.EEXIST, errno.ENOTEMPTY, errno.ENOTDIR)
 # Linux's renameat2: paths from the working directory, and the flag RENAME_EXCHANGE.

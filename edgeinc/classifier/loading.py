@@ -8,7 +8,7 @@ from edgeinc.cache import cache_dir, digest, keep, recall
 from edgeinc.cards import Classifier, ModelCard, ModelFile
 from edgeinc.classifier.own import OwnClasses
 from edgeinc.errors import CardError, LabelError, ModelFormatError
-from edgeinc.runtimes import RUNTIMES
+from edgeinc.runtimes import RUNTIMES, layer_behind
 from edgeinc.runtimes.layer import Layer
 from edgeinc.store import clean_label
 from edgeinc.weights import installed_path, load_file, load_labels
@@ -83,19 +83,12 @@ def read_rows(content: bytes, file: ModelFile) -> Layer:
         ModelFormatError, TensorNotFoundError: There is none that could be read.
         RuntimeUnavailableError: What reads it is not installed.
     """
-    # Each needs a package that the other does not.
     if file.runtime not in RUNTIMES:
         raise ModelFormatError(
             f"{file.name} is for {file.runtime}: its classifier cannot be read; give the card of "
             "the network a .tflite or .onnx file too."
         )
-    if file.runtime == "litert":
-        from edgeinc.runtimes import layer_tflite
-
-        return layer_tflite.layer_behind(content, file.embedding.tensor)
-    from edgeinc.runtimes import layer_onnx
-
-    return layer_onnx.layer_behind(content, file.embedding.tensor)
+    return layer_behind(content, file.runtime, file.embedding.tensor)
 
 
 def _names(card: ModelCard, said: Classifier) -> list[str]:

@@ -18,6 +18,7 @@ from edgeinc.errors import EdgeincError, StoreError
 from edgeinc.machine import Camera, Processor, cameras, energy, memory, processor
 from edgeinc.runtimes import RuntimeInfo, survey
 from edgeinc.runtimes.base import physical_cores
+from edgeinc.runtimes.plain_runtimes import PLAIN
 from edgeinc.version import __version__
 from edgeinc.weights import is_installed, list_cards
 
@@ -45,8 +46,7 @@ PACKAGES = {
     "onnx": ("onnx", ("onnx",)),
     "matplotlib": ("matplotlib", ("matplotlib",)),
 }
-# What to install where a runtime or a package is missing: an extra of edgeinc, or a package.
-RUNTIMES = {"litert": ("LiteRT", "[litert]"), "onnx": ("ONNX Runtime", "onnxruntime")}
+# What to install where a package is missing: an extra of edgeinc, or a package.
 WANTED = {
     "opencv": "opencv-python-headless",
     "h5py": "[hdf5]",
@@ -125,7 +125,7 @@ def examine(
     cards = {card.name: card for card in list_cards()}
     models = {name: is_installed(one) for name, one in cards.items()}
     here = {runtime.name for runtime in runtimes}
-    missing = [words for name, words in RUNTIMES.items() if name not in here]
+    missing = [(one.title, one.needs) for name, one in PLAIN.items() if name not in here]
     missing += [(name, what) for name, what in WANTED.items() if packages[name] is None]
     advice = [f"{name} is missing; install it with: {_command([what])}" for name, what in missing]
     advice += problems

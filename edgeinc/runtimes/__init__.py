@@ -10,17 +10,19 @@ needs it: what a field device does not use, it does not pay for at every start.
 
 from __future__ import annotations
 
-import importlib.util
-from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from edgeinc.devices import WORDS, AskedDevice, Device
-from edgeinc.errors import InputError, RuntimeUnavailableError
+from edgeinc.errors import RuntimeUnavailableError
 from edgeinc.runtimes.base import Inspection, RuntimeInfo, Session, TensorInfo, TensorSpec
 from edgeinc.runtimes.contract import Runtime, on_disk
 from edgeinc.runtimes.function import FunctionSession
 from edgeinc.runtimes.helpers import check_settings, model_bytes
-from edgeinc.runtimes.hints import expects_npu
+from edgeinc.runtimes.plain_runtimes import PLAIN, expects_npu, find_plain
+
+if TYPE_CHECKING:
+    from edgeinc.runtimes.layer import Layer
 
 __all__ = [
     "RUNTIMES",
@@ -32,17 +34,19 @@ __all__ = [
     "TensorInfo",
     "TensorSpec",
     "available",
+    "cut",
     "expects_npu",
     "inspect",
     "installed",
     "kinds_of",
+    "layer_behind",
     "on_disk",
     "open_session",
     "runtimes_for",
     "survey",
 ]
 
-RUNTIMES = ("litert", "onnx")
+RUNTIMES = tuple(PLAIN)
 """The runtimes of which edgeinc can cut the files; the faster one on a CPU first. More are in
 `edgeinc.runtimes.offered`."""
 
@@ -52,13 +56,9 @@ def installed() -> tuple[str, ...]:
 
     None of these packages is loaded, so one that is damaged still counts.
     """
-    from edgeinc.runtimes import litert_package, offered
+    from edgeinc.runtimes import offered
 
-    here = {
-        "litert": litert_package.installed(),
-        "onnx": importlib.util.find_spec("onnxruntime") is not None,
-    }
-    return (*(name for name in RUNTIMES if here[name]), *offered.installed())
+    return (*(n for n, plain in PLAIN.items() if plain.installed()), *offered.installed())
 
 
 def available() -> tuple[RuntimeInfo, ...]:
@@ -73,12 +73,12 @@ def survey() -> tuple[tuple[RuntimeInfo, ...], tuple[str, ...]]:
         Those that load, with version and devices; and what is wrong with those that others
         offer, see `offered.survey`.
     """
-    from edgeinc.runtimes import litert_package, offered, onnx
+    from edgeinc.runtimes import offered
 
     found = []
-    for info in (litert_package.info, onnx.info):
+    for plain in PLAIN.values():
         try:
-            found.append(info())
+            found.append(plain.info())
         except RuntimeUnavailableError:
             continue
     others, problems = offered.survey()
@@ -164,7 +164,7 @@ def open_session(
             threads=threads,
             strict=strict,
         )
-    return _opener(runtime)(model, wanted, output=output, threads=threads, strict=strict)
+    return PLAIN[runtime].open(model, wanted, output=output, threads=threads, strict=strict)
 
 
 def kinds_of(device: Device) -> tuple[str, ...]:
@@ -200,11 +200,41 @@ def inspect(model: bytes | Path, runtime: str) -> Inspection:
         ModelFormatError: The file is damaged.
         RuntimeUnavailableError: A package is not installed; the message names the extra.
     """
-    from edgeinc.runtimes import inspection
+    return find_plain(runtime).inspect(model)
 
-    if _known(runtime) == "litert":
-        return inspection.inspect_litert(model)
-    return inspection.inspect_onnx(model)
+
+def cut(content: bytes, runtime: str, tensor: str) -> bytes:
+    """Cut a network, so that it ends at a tensor; the same content where it ends there already.
+
+    Args:
+        content: Its file's content.
+        runtime: `litert` or `onnx`; the latter needs the extra `onnx`.
+        tensor: Its name.
+
+    Raises:
+        InputError: There is no such runtime.
+        ModelFormatError: The file is damaged, or of a kind that cannot be cut.
+        TensorNotFoundError: The network computes no such tensor.
+        RuntimeUnavailableError: A package is not installed; the message names the extra.
+    """
+    return find_plain(runtime).cut(content, tensor)
+
+
+def layer_behind(content: bytes, runtime: str, tensor: str) -> Layer:
+    """Read the quantised dense layer between a tensor and a network's output: its own classes.
+
+    Args:
+        content: The file's content, not cut.
+        runtime: `litert` or `onnx`.
+        tensor: Name of the embedding.
+
+    Raises:
+        InputError: There is no such runtime.
+        ModelFormatError: The file is damaged, or no such layer lies there.
+        TensorNotFoundError: The network computes no such tensor.
+        RuntimeUnavailableError: A package is not installed; the message names the extra.
+    """
+    return find_plain(runtime).layer_behind(content, tensor)
 
 
 def _is_offered(name: str) -> bool:
@@ -213,19 +243,3 @@ def _is_offered(name: str) -> bool:
 
     # Looking for other packages takes longer, and only where none of ours is meant.
     return name in offered.OWN or (offered.is_name(name) and name in offered.names())
-
-
-def _opener(runtime: str) -> Callable[..., Session]:
-    if _known(runtime) == "litert":
-        from edgeinc.runtimes.litert import open_litert
-
-        return open_litert
-    from edgeinc.runtimes.onnx import open_onnx
-
-    return open_onnx
-
-
-def _known(runtime: str) -> str:
-    if runtime not in RUNTIMES:
-        raise InputError(f"There is no runtime {runtime!r}; choose one of {', '.join(RUNTIMES)}.")
-    return runtime

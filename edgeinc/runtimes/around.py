@@ -4,19 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from edgeinc.devices import CPU_PROVIDER, Device
+from edgeinc.devices import Device
 from edgeinc.errors import DeviceError, InputError, RuntimeUnavailableError
+from edgeinc.runtimes.plain_runtimes import PLAIN
 
 if TYPE_CHECKING:
     from edgeinc.runtimes.base import RuntimeInfo
-    from edgeinc.runtimes.providers import Provider
 
 __all__ = ["devices_here", "how_to_install", "missing_device"]
-
-INSTALL = {
-    "litert": "pip install 'edgeinc[litert]'",
-    "onnx": "pip install onnxruntime",
-}
 
 
 def devices_here(runtime: str) -> tuple[Device, ...]:
@@ -31,27 +26,8 @@ def devices_here(runtime: str) -> tuple[Device, ...]:
     Raises:
         RuntimeUnavailableError: The package is not installed, or does not load.
     """
-    if runtime == "litert":
-        from edgeinc.runtimes import delegates
-
-        found = [d for kind in ("npu", "gpu") for d in delegates.candidates(kind, own_files=False)]
-    elif runtime == "onnx":
-        from edgeinc.runtimes import onnx_package, providers
-
-        ort = onnx_package.package()
-        found = [d for kind in ("npu", "gpu") for d in providers.candidates(ort, kind)]
-        named = {device.name for device in found} | {CPU_PROVIDER}
-        others = providers.here(ort)
-        # With the options for its chip also where it only simulates one, as Qualcomm's on x86-64.
-        found += [Device(n, _options(providers.KNOWN.get(n))) for n in others if n not in named]
-    else:
-        return ()
-    return (Device("cpu"), *found)
-
-
-def _options(known: Provider | None) -> dict[str, str]:
-    """The options that select a provider's NPU, or GPU, where it has one."""
-    return {} if known is None else known.npu or known.gpu or {}
+    plain = PLAIN.get(runtime)
+    return () if plain is None else (Device("cpu"), *plain.devices_here())
 
 
 def missing_device(info: RuntimeInfo, device: Device) -> str | None:
@@ -81,22 +57,9 @@ def _finds(info: RuntimeInfo, device: Device) -> bool:
         DeviceError: It does not, and this is why.
         InputError: It is asked for by an option that is none.
     """
-    if info.name == "litert":
-        from edgeinc.runtimes import delegates
-
-        if device.name in ("npu", "gpu"):
-            return bool(delegates.candidates(device.name, own_files=True))
-        delegates.check(device)
-    elif info.name == "onnx":
-        from edgeinc.runtimes import onnx_package, providers
-
-        if device.name in ("npu", "gpu"):
-            return bool(providers.candidates(onnx_package.package(), device.name))
-        providers.find(onnx_package.package(), device)
-    else:
-        # Its files are for its own devices, however these are called.
-        return bool(info.devices)
-    return True
+    plain = PLAIN.get(info.name)
+    # The files of others are for their own devices, however these are called.
+    return bool(info.devices) if plain is None else plain.finds(device)
 
 
 def how_to_install(runtime: str) -> str:
@@ -105,8 +68,8 @@ def how_to_install(runtime: str) -> str:
     >>> how_to_install("onnx")
     'pip install onnxruntime'
     """
-    if runtime in INSTALL:
-        return INSTALL[runtime]
+    if runtime in PLAIN:
+        return PLAIN[runtime].install
     from edgeinc.runtimes import offered
 
     try:

@@ -8,7 +8,7 @@ from pathlib import Path
 from edgeinc.errors import DeviceLibraryError
 from edgeinc.runtimes.libraries import load_library
 
-__all__ = ["expects_npu", "loads", "plugin_modules"]
+__all__ = ["expects_delegate", "expects_provider", "loads", "plugin_modules"]
 
 # Delegates that take networks as they are (`delegates.KNOWN`), and parts of the names of
 # libraries that are providers for NPUs (`providers.KNOWN`). CoreML, which is built into every
@@ -17,12 +17,13 @@ PLAIN = ("libvx_delegate.so", "libQnnTFLiteDelegate.so")
 CLASSIC = ("qnn", "openvino", "vitisai", "rknpu", "vsinpu", "cann", "nnapi")
 
 
-def expects_npu(runtime: str) -> bool:
-    """Return whether a runtime may have an NPU here that takes plain files."""
-    if runtime == "litert":
-        return any(loads(library) for library in PLAIN)
-    if runtime != "onnx":
-        return False
+def expects_delegate() -> bool:
+    """Return whether LiteRT may have an NPU here that takes plain files."""
+    return any(loads(library) for library in PLAIN)
+
+
+def expects_provider() -> bool:
+    """Return whether ONNX Runtime may have one."""
     found = plugin_modules()
     folder = _folder()
     libraries = folder.glob("capi/*onnxruntime_providers_*") if folder else ()
