@@ -149,9 +149,10 @@ def test_what_cannot_be_compared_is_told(
     (tmp_path / "net1.onnx").unlink()
     found = compare(path, device="NobodysExecutionProvider")
     assert [run.file for run in found.runs] == ["net.onnx"]
-    assert len(found.left_out) == 3
-    assert "NobodysExecutionProvider" in found.left_out[0]
-    assert all("net1.onnx is not installed" in sentence for sentence in found.left_out[1:])
+    (sentence,) = found.left_out
+    assert "net1.onnx is not installed" in sentence
+    assert "NobodysExecutionProvider" in found.failed[0]
+    assert "net1.onnx is not installed" in found.failed[1]
     with pytest.raises(InputError, match="no option"):
         compare(path, device="cpu,fast")
     assert main(["models", "verify", str(path)]) == 0
@@ -169,6 +170,67 @@ def test_a_device_that_runs_nothing_is_the_reason_itself(tmp_path: Path) -> None
     found = compare(path, device="CPUExecutionProvider")
     assert found.left_out == ()
     assert [run.device for run in found.runs] == ["CPUExecutionProvider"] * 2
+
+
+@pytest.mark.parametrize(
+    ("device", "says"),
+    [
+        ("hailo", "net has no hailo file, which hailo needs; choose another model"),
+        ("libx.so", "net has no .tflite file, which libx.so needs; choose"),
+        ("NobodysExecutionProvider", "net.onnx on NobodysExecutionProvider: "),
+        ("npu", "net.onnx on npu: ONNX Runtime finds no NPU here; install"),
+    ],
+)
+def test_a_device_that_was_asked_for_and_runs_nothing(
+    device: str, says: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = card_of(tmp_path, [mean_colour(0, integers=True)], integers=True)
+    assert main(["--device", device, "--json", "models", "verify", str(path)]) == 1
+    out, err = capsys.readouterr()
+    found = json.loads(out)
+    assert (found["ok"], len(found["runs"]), found["left_out"]) == (False, 1, [])
+    (sentence,) = found["failed"]
+    assert sentence.startswith(says)
+    assert err == f"edgeinc: {sentence}\n"
+
+
+def test_a_device_that_runs_a_part(
+    delegate: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("ai_edge_litert", reason="LiteRT is not installed")
+    pebble = find_card("pebble")
+    (plain,) = (file for file in pebble.files if file.runtime == "litert")
+    shutil.copy(str(pebble.folder) + "/pebble.tflite", tmp_path)
+    path = tmp_path / "pebble.yaml"
+    card = replace(pebble, files=(plain,), background=None)
+    path.write_text(dump_card(card), encoding="utf-8")
+    device = f"{delegate},takes={CONV}"
+    found = compare(path, device=device)
+    assert found.failed == ()
+    assert found.runs[1].share is not None
+    assert 0 < found.runs[1].share < 1
+    assert main(["models", "verify", str(path), "--device", device, "--strict", "--json"]) == 1
+    out, err = capsys.readouterr()
+    (sentence,) = json.loads(out)["failed"]
+    assert sentence.startswith(f"pebble.tflite on {delegate}+CPU: The CPU runs ")
+    assert sentence.endswith("; use another network, or leave strict out.")
+    assert f"edgeinc: {sentence}\n" in err
+    with pytest.raises(InputError, match="strict is"):
+        compare(path, strict=json.loads("1"))
+
+
+def test_runs_that_differ_by_their_options(delegate: str) -> None:
+    pytest.importorskip("ai_edge_litert", reason="LiteRT is not installed")
+    pebble = find_card("pebble")
+    (plain,) = (file for file in pebble.files if file.runtime == "litert")
+    own = replace(plain, device=f"{delegate},takes={CONV}")
+    found = compare(replace(pebble, files=(own,)), device=f"{delegate},xor=1")
+    on = f"pebble.tflite on {delegate}+CPU"
+    assert [run.name for run in found.runs if run.file == plain.name] == [
+        f"{on} (takes={CONV})",
+        f"{on} (takes={CONV},xor=1)",
+    ]
+    assert len({(pair.one, pair.other) for pair in found.pairs}) == len(found.pairs)
 
 
 def test_libraries_in_the_folders_where_people_name_them(

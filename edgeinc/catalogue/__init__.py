@@ -5,7 +5,8 @@ from __future__ import annotations
 from edgeinc.catalogue.adding import add, candidates
 from edgeinc.catalogue.attaching import Attached, add_background
 from edgeinc.catalogue.background import Measured, measure_background
-from edgeinc.catalogue.comparing import Comparison, Pair, Run, compare
+from edgeinc.catalogue.compared import Comparison, Pair, Run
+from edgeinc.catalogue.comparing import compare
 from edgeinc.catalogue.listing import Listed, catalogue, describe
 from edgeinc.catalogue.pulling import Pulled, pull
 from edgeinc.catalogue.quantizing import Quantized, add_quantized

@@ -33,7 +33,7 @@ def embed_shown(
     Returns:
         `values`, the embeddings' real values `(n, dim)`, float32 of little end, in base64;
         `seen`, the sha256 of each picture's pixels; `device`, that really ran it; `share` of
-        the operators that it ran, or None.
+        the operators that it ran, or None; `left`, the operators left to the CPU.
 
     Raises:
         DeviceError: It runs no part of the network.
@@ -51,6 +51,7 @@ def embed_shown(
         "seen": seen,
         "device": backbone.device,
         "share": backbone.placement.nodes,
+        "left": list(backbone.placement.left),
     }
 
 

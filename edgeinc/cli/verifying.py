@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 __all__ = ["verify_command"]
 
 
-@takes("device")
+@takes("device", "strict")
 @click.command("verify")
 @click.argument("name", metavar="NAME|CARD")
 @click.option(
@@ -31,7 +31,8 @@ def verify_command(settings: Settings, name: str, pictures: str | None) -> int:
 
     Their sha256, then loading and running one picture. Then the same pictures go through every
     file on every device that is here: each pair is equal bit for bit, within one step of the
-    quantisation, or different.
+    quantisation, or different. A device that --device names and that runs none of the files is a
+    fault; with --strict so is one that runs only a part of one.
     """
     from edgeinc.catalogue import compare, verify
 
@@ -41,22 +42,25 @@ def verify_command(settings: Settings, name: str, pictures: str | None) -> int:
     lines = [f"{c.name} {c.message.removeprefix(f'{c.name} ')}" for c in found.checks]
     record: dict[str, Any] = {"name": found.card.name, "ok": found.ok, "checks": checks}
     if not found.ok:
-        empty = {"pictures": 0, "runs": [], "pairs": [], "left_out": []}
+        empty = {"pictures": 0, "runs": [], "pairs": [], "left_out": [], "failed": []}
         emit(settings, {**record, **empty}, "\n".join(lines))
         note(f"edgeinc: {found.card.name} cannot be used: {found.advice}")
         return 1
-    compared = compare(found.card, pictures, device=settings.device)
+    compared = compare(found.card, pictures, device=settings.device, strict=settings.strict)
     record |= {
         "ok": compared.ok,
         "pictures": compared.pictures,
         "runs": [asdict(run) for run in compared.runs],
         "pairs": [pair._asdict() for pair in compared.pairs],
         "left_out": list(compared.left_out),
+        "failed": list(compared.failed),
     }
     emit(settings, record, "\n".join([*lines, *_lines(compared)]))
     for sentence in compared.left_out:
         note(f"not compared: {sentence}")
-    if not compared.ok:
+    for sentence in compared.failed:
+        note(f"edgeinc: {sentence}")
+    if not compared.agree:
         note(
             f"edgeinc: {found.card.name} gives other embeddings in one place than in another; "
             f"{compared.advice}"
@@ -65,6 +69,8 @@ def verify_command(settings: Settings, name: str, pictures: str | None) -> int:
 
 
 def _lines(compared: Comparison) -> list[str]:
+    if not compared.runs:
+        return ["no file could be run, and none compared"]
     if not compared.pairs:
         return [f"one run of {compared.pictures} pictures, and none to compare it with"]
     return [f"on {compared.pictures} pictures:", *(_words(pair) for pair in compared.pairs)]
