@@ -285,6 +285,16 @@ def test_a_provider_runs_no_tflite_file(name: str) -> None:
         open_session(tiny.tflite_reshape("uint8"), "litert", device=name, strict=True)
 
 
+@pytest.mark.parametrize("name", ["libedgetpu.so.1", "./libmine.so", "edgetpu.dll"])
+def test_a_delegate_runs_no_onnx_file(name: str) -> None:
+    text = dump_card(with_device(find_card("pebble"), "onnx", "QNNExecutionProvider"))
+    says = rf"device is {re.escape(name)}, a delegate of LiteRT, and pebble\.onnx is a file for"
+    with pytest.raises(CardError, match=says):
+        parse_card(text.replace("device: QNNExecutionProvider", f"device: {name}"))
+    with pytest.raises(DeviceNotFoundError, match="is a delegate of LiteRT, which runs no"):
+        open_session(tiny.onnx_reshape("uint8"), "onnx", device=name, strict=True)
+
+
 @pytest.mark.parametrize(
     ("name", "means"),
     [

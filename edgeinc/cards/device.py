@@ -76,6 +76,9 @@ def read_device(fields: Fields, name: str, runtime: str, folder: Path | None) ->
     if device.is_provider and runtime == "litert":
         advice = f"is {device.name}, a provider of ONNX Runtime, and {name} is a file for LiteRT"
         raise fields.error("device", f"{advice}; name a delegate, or leave it out")
+    if device.is_library and runtime == "onnx":
+        advice = f"is {device.name}, a delegate of LiteRT, and {name} is a file for ONNX Runtime"
+        raise fields.error("device", f"{advice}; name a provider, or leave it out")
     return device.text
 
 

@@ -177,6 +177,11 @@ def _register(ort: Any, name: str, library: str) -> None:
 
 def _missing(ort: Any, name: str) -> DeviceNotFoundError:
     """The error for a provider that is not here."""
+    if Device(name).is_library:
+        return DeviceNotFoundError(
+            f"{name} is a delegate of LiteRT, which runs no .onnx file; name a provider of ONNX "
+            "Runtime, or use a .tflite file."
+        )
     there = here(ort)
     if name in KNOWN:
         package = KNOWN[name].package
