@@ -412,21 +412,22 @@ def test_a_card_is_there_at_every_moment_while_it_is_replaced(net: Path, tmp_pat
     before = add(net)
     assert before.folder is not None
     files = {path.name: path.read_bytes() for path in before.folder.iterdir()}
-    done = threading.Event()
+    begun, done = threading.Event(), threading.Event()
 
-    def look() -> int:
-        looks = 0
+    def look() -> None:
         while not done.is_set():
             assert find_card("net").input == before.input
-            looks += 1
-        return looks
+            begun.set()
 
     with ThreadPoolExecutor(1) as pool:
         looking = pool.submit(look)
-        for _ in range(100):
-            placing.settle_card(before, files, before.folder, overwrite=True)
-        done.set()
-        assert looking.result()
+        try:
+            assert begun.wait(60)
+            for _ in range(100):
+                placing.settle_card(before, files, before.folder, overwrite=True)
+        finally:
+            done.set()
+        looking.result()
 
 
 def test_a_link_to_a_card_elsewhere_is_replaced(net: Path, tmp_path: Path) -> None:
