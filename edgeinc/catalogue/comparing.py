@@ -3,130 +3,58 @@
 from __future__ import annotations
 
 import base64
+from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 from itertools import combinations
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from edgeinc.backbone.choosing import attempts, nothing_fits
 from edgeinc.cards import ModelCard, ModelFile, dump_card
 from edgeinc.cards.device import placed
+from edgeinc.catalogue.compared import GOLDEN, Comparison, Pair, Run, Verdict
 from edgeinc.catalogue.drawing import drawn
 from edgeinc.catalogue.drift import cosines
 from edgeinc.catalogue.golden import read_golden, scale_of
 from edgeinc.catalogue.trial import attempt
-from edgeinc.devices import AskedDevice, Device, is_cpu
+from edgeinc.devices import AskedDevice, Device
 from edgeinc.errors import EdgeincError, ImageError, RuntimeUnavailableError
 from edgeinc.images import list_images
 from edgeinc.parts import KINDS
-from edgeinc.runtimes import runtimes_for
 from edgeinc.runtimes.around import devices_here
 from edgeinc.runtimes.base import CPU
+from edgeinc.runtimes.helpers import check_settings, some
 from edgeinc.weights import find_card, load_file
 
-__all__ = ["GOLDEN", "LEAST_COSINE", "Comparison", "Pair", "Run", "compare"]
+__all__ = ["compare"]
 
-GOLDEN = "golden"
-LEAST_COSINE = 0.98
-"""Of one picture in two places: below it a store made in the one is of no use in the other."""
 MOST_PICTURES = 64
 FIXED_POINT = 32767
 DRAWN = 12
 
-Verdict = Literal["equal", "one step", "different"]
-
-
-@dataclass(frozen=True, slots=True)
-class Run:
-    """A card's file on a device.
-
-    Attributes:
-        name: The file and the device, in words; `golden` for what lies beside the card.
-        file: The file.
-        runtime: That read it.
-        device: What really ran it, in the runtime's own words.
-        share: Share of the network's operators that the device asked for ran, 0 to 1; None
-            where the runtime does not tell.
-    """
-
-    name: str
-    file: str
-    runtime: str
-    device: str
-    share: float | None
-
-
-class Pair(NamedTuple):
-    """Two runs of the same pictures.
-
-    Attributes:
-        one: Name of the one run.
-        other: Name of the other.
-        verdict: `equal`, every number bit for bit; `one step`, none further apart than one
-            step of the coarser quantisation; else `different`.
-        steps: The furthest that two numbers are apart, in such steps.
-        cosine: Mean cosine of the two embeddings of a picture.
-        least: The least of them.
-    """
-
-    one: str
-    other: str
-    verdict: Verdict
-    steps: float
-    cosine: float
-    least: float
-
-
-@dataclass(frozen=True, slots=True)
-class Comparison:
-    """What was found out.
-
-    Attributes:
-        card: The card.
-        pictures: How many pictures each run saw.
-        runs: The runs, on the CPU first.
-        pairs: Each with each.
-        left_out: A sentence for each file or device that could not be compared.
-    """
-
-    card: ModelCard
-    pictures: int
-    runs: tuple[Run, ...]
-    pairs: tuple[Pair, ...]
-    left_out: tuple[str, ...]
-
-    @property
-    def ok(self) -> bool:
-        """True when no two runs are further apart than a store can bear."""
-        return _agree(self.pairs)
-
-    @property
-    def advice(self) -> str:
-        """What to do where it is not `ok`."""
-        first = "use one file and one device for a store"
-        plain = {run.name for run in self.runs if is_cpu(run.device) or run.runtime == GOLDEN}
-        pairs = [pair for pair in self.pairs if {pair.one, pair.other} <= plain]
-        if pairs and _agree(pairs):
-            # The files agree on the CPU.
-            apart = ", ".join(run.name for run in self.runs if run.name not in plain)
-            return f"{first}; what differs is the device, not the files: {apart}"
-        return f"{first}, or fetch the files again"
-
-
-def _agree(pairs: Sequence[Pair]) -> bool:
-    return all(pair.cosine >= LEAST_COSINE for pair in pairs)
-
 
 class _Rows(NamedTuple):
-    """A run, its real values `(n, d)`, its quantisation's step (0 for floats), and what it saw."""
+    """A run and what came of it.
+
+    Attributes:
+        run: It.
+        values: The embeddings' real values, `(n, d)`.
+        step: Its quantisation's step; 0 for floats.
+        seen: The sha256 of each picture's pixels.
+        left: The operators that the device left to the CPU.
+        asked: How its device was asked for: the options, the name where there are none.
+    """
 
     run: Run
     values: NDArray[np.float32]
     step: float
     seen: tuple[str, ...]
+    left: tuple[str, ...] = ()
+    asked: str = ""
 
 
 def compare(
@@ -134,6 +62,7 @@ def compare(
     pictures: str | Path | None = None,
     *,
     device: AskedDevice = "auto",
+    strict: bool = False,
 ) -> Comparison:
     """Embeds the same pictures with each file of a card on each device that is here.
 
@@ -145,29 +74,47 @@ def compare(
         card: A card, a model's name, or the path of a card.
         pictures: A folder of pictures, of which 64 are taken at most; by default parts that
             are drawn on the spot.
-        device: A device to try besides those that are found, with its options.
+        device: A device to try besides those that are found, with its options; it fails where
+            none of the files runs there.
+        strict: It fails too where a device leaves a part of a file to the CPU.
 
     Raises:
         ModelNotFoundError: There is no such card.
         CardError: There is one and it, or what lies beside it, breaks the schema.
         ImageError: The folder holds no picture, or none of those taken can be read.
-        InputError: It is no device.
+        InputError: It is no device, or `strict` is no bool.
     """
+    check_settings(None, strict=strict)
+    # Each run has a folder of its own.
+    asked = placed(Device.of(device), Path())
     if not isinstance(card, ModelCard):
         card = find_card(card)
     shown, golden = _shown(card, pictures)
     made: list[_Rows] = []
     left_out: list[str] = []
-    for file, asked in _plan(card, device):
+    missed: list[str] = []
+    reached = asked.name in CPU
+    for file, one, wanted in _plan(card, asked):
         try:
-            rows = _run(card, file, asked, shown)
+            rows = _run(card, file, one, shown)
         except ImageError:
             # It is the pictures, not the file or the device.
             raise
         except EdgeincError as exc:
-            left_out.append(f"{file.name} on {asked.text}: {exc}")
+            (missed if wanted else left_out).append(f"{file.name} on {one.text}: {exc}")
         else:
             made.append(rows)
+            reached = reached or wanted
+    made = _named(made)
+    failed = [
+        f"{one.run.name}: The CPU runs {some(one.left)}; use another network, or leave strict out."
+        for one in made
+        if strict and one.left
+    ]
+    if reached:
+        left_out += missed
+    else:
+        failed += missed or [str(nothing_fits(card, asked, ""))]
     seen = made[0].seen if made else ()
     if made and (unread := len(shown["paths"] or seen) - len(seen)):
         left_out.append(f"{unread} of the pictures in {pictures}, which cannot be read")
@@ -177,7 +124,8 @@ def compare(
         else:
             left_out.append(f"{GOLDEN}: the parts are drawn differently here; install OpenCV anew")
     pairs = tuple(_pair(a, b) for a, b in combinations(made, 2))
-    return Comparison(card, len(seen), tuple(one.run for one in made), pairs, tuple(left_out))
+    runs = tuple(one.run for one in made)
+    return Comparison(card, len(seen), runs, pairs, tuple(left_out), tuple(failed))
 
 
 def _shown(
@@ -196,22 +144,27 @@ def _shown(
     return {"paths": [], "parts": golden.parts}, _Rows(run, real, step, golden.seen)
 
 
-def _plan(card: ModelCard, device: AskedDevice) -> Iterator[tuple[ModelFile, Device]]:
-    """Each file with each device here that it could run on; the CPU first."""
-    # Each run has a folder of its own.
-    asked = placed(Device.of(device), Path.cwd())
+def _plan(card: ModelCard, asked: Device) -> Iterator[tuple[ModelFile, Device, bool]]:
+    """Each file with each device here that it could run on, and whether it was asked for.
+
+    The CPU comes first, and what is only there because it was asked for last.
+    """
     for file in card.files:
-        if file.device is not None:
-            yield file, Device.of(file.device)
-            continue
-        try:
-            devices = list(devices_here(file.runtime))
-        except RuntimeUnavailableError:
-            # Running it says what is missing.
-            devices = [Device("cpu")]
-        if asked.name not in CPU and file.runtime in runtimes_for(asked):
-            devices.append(asked)
-        yield from ((file, one) for one in dict.fromkeys(devices))
+        there = [] if asked.name in CPU else attempts([file], asked, strict=False)
+        wanted = [device for _, device, _ in there]
+        devices = dict.fromkeys((*_devices(file), *wanted))
+        yield from ((file, one, one in wanted) for one in devices)
+
+
+def _devices(file: ModelFile) -> tuple[Device, ...]:
+    """The devices here that a file could run on."""
+    if file.device is not None:
+        return (Device.of(file.device),)
+    try:
+        return devices_here(file.runtime)
+    except RuntimeUnavailableError:
+        # Running it says what is missing.
+        return (Device("cpu"),)
 
 
 def _run(
@@ -229,7 +182,20 @@ def _run(
     rows = values.reshape(len(found["seen"]), card.dim)
     name = f"{file.name} on {found['device']}"
     run = Run(name, file.name, file.runtime, found["device"], found["share"])
-    return _Rows(run, rows, scale_of(file), tuple(found["seen"]))
+    options = ",".join(f"{key}={value}" for key, value in device.options.items())
+    left, asked = tuple(found["left"]), options or device.name
+    return _Rows(run, rows, scale_of(file), tuple(found["seen"]), left, asked)
+
+
+def _named(made: Sequence[_Rows]) -> list[_Rows]:
+    """The same runs, with how the device was asked for in the names that two of them have."""
+    times = Counter(one.run.name for one in made)
+    return [
+        one
+        if times[one.run.name] == 1
+        else one._replace(run=replace(one.run, name=f"{one.run.name} ({one.asked})"))
+        for one in made
+    ]
 
 
 def _pair(a: _Rows, b: _Rows) -> Pair:
