@@ -27,6 +27,7 @@ from edgeinc import Backbone, Device, Engine
 from edgeinc.cards import ModelCard, dump_card, parse_card
 from edgeinc.catalogue import verify
 from edgeinc.cli import main
+from edgeinc.devices import CPU_PROVIDER, Placement
 from edgeinc.errors import (
     CardError,
     DeviceError,
@@ -40,6 +41,7 @@ from edgeinc.errors import (
 from edgeinc.runtimes import (
     delegates,
     hints,
+    onnx,
     onnx_compiled,
     onnx_options,
     onnx_package,
@@ -221,8 +223,27 @@ def test_a_delegate_that_fails(
 def test_a_delegate_that_fails_while_it_runs(delegate: str) -> None:
     device = f"{delegate},takes={RESHAPE},fails=1"
     session = open_session(tiny.tflite_reshape("uint8"), "litert", device=device)
-    with pytest.raises(InferenceError, match="the chip is on fire"):
+    with pytest.raises(InferenceError) as caught:
         session.run(numbers())
+    assert str(caught.value) == (
+        f"LiteRT failed while it ran on {delegate} (the chip is on fire; Node number 1 (Test) "
+        "failed to invoke); check that its chip works, or ask for the device cpu."
+    )
+
+
+def test_a_provider_that_fails_while_it_runs() -> None:
+    session = open_session(tiny.onnx_classifier(), "onnx")
+    assert isinstance(session, onnx.OnnxSession)
+    picture = np.zeros(session.input.shape, session.input.dtype)
+    # Of another network, which takes another picture: it fails as on a chip that is gone.
+    other = onnxruntime.InferenceSession(tiny.onnx_reshape("uint8"), providers=[CPU_PROVIDER])
+    for name, says in (
+        (CPU_PROVIDER, r"^ONNX Runtime failed while it ran \(.+\); verify the model's file\.$"),
+        ("QNNExecutionProvider", r" ran on QNNExecutionProvider \(.+\); check that its chip works"),
+    ):
+        session.move(other, Placement(name, name))
+        with pytest.raises(InferenceError, match=says):
+            session.run(picture)
 
 
 def strictly(device: str, model: bytes | None = None) -> None:

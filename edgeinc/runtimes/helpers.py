@@ -9,11 +9,12 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TypeVar
 
-from edgeinc.devices import MOST_THREADS, Device, Placement, brief
+from edgeinc.devices import MOST_THREADS, Device, Placement, brief, is_cpu
 from edgeinc.errors import (
     DeviceError,
     DeviceNotFoundError,
     DeviceRefusedError,
+    InferenceError,
     InputError,
     ModelFormatError,
     TensorNotFoundError,
@@ -22,6 +23,7 @@ from edgeinc.runtimes.base import TensorSpec
 
 __all__ = [
     "check_settings",
+    "failed_running",
     "first_line",
     "first_that_takes",
     "fixed_shape",
@@ -128,6 +130,23 @@ def refused(
         f"{device} does not run all of the network: the CPU would run {which}; use another "
         "network, or leave strict out.",
         left,
+    )
+
+
+def failed_running(runtime: str, device: str, said: str) -> InferenceError:
+    """Return the error for a session that fails on a picture.
+
+    Args:
+        runtime: In words.
+        device: What runs the network.
+        said: The runtime's own words; empty where it has none.
+    """
+    why = f" ({said})" if said else ""
+    if is_cpu(device):
+        return InferenceError(f"{runtime} failed while it ran{why}; verify the model's file.")
+    return InferenceError(
+        f"{runtime} failed while it ran on {device}{why}; check that its chip works, or ask for "
+        "the device cpu."
     )
 
 

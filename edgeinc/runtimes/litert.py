@@ -6,11 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from edgeinc.devices import Device, Placement
-from edgeinc.errors import InferenceError
 from edgeinc.runtimes.base import CPU, Array, Session, physical_cores
 from edgeinc.runtimes.chatter import without_chatter
 from edgeinc.runtimes.helpers import (
-    first_line,
+    failed_running,
     fixed_shape,
     model_bytes,
     one_of,
@@ -22,6 +21,7 @@ from edgeinc.runtimes.litert_package import (
     ON_CPU,
     interpreter,
     reading,
+    said,
     spec,
     steps,
 )
@@ -91,9 +91,7 @@ class LiteRtSession(Session):
             net.invoke()
             result: Array = net.get_tensor(self._exit)
         except ERRORS as exc:
-            raise InferenceError(
-                f"LiteRT failed while it ran ({first_line(exc)}); verify the model's file."
-            ) from exc
+            raise failed_running("LiteRT", self.device, said(exc)) from exc
         return result
 
     def _release(self) -> None:

@@ -10,14 +10,13 @@ from edgeinc.devices import Device, Placement
 from edgeinc.errors import DeviceRefusedError, ModelFormatError
 from edgeinc.runtimes import delegates
 from edgeinc.runtimes.chatter import overheard
-from edgeinc.runtimes.helpers import first_line, first_that_takes, refused
-from edgeinc.runtimes.litert_package import ERRORS, ON_CPU, interpreter
+from edgeinc.runtimes.helpers import first_that_takes, refused
+from edgeinc.runtimes.litert_package import ERRORS, ON_CPU, interpreter, said
 from edgeinc.runtimes.shares import Operator, litert_macs, share
 
 __all__ = ["delegated"]
 
 _DELEGATE = "DELEGATE"
-_RESTORED = "Restored original execution plan"
 
 
 def delegated(
@@ -55,22 +54,21 @@ def _open(
     content: bytes, options: Mapping[str, Any], strict: bool, device: Device
 ) -> tuple[Any, Placement]:
     library = delegates.library_of(device)
-    with overheard() as said:
+    with overheard() as printed:
         plugin = delegates.load(device)
         try:
             net = interpreter(content, experimental_delegates=[plugin], **options)
             every, left = _parts(net)
             net.allocate_tensors()
         except (ModelFormatError, *ERRORS) as exc:  # the file itself has been read without it
-            # LiteRT puts a remark of its own right behind what the delegate has said.
-            said_first = first_line(exc.__cause__ or exc).partition(_RESTORED)[0]
+            why = said(exc.__cause__ or exc) or "it does not say why"
             raise DeviceRefusedError(
-                f"The delegate {library} refused the network "
-                f"({said_first or 'it does not say why'}); use a network that was made for it."
+                f"The delegate {library} refused the network ({why}); use a network that was made "
+                "for it."
             ) from exc
     names = tuple(map(str, left))
     if len(left) == len(every):
-        words = said[-1][-200:] if said else ""
+        words = printed[-1][-200:] if printed else ""
         advice = "use a network that was made for it"
         raise refused(f"The delegate {library}", names, words, nothing=advice)
     if strict and left:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import importlib
 import importlib.util
+import re
 import struct
 import warnings
 from collections.abc import Iterator
@@ -31,6 +32,7 @@ __all__ = [
     "interpreter",
     "load_delegate",
     "reading",
+    "said",
     "spec",
     "steps",
 ]
@@ -39,6 +41,9 @@ NAME = "litert"
 ON_CPU = "CPU"
 PACKAGES = ("ai_edge_litert", "tflite_runtime")
 ERRORS = (ValueError, RuntimeError, TypeError)  # what the interpreter raises
+# Remarks of its own, which LiteRT puts right behind the words of an operator or a delegate.
+_WHICH = re.compile(r"[.\s]*(Node number \d+ \()")
+_RESTORED = "Restored original execution plan"
 _LIMITS = {dtype: np.iinfo(dtype) for dtype in (np.uint8, np.int8, np.uint16, np.int16)}
 Step = tuple[str, list[dict[str, Any]], list[dict[str, Any]]]
 
@@ -118,12 +123,22 @@ def reading() -> Iterator[None]:
     except (*ERRORS, ArithmeticError, AttributeError, LookupError, struct.error) as exc:
         if "unresolved custom op" in str(exc):
             raise ModelFormatError(
-                f"This network was compiled for a device ({first_line(exc)}); ask for it by its "
+                f"This network was compiled for a device ({said(exc)}); ask for it by its "
                 "delegate, for instance libedgetpu.so.1."
             ) from exc
         raise ModelFormatError(
-            f"LiteRT cannot read this network ({first_line(exc)}); fetch it again."
+            f"LiteRT cannot read this network ({said(exc)}); fetch it again."
         ) from exc
+
+
+def said(exc: BaseException) -> str:
+    """Return what LiteRT says, on one line and without its last full stop; empty for nothing.
+
+    >>> said(RuntimeError("the chip is on fireNode number 1 (Test) failed to invoke."))
+    'the chip is on fire; Node number 1 (Test) failed to invoke'
+    """
+    own = _WHICH.sub(r"; \1", first_line(exc).partition(_RESTORED)[0])
+    return own.removeprefix("; ").rstrip(". ")
 
 
 def steps(net: Any) -> Iterator[Step]:

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 
 from edgeinc.devices import CPU_PROVIDER, Device, Placement
-from edgeinc.errors import InferenceError, InputError, ModelFormatError
+from edgeinc.errors import InputError, ModelFormatError
 from edgeinc.runtimes import cut_onnx
 from edgeinc.runtimes.base import CPU, Array, RuntimeInfo, Session, TensorSpec
-from edgeinc.runtimes.helpers import fixed_shape, model_bytes, one_of
+from edgeinc.runtimes.helpers import failed_running, fixed_shape, model_bytes, one_of
 from edgeinc.runtimes.onnx_devices import accelerated
 from edgeinc.runtimes.onnx_package import DTYPES, errors, options, package, reason
 from edgeinc.runtimes.providers import here
@@ -66,7 +66,7 @@ class OnnxSession(Session):
         notes = _notes(session)
         entry = _spec(one_of(session.get_inputs(), "inputs"), notes.get("input"))
         exit_ = _spec(one_of(session.get_outputs(), "outputs"), notes.get("output"))
-        self._session = session
+        self._session, self.device = session, placement.device
         self._errors = errors()
         self._entry = entry.name
         self._exits = [exit_.name]
@@ -90,9 +90,7 @@ class OnnxSession(Session):
         try:
             result: Array = self._session.run(self._exits, {self._entry: array})[0]
         except self._errors as exc:
-            raise InferenceError(
-                f"ONNX Runtime failed while it ran ({reason(exc)}); verify the model's file."
-            ) from exc
+            raise failed_running("ONNX Runtime", self.device, reason(exc)) from exc
         return result
 
     def _release(self) -> None:
