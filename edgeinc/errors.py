@@ -5,7 +5,8 @@
     │   ├── ImageError                  no picture: missing, empty, truncated, too small, too large
     │   ├── LabelError                  a label: empty, over-long, with control or hidden characters
     │   ├── CardError                   a model card that breaks its schema
-    │   └── ModelFormatError            weights that no runtime here can read or cut
+    │   ├── ModelFormatError            weights that no runtime here can read or cut
+    │   └── NoRoomError                 the folder for temporary files (TMPDIR) is full
     ├── NotFoundError (LookupError)     a name that nothing answers to
     │   ├── LabelNotFoundError          no class of that name is enrolled
     │   ├── SampleNotFoundError         no stored example has that id
@@ -52,6 +53,7 @@ __all__ = [
     "LabelNotFoundError",
     "ModelFormatError",
     "ModelNotFoundError",
+    "NoRoomError",
     "NotFoundError",
     "RuntimeUnavailableError",
     "SampleNotFoundError",
@@ -88,6 +90,10 @@ class CardError(InputError):
 
 class ModelFormatError(InputError):
     """Weights that no runtime here can read or cut."""
+
+
+class NoRoomError(InputError):
+    """The folder for temporary files is full; this tells nothing of what was to be done there."""
 
 
 class NotFoundError(EdgeincError, LookupError):

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import ast
+import errno
 import hashlib
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -17,13 +19,15 @@ import pytest
 from edgeinc.backbone import Backbone
 from edgeinc.cache import user_models_dir
 from edgeinc.cards import ModelCard, ModelFile
-from edgeinc.catalogue import Preprocessing, add, candidates, describe, trial, verify
-from edgeinc.children import Bounds
+from edgeinc.catalogue import Preprocessing, add, candidates, compare, describe, trial, verify
+from edgeinc.children import Bounds, asking
+from edgeinc.cli import main
 from edgeinc.engine import Engine
 from edgeinc.errors import (
     ChecksumError,
     EdgeincError,
     ModelFormatError,
+    NoRoomError,
 )
 from edgeinc.weights import load_file
 from tests import tiny_networks as tiny
@@ -192,6 +196,23 @@ def test_verify_tells_of_a_crash_too(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert "do not use it" in found.checks[0].message
 
 
+def test_a_full_disk_says_nothing_of_a_model(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def full(stream: object, room: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(asking, "reserve", full)
+    with pytest.raises(NoRoomError, match="no room for trying pebble"):
+        verify("pebble")
+    with pytest.raises(NoRoomError):
+        compare("pebble")
+    assert main(["models", "verify", "pebble"]) == 1
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert re.fullmatch(r"edgeinc: There is no room for [^;]*; make some in .*TMPDIR\.\n", err)
+
+
 # -- weights are loaded only after their sha256 matched --------------------------------
 
 
@@ -221,7 +242,7 @@ def test_touched_weights_are_not_loaded(
         raise AssertionError("weights were opened before their sha256 was compared")
 
     monkeypatch.setattr(opening, "open_session", never)
-    monkeypatch.setattr(opening, "_cut", never)
+    monkeypatch.setattr(opening, "cut", never)
     assert touched.folder is not None
     ways = {
         "card": lambda: Backbone.open(touched),

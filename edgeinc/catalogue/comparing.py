@@ -22,7 +22,7 @@ from edgeinc.catalogue.drift import cosines
 from edgeinc.catalogue.golden import read_golden, scale_of
 from edgeinc.catalogue.trial import attempt
 from edgeinc.devices import AskedDevice, Device
-from edgeinc.errors import EdgeincError, ImageError, RuntimeUnavailableError
+from edgeinc.errors import EdgeincError, ImageError, NoRoomError, RuntimeUnavailableError
 from edgeinc.images import list_images
 from edgeinc.parts import KINDS
 from edgeinc.runtimes.around import devices_here
@@ -83,6 +83,7 @@ def compare(
         CardError: There is one and it, or what lies beside it, breaks the schema.
         ImageError: The folder holds no picture, or none of those taken can be read.
         InputError: It is no device, or `strict` is no bool.
+        NoRoomError: There is no room for a run.
     """
     check_settings(None, strict=strict)
     # Each run has a folder of its own.
@@ -97,8 +98,8 @@ def compare(
     for file, one, wanted in _plan(card, asked):
         try:
             rows = _run(card, file, one, shown)
-        except ImageError:
-            # It is the pictures, not the file or the device.
+        except (ImageError, NoRoomError):
+            # It is the pictures, or the disk, not the file or the device.
             raise
         except EdgeincError as exc:
             (missed if wanted else left_out).append(f"{file.name} on {one.text}: {exc}")

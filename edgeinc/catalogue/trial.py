@@ -79,7 +79,7 @@ def attempt(
     Raises:
         EdgeincError: What the job raised.
         ModelFormatError: It crashed, or ran into a limit.
-        InputError: There is no room for its files.
+        NoRoomError: There is no room for its files.
         RuntimeUnavailableError: No process can be started here.
     """
     bounds = (limits or LIMITS).bounds(len(content))

@@ -21,6 +21,7 @@ from edgeinc.errors import (
     DeviceError,
     EdgeincError,
     ModelNotFoundError,
+    NoRoomError,
     RuntimeUnavailableError,
 )
 from edgeinc.weights import (
@@ -109,6 +110,7 @@ def verify(card: ModelCard | str | Path) -> Verification:
     Raises:
         ModelNotFoundError: There is no such card.
         CardError: There is one, and it breaks the schema.
+        NoRoomError: There is no room to try a file.
     """
     if not isinstance(card, ModelCard):
         card = find_card(card)
@@ -131,6 +133,9 @@ def _check(card: ModelCard, file: ModelFile) -> Check:
     except DeviceError as exc:
         # A file that is for one device only says nothing where that is not here.
         return Check(file.name, None, f"has the right sha256 and cannot be tried here: {exc}")
+    except NoRoomError:
+        # Which says nothing of the file.
+        raise
     except EdgeincError as exc:
         return Check(file.name, False, str(exc))
     if not found["values"] or not found["same"]:

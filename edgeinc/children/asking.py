@@ -20,7 +20,7 @@ import edgeinc.errors as errors
 from edgeinc.cache import is_full, reserve
 from edgeinc.children.bounds import ANSWER, REQUEST, Bounds
 from edgeinc.children.death import Death, death_of, last_line
-from edgeinc.errors import EdgeincError, InputError, RuntimeUnavailableError
+from edgeinc.errors import EdgeincError, NoRoomError, RuntimeUnavailableError
 
 __all__ = ["ask"]
 
@@ -57,7 +57,7 @@ def ask(
 
     Raises:
         EdgeincError: What it raised.
-        InputError: There is no room for its files.
+        NoRoomError: There is no room for its files.
         RuntimeUnavailableError: No process can be started here.
     """
     try:
@@ -90,8 +90,8 @@ def ask(
     return answer
 
 
-def _no_room(what: str) -> InputError:
-    return InputError(
+def _no_room(what: str) -> NoRoomError:
+    return NoRoomError(
         f"There is no room for {what}; make some in {tempfile.gettempdir()}, or name another "
         "folder with TMPDIR."
     )
