@@ -20,7 +20,13 @@ from edgeinc import Backbone
 from edgeinc.bench import bench
 from edgeinc.cache import digest
 from edgeinc.doctor import uses
-from edgeinc.errors import DeviceError, DeviceNotFoundError, DeviceRefusedError, InputError
+from edgeinc.errors import (
+    DeviceError,
+    DeviceLibraryError,
+    DeviceNotFoundError,
+    DeviceRefusedError,
+    InputError,
+)
 from edgeinc.runtimes import available, open_session
 from edgeinc.weights import find_card
 from tests import tiny_networks as tiny
@@ -137,7 +143,8 @@ def test_what_an_older_onnxruntime_tells(monkeypatch: pytest.MonkeyPatch, cache:
 def test_questions_that_qualcomms_provider_does_not_answer() -> None:
     model = tiny.onnx_classifier()
     for device, kind, says in (
-        (f"{QNN},backend_path=/nowhere.so", DeviceRefusedError, "took no part"),
+        (f"{QNN},backend_path=/nowhere.so", DeviceLibraryError, r"/nowhere\.so .* is not here"),
+        (f"{QNN},backend_path=libNowhere.so", DeviceRefusedError, "took no part"),
         (f"{QNN},hardware=npu", DeviceNotFoundError, "knows no npu here"),
         ("npu", DeviceNotFoundError, "finds no NPU"),
         (

@@ -26,6 +26,7 @@ from edgeinc.cli import main
 from edgeinc.doctor import uses
 from edgeinc.errors import (
     CardError,
+    DeviceError,
     DeviceLibraryError,
     DeviceNotFoundError,
     DeviceRefusedError,
@@ -174,6 +175,25 @@ def test_headers_of_both_widths(bits: int, tmp_path: Path, monkeypatch: pytest.M
         library.write_bytes(whole[:length])
         with pytest.raises(DeviceLibraryError, match="cut short"):
             refuse_cut(str(library))
+
+
+def test_a_library_in_an_option_that_is_missing(tmp_path: Path) -> None:
+    def opened(path: object) -> None:
+        device = Device("QNNExecutionProvider", {"backend_path": str(path)})
+        open_session(tiny.onnx_reshape("uint8"), "onnx", device=device, strict=True)
+
+    missing = tmp_path / "libQnnHtp.so"
+    with pytest.raises(DeviceLibraryError) as caught:
+        opened(missing)
+    assert str(caught.value) == (
+        f"The library {missing} (backend_path of QNNExecutionProvider) is not here; check its path."
+    )
+    # What is there, and what the provider looks for itself, is for the provider to say.
+    missing.touch()
+    for path in (missing, "libNowhere.so"):
+        with pytest.raises(DeviceError) as other:
+            opened(path)
+        assert "backend_path" not in str(other.value)
 
 
 # -- what doctor says --------------------------------------------------------------------

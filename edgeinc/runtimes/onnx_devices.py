@@ -39,7 +39,7 @@ def accelerated(
 
     Raises:
         DeviceNotFoundError: There is no such provider here, or it does not start.
-        DeviceLibraryError: Its library does not load.
+        DeviceLibraryError: Its library does not load, or one that its options name is not here.
         DeviceRefusedError: It takes no part, or not all where it must.
         InputError: An option has no such value.
     """

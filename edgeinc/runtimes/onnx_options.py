@@ -7,11 +7,13 @@ plugin, of its library's own messages.
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterable
+from pathlib import Path
 
 from edgeinc.devices import Device
-from edgeinc.errors import InputError
+from edgeinc.errors import DeviceLibraryError, InputError
 from edgeinc.runtimes.helpers import near, warn_caller
 
 __all__ = ["check_options", "warn_of_unknown"]
@@ -101,6 +103,8 @@ _VALUES: dict[str, dict[str, str]] = {
         ),
     },
 }
+# Options that are libraries: paths, or names that the provider or the system looks for.
+_LIBRARIES = ("backend_path", "qnn_ir_backend_path", "qnn_saver_path")
 # Of these all options are known, and others are passed over without a word.
 _SILENT = ("QNNExecutionProvider",)
 
@@ -115,6 +119,7 @@ def check_options(device: Device) -> None:
 
     Raises:
         InputError: An option has no such value; the message names those that it has.
+        DeviceLibraryError: An option is the path of a library that is not here.
     """
     known = _known(device.name)
     for key, value in device.options.items():
@@ -124,6 +129,10 @@ def check_options(device: Device) -> None:
         if not (value in words if pattern is None else re.fullmatch(pattern, value)):
             said = f"{', '.join(words[:-1])} or {words[-1]}" if pattern is None else values
             raise InputError(f"{key}={value} of {device.name} is none; give {said}.")
+        if key in _LIBRARIES and os.sep in value and not Path(value).exists():
+            raise DeviceLibraryError(
+                f"The library {value} ({key} of {device.name}) is not here; check its path."
+            )
 
 
 def warn_of_unknown(provider: str, options: Iterable[str]) -> None:
