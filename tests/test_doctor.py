@@ -14,9 +14,11 @@ import pytest
 
 from edgeinc import __version__
 from edgeinc.cards import read_card
+from edgeinc.cli import main
 from edgeinc.doctor import UNKNOWN, examine, uses
+from edgeinc.errors import InputError
 from edgeinc.runtimes import available
-from edgeinc.weights import list_cards
+from edgeinc.weights import find_card, list_cards
 from tests.absent import run_without
 
 DOCTOR = "from edgeinc.cli import main; raise SystemExit(main(['--json', 'doctor']))"
@@ -92,6 +94,25 @@ def test_what_is_missing_comes_with_the_command_that_brings_it() -> None:
             "matplotlib is missing; install it with: pip install 'edgeinc[plot]'",
         ]
     )
+
+
+def test_a_card_that_is_named_by_its_path(tiny_card: Path) -> None:
+    tiny = read_card(tiny_card)
+    assert tiny.name not in {card.name for card in list_cards()}
+    found = examine(card=tiny)
+    assert (found.backbone, found.models["tiny"]) == ("tiny", True)
+    assert found.uses["tiny"] == uses(tiny, available())
+    # It goes before a listed one of its name.
+    pebble = replace(find_card("pebble"), files=tiny.files, folder=tiny.folder)
+    assert [use.file for use in examine(card=pebble).uses["pebble"]] == ["tiny.onnx"]
+
+
+@pytest.mark.parametrize("device", [",", "", "onnx", "npu,a=1"])
+def test_what_is_no_device(device: str, capfd: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(InputError) as caught:
+        examine(device=device)
+    assert main(["--device", device, "doctor"]) == 1
+    assert capfd.readouterr() == ("", f"edgeinc: {caught.value}\n")
 
 
 def test_core_packages_that_were_left_out() -> None:

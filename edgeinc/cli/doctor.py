@@ -47,7 +47,7 @@ def doctor_command(settings: Settings, repair: str | None) -> int:
     The store is not changed; private copies of stores that killed processes left behind are
     deleted. The exit status is 1 where the store is damaged, or cannot be checked: a newer
     edgeinc wrote it, another process keeps it to itself, or it is an archive. So it is where
-    `--backbone` names what cannot be read.
+    `--backbone` names what cannot be read, or `--device` what is no device.
     """
     from edgeinc.doctor import examine, tidy
 

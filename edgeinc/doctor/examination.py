@@ -12,12 +12,13 @@ from typing import TYPE_CHECKING
 
 from edgeinc.backbone import Backbone
 from edgeinc.cache import cache_dir
-from edgeinc.devices import AskedDevice, Placement
+from edgeinc.devices import AskedDevice, Device, Placement
 from edgeinc.doctor.uses import Use, uses
 from edgeinc.errors import EdgeincError, StoreError
 from edgeinc.machine import Camera, Processor, cameras, energy, memory, processor
 from edgeinc.runtimes import RuntimeInfo, survey
 from edgeinc.runtimes.base import physical_cores
+from edgeinc.runtimes.helpers import check_settings
 from edgeinc.runtimes.plain_runtimes import PLAIN
 from edgeinc.version import __version__
 from edgeinc.weights import is_installed, list_cards
@@ -72,7 +73,8 @@ class Examination:
         runtimes: The runtimes that are installed.
         packages: Version of each package that counts; None where it is missing, `of unknown
             version` where it was installed by other means than Python's.
-        models: Name of each card, and whether its weights are installed.
+        models: Name of each card that is listed, and of the one to open, and whether its weights
+            are installed.
         uses: For each installed card, what its files can use here.
         backbone: The card's name whose network was opened; None where there was none.
         placement: The device asked for, what runs that network, and how much of it; None where
@@ -119,10 +121,18 @@ def examine(
         card: A backbone to open, to see what runs it.
         device: As in `Engine.open`.
         strict: As in `Engine.open`.
+
+    Raises:
+        InputError: `device` is no device, or `strict` is neither True nor False.
     """
+    wanted = Device.of(device)
+    check_settings(None, strict=strict)
     runtimes, problems = survey()
     packages = {name: _version(*where) for name, where in PACKAGES.items()}
-    cards = {card.name: card for card in list_cards()}
+    cards = {one.name: one for one in list_cards()}
+    if card is not None:
+        # The one that is opened may be named by its path, also where another of its name is listed.
+        cards[card.name] = card
     models = {name: is_installed(one) for name, one in cards.items()}
     here = {runtime.name for runtime in runtimes}
     missing = [(one.title, one.needs) for name, one in PLAIN.items() if name not in here]
@@ -133,7 +143,7 @@ def examine(
     placement = None
     if card is not None:
         try:
-            with Backbone.open(card, device=device, strict=strict) as backbone:
+            with Backbone.open(card, device=wanted, strict=strict) as backbone:
                 placement = backbone.placement
         except EdgeincError as exc:
             advice.append(f"{card.name} does not run: {exc}")
