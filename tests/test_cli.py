@@ -445,6 +445,14 @@ def test_evaluation_against_strangers(shell: Shell, photos: Path, tmp_path: Path
         assert shell("eval", *words)[0] == 2
 
 
+@pytest.mark.parametrize("option", ["--tta", "--base-classes"])
+def test_leaving_out_reads_no_picture(shell: Shell, option: str) -> None:
+    for words in (["eval", "--loo", option], [option, "eval", "--loo"]):
+        status, out, err = shell(*words)
+        assert (status, out) == (2, "")
+        assert f"asks about what is enrolled only; leave {option} out." in err
+
+
 def test_evaluations_are_drawn(shell: Shell, photos: Path, tmp_path: Path) -> None:
     pytest.importorskip("matplotlib", reason="the extra `plot` is not installed")
     shell("enroll", "--from", photos)

@@ -42,6 +42,11 @@ def eval_command(
         raise click.UsageError("Give either DIR or --loo.")
     if loo and unknown is not None:
         raise click.UsageError("--unknown is compared with DIR; give one, not --loo.")
+    if loo and (settings.tta or settings.base_classes):
+        word = "--tta" if settings.tta else "--base-classes"
+        raise click.UsageError(
+            f"--loo reads no picture, and asks about what is enrolled only; leave {word} out."
+        )
     if plot is not None:
         from edgeinc.plot import check_place
 
