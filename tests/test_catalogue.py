@@ -366,6 +366,31 @@ def test_labels_that_are_none_are_refused_before_the_work(
     assert not user_models_dir().exists()
 
 
+@pytest.mark.parametrize(
+    ("wrong", "says"),
+    [
+        ({"labels": "läb 5.txt"}, "labels' file, and cannot name one 'läb 5.txt'; rename it to"),
+        ({"licence": ""}, "licence must be a text of 1 to 4096 characters"),
+        ({"licence": "a\tb"}, "licence has control characters"),
+        ({"title": " "}, "title must be a text of 1 to 4096"),
+        ({"title": "x" * 5000}, "title must be a text of 1 to 4096"),
+    ],
+)
+def test_what_a_card_cannot_say_is_refused_before_the_work(
+    net: Path, wrong: dict[str, str], says: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def never(*_: object, **__: object) -> None:
+        raise AssertionError("the network was tried")
+
+    monkeypatch.setattr("edgeinc.catalogue.newcard.attempt", never)
+    if "labels" in wrong:
+        wrong["labels"] = str(net.with_name(wrong["labels"]))
+        Path(wrong["labels"]).write_text("nut\nbolt\nwasher\n", encoding="utf-8")
+    with pytest.raises(CardError, match=says):
+        add(net, **wrong)
+    assert not user_models_dir().exists()
+
+
 @pytest.mark.parametrize("name", ["net.yaml", "net.tflite"])
 def test_labels_do_not_take_the_place_of_card_or_network(
     net: Path, tmp_path: Path, name: str

@@ -6,9 +6,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 from edgeinc.cache import digest
-from edgeinc.cards import Asset, ModelCard
+from edgeinc.cards import Asset, ModelCard, is_file_name
 from edgeinc.catalogue.placing import path_of
 from edgeinc.classifier import clean_names
+from edgeinc.devices import brief
 from edgeinc.errors import CardError
 
 __all__ = ["Labels", "check_count", "check_labels", "read_labels"]
@@ -32,13 +33,18 @@ def read_labels(labels: str | Path | None, network: Path) -> Labels:
     """Reads a file of labels, and holds it to what reads it later.
 
     Raises:
-        CardError: It cannot be read, is not UTF-8, has a line that is no label, or has the name
-            of another file of the card.
+        CardError: It cannot be read, is not UTF-8, has a line that is no label, or has a name
+            that no card can give, or that of another file of the card.
         InputError: It is no path.
     """
     if labels is None:
         return Labels(None, b"", 0)
     path = path_of(labels)
+    if not is_file_name(path.name):
+        raise CardError(
+            f"A card names its labels' file, and cannot name one {brief(path.name)}; rename it to "
+            "letters, digits and ._+-, a letter or digit first."
+        )
     if path.name in (network.name, f"{network.stem}.yaml"):
         raise CardError(f"{path} has the name of the network or of its card; rename it.")
     try:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from edgeinc.cards import Asset, ModelCard, RuntimeName, dump_card, parse_card
+from edgeinc.cards.fields import Fields, Node
 from edgeinc.catalogue.naming import Labels, check_labels, read_labels
 from edgeinc.catalogue.placing import check_free, path_of, read_network, settle_card
 from edgeinc.catalogue.reading import Preprocessing
@@ -109,10 +110,23 @@ def read_new(
     """
     path = path_of(path)
     target = check_free(path, overwrite)
+    _check_words(wanted, path.name)
     content, runtime = read_network(path)
     named = read_labels(labels, path)
     wanted = replace(wanted, labels=named.asset)
     return NewNetwork(path, target, content, runtime, wanted, named, overwrite)
+
+
+def _check_words(wanted: NewCard, name: str) -> None:
+    """Holds the words that a caller gave to the rules of the schema.
+
+    Raises:
+        CardError: A card cannot say them.
+    """
+    words: dict[str, Node] = {"licence": wanted.licence, "title": wanted.title or name}
+    fields = Fields(words, f"A card for {name}")
+    for key in words:
+        fields.text(key)
 
 
 def try_card(network: NewNetwork) -> ModelCard:
