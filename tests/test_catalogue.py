@@ -40,6 +40,7 @@ from edgeinc.errors import (
     CardError,
     ChecksumError,
     DownloadError,
+    InputError,
     ModelFormatError,
     ModelNotFoundError,
     TensorNotFoundError,
@@ -339,6 +340,20 @@ def test_inputs_that_are_no_picture(tmp_path: Path) -> None:
     path.write_bytes(tiny.tflite_gather())
     with pytest.raises(ModelFormatError, match="no picture"):
         add(path, embedding="y")
+
+
+@pytest.mark.parametrize("shape", [(4, 3, 8, 8), (4, 8, 8, 3)])
+def test_a_fixed_batch_is_named(tmp_path: Path, shape: tuple[int, ...]) -> None:
+    path = tmp_path / "four.onnx"
+    path.write_bytes(tiny.onnx_reshape("uint8", shape))
+    with pytest.raises(ModelFormatError, match=r"takes 4 pictures at a time.*with a batch of 1"):
+        add(path, embedding="y")
+
+
+def test_numbers_that_are_none(net: Path) -> None:
+    for wrong in (Preprocessing(float("nan"), 1), Preprocessing([1, 2, 3], [1, 2, float("inf")])):
+        with pytest.raises(InputError, match=r"(mean=nan|std=\[1, 2, inf\]) is not finite; give"):
+            add(net, preprocessing=wrong)
 
 
 def test_labels_of_an_editor_that_marks_utf_8(net: Path, tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +38,7 @@ from edgeinc.errors import (
     CardError,
     EdgeincError,
     ImageError,
+    InferenceError,
     InputError,
     ModelFormatError,
     WeightsError,
@@ -379,6 +381,36 @@ def test_a_network_that_tells_nothing(
     with pytest.raises(WeightsError, match="same embedding 'pool' for two different pictures"):
         add(path, **asked)
     assert list(user_models_dir().iterdir()) == list(places[0].iterdir()) == []
+
+
+def test_a_network_that_gives_no_numbers(tmp_path: Path, photos: Path) -> None:
+    def spoil(proto: Any) -> None:
+        pooled(proto)
+        proto.graph.initializer.append(
+            onnx.numpy_helper.from_array(np.full(1, np.nan, np.float32), "nan")
+        )
+        proto.graph.node[4].input[0] = "spoilt"
+        proto.graph.node.insert(4, onnx.helper.make_node("Mul", ["d", "nan"], ["spoilt"]))
+
+    path = tmp_path / "net.onnx"
+    path.write_bytes(changed(spoil))
+    for adding in (add, partial(add_quantized, folder=photos)):
+        with pytest.raises(InferenceError, match="put out NaN or infinity"):
+            adding(path, preprocessing=PIXELS, embedding="pool")
+
+
+def test_a_cosine_that_is_just_too_low(
+    net: Path, photos: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def nearly(*asked: Any) -> Any:
+        answer = original(*asked)
+        answer["measured"]["cosine"] = 0.9999994
+        return answer
+
+    original = quantizing.attempt
+    monkeypatch.setattr(quantizing, "attempt", nearly)
+    with pytest.raises(WeightsError, match=r"is 0\.999999 in the mean, and 1 is asked for"):
+        add_quantized(net, photos, preprocessing=PIXELS, least_cosine=1)
 
 
 def test_int8_that_tells_nothing(tmp_path: Path, photos: Path) -> None:

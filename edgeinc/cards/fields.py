@@ -201,12 +201,12 @@ class Fields:
         return value
 
     def three(self, key: str) -> tuple[float, float, float]:
-        """Three numbers."""
+        """Three finite numbers."""
         node = self._left.pop(key, None)
         numbers = [_number(v) for v in node] if isinstance(node, list) else []
         found = [n for n in numbers if n is not None]
         if len(numbers) != 3 or len(found) != 3:
-            raise self.error(key, "must be a list of three numbers, one for each channel")
+            raise self.error(key, "must be a list of three finite numbers, one for each channel")
         return found[0], found[1], found[2]
 
     def choice(self, key: str, allowed: tuple[T, ...]) -> T:

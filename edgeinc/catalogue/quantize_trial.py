@@ -20,7 +20,7 @@ from edgeinc.catalogue.naming import check_count
 from edgeinc.catalogue.newcard import NewCard
 from edgeinc.catalogue.reading import proposed
 from edgeinc.classifier import OwnClasses
-from edgeinc.errors import ImageError, InputError, ModelFormatError, WeightsError
+from edgeinc.errors import ImageError, InferenceError, InputError, ModelFormatError, WeightsError
 from edgeinc.images import Preparation, read_image
 from edgeinc.runtimes import available
 from edgeinc.runtimes.layer import Layer
@@ -196,9 +196,19 @@ def _times(whole: ModelCard, small: ModelCard) -> dict[str, float | None]:
 
 
 def _embedded(card: ModelCard, pictures: Sequence[str]) -> NDArray[np.float32]:
-    """The real values of each picture's embedding, `(n, dim)`."""
+    """The real values of each picture's embedding, `(n, dim)`.
+
+    Raises:
+        InferenceError: They are no numbers.
+    """
     with Backbone.open(card, threads=1) as backbone:
-        return np.stack([backbone.activations(picture).reshape(-1) for picture in pictures])
+        rows = np.stack([backbone.activations(picture).reshape(-1) for picture in pictures])
+    if not np.isfinite(rows).all():
+        raise InferenceError(
+            "The network put out NaN or infinity; give the right --mean and --std, or export the "
+            "trained network again."
+        )
+    return rows
 
 
 def _frame(card: ModelCard) -> NDArray[np.uint8]:

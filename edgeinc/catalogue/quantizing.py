@@ -126,6 +126,7 @@ def add_quantized(
             as in `add`.
         WeightsError: The int8 network drifts further than `least_cosine`, or the float one gives
             the same embedding for all pictures; nothing is added.
+        InferenceError: The float network gives what is no number.
         CardError, ModelNotFoundError, TensorNotFoundError, RuntimeUnavailableError: As in `add`.
     """
     path, folder = path_of(path), path_of(folder)
@@ -213,9 +214,12 @@ def _limits(pictures: int) -> Limits:
 
 def _refusal(name: str, measured: dict[str, float], least_cosine: float) -> str:
     """That a network drifts too far, and what to try."""
+    # So many digits that the one is seen to be less than the other.
+    texts = (f"{measured['cosine']:.{digits}f}" for digits in range(4, 17))
+    cosine = next((text for text in texts if float(text) < least_cosine), "nan")
     return (
         f"{name} in int8 is too far from what it is in float: on {measured['held_out']} pictures "
-        f"held out the cosine of the embeddings is {measured['cosine']:.4f} in the mean, and "
+        f"held out the cosine of the embeddings is {cosine} in the mean, and "
         f"{least_cosine:g} is asked for; nothing was added. Try more pictures "
         "of what it will see, the right --mean and --std, another --embedding, or add the float "
         "network without --quantize."

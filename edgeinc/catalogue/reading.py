@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from numbers import Real
@@ -104,6 +105,11 @@ def read_input(entry: TensorSpec, wanted: Preprocessing) -> tuple[InputSpec, Inp
             layout = "NHWC"
         case (1, 3, height, width):
             layout = "NCHW"
+        case (batch, _, _, 3) | (batch, 3, _, _):
+            raise ModelFormatError(
+                f"The network takes {batch} pictures at a time, and one is given to it; export it "
+                "with a batch of 1, or with an open one."
+            )
         case shape:
             raise ModelFormatError(
                 f"The network takes {shape}, no picture of three channels; choose another one."
@@ -182,6 +188,8 @@ def checked(preprocessing: Preprocessing | None) -> Preprocessing:
             raise InputError(
                 f"{name}={brief(given)} is no number nor a list of them; give one or three."
             ) from exc
+        if not all(map(math.isfinite, numbers[name] or ())):
+            raise InputError(f"{name}={brief(given)} is not finite; give one number or three.")
     return replace(wanted, **numbers)
 
 
