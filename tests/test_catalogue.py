@@ -356,6 +356,17 @@ def test_numbers_that_are_none(net: Path) -> None:
             add(net, preprocessing=wrong)
 
 
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="pipes with names are POSIX's")
+def test_a_pipe_is_not_waited_for(net: Path) -> None:
+    pipe = net.with_name("pipe.onnx")
+    os.mkfifo(pipe)
+    for asking in (add, candidates):
+        with pytest.raises(ModelNotFoundError, match=r"pipe\.onnx cannot be read \(it is no ord"):
+            asking(pipe)
+    with pytest.raises(CardError, match=r"pipe\.onnx cannot be read \(it is no ordinary file\)"):
+        add(net, labels=pipe)
+
+
 def test_labels_of_an_editor_that_marks_utf_8(net: Path, tmp_path: Path) -> None:
     labels = tmp_path / "names.txt"
     labels.write_bytes(b"\xef\xbb\xbfnut\r\nbolt\r\nwasher\r\n")

@@ -178,6 +178,16 @@ def test_folders_that_do_not_do(
         add_quantized(net, tmp_path / "nowhere", preprocessing=PIXELS)
 
 
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="pipes with names are POSIX's")
+def test_a_picture_that_is_a_pipe_is_passed_over(net: Path, photos: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "with a pipe"
+    shutil.copytree(photos, folder)
+    os.mkfifo(folder / "pipe.png")
+    done = add_quantized(net, folder, preprocessing=PIXELS, least_cosine=0.5)
+    says = f"{folder / 'pipe.png'} cannot be read (it is no ordinary file); check it."
+    assert says in done.skipped
+
+
 def halves() -> bytes:
     """The float network with weights of 16 bits."""
     proto = onnx.load_model_from_string(tiny.onnx_float())

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from edgeinc.cache import digest
 from edgeinc.cards import Asset, ModelCard, is_file_name
-from edgeinc.catalogue.placing import path_of
+from edgeinc.catalogue.placing import ordinary, path_of
 from edgeinc.classifier import clean_names
 from edgeinc.devices import brief
 from edgeinc.errors import CardError
@@ -49,7 +49,7 @@ def read_labels(labels: str | Path | None, network: Path) -> Labels:
         raise CardError(f"{path} has the name of the network or of its card; rename it.")
     try:
         # Editors of Windows begin UTF-8 with a mark.
-        text = path.read_text(encoding="utf-8-sig")
+        text = ordinary(path).read_text(encoding="utf-8-sig")
     except OSError as exc:
         raise CardError(f"{path} cannot be read ({exc.strerror}); check it.") from exc
     except UnicodeDecodeError as exc:

@@ -6,6 +6,7 @@ import base64
 import errno
 import os
 import shutil
+import stat
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -20,7 +21,7 @@ from edgeinc.errors import CardError, InputError, ModelFormatError, ModelNotFoun
 from edgeinc.runtimes.onnx_external import LARGEST
 from edgeinc.runtimes.plain_runtimes import PLAIN
 
-__all__ = ["check_free", "path_of", "read_network", "settle_card", "writing"]
+__all__ = ["check_free", "ordinary", "path_of", "read_network", "settle_card", "writing"]
 
 RUNTIMES = {plain.suffix: name for name, plain in PLAIN.items()}
 # What systems say of a folder that takes no other's place.
@@ -72,6 +73,18 @@ def path_of(given: object) -> Path:
     return Path(text)
 
 
+def ordinary(path: Path) -> Path:
+    """The same path, of a file or folder: reading a pipe would wait for whoever writes to it.
+
+    Raises:
+        OSError: It is of something else, or of nothing.
+    """
+    mode = path.stat().st_mode
+    if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):
+        raise OSError(errno.EINVAL, "it is no ordinary file")
+    return path
+
+
 def read_network(path: Path) -> tuple[bytes, RuntimeName]:
     """The content of a network's file, and the runtime that reads it.
 
@@ -90,7 +103,7 @@ def read_network(path: Path) -> tuple[bytes, RuntimeName]:
             "vendor's chip in a card by hand (docs/runtimes.md)."
         )
     try:
-        content = path.read_bytes()
+        content = ordinary(path).read_bytes()
     except OSError as exc:
         raise ModelNotFoundError(f"{path} cannot be read ({exc.strerror}); check it.") from exc
     # Only a network with this word can name another file. It is read in a trial, as any is.

@@ -18,7 +18,7 @@ from edgeinc.cards import ModelCard
 from edgeinc.catalogue.attaching import CARD_ROOM, reserved
 from edgeinc.catalogue.drawing import shuffled
 from edgeinc.catalogue.newcard import NewCard, NewNetwork, read_new, settle_new, try_card
-from edgeinc.catalogue.placing import path_of, writing
+from edgeinc.catalogue.placing import ordinary, path_of, writing
 from edgeinc.catalogue.reading import Preprocessing, checked
 from edgeinc.catalogue.trial import LIMITS, Limits, attempt
 from edgeinc.devices import brief
@@ -191,7 +191,7 @@ def _drawn(folder: str | Path) -> tuple[list[str], list[str]]:
     seen: dict[str, str] = {}
     for one in shuffled(found.pictures):
         try:
-            seen.setdefault(digest(one.read_bytes()), str(one.resolve()))
+            seen.setdefault(digest(ordinary(one).read_bytes()), str(one.resolve()))
         except OSError as exc:
             found.passed_over.append(f"{one} cannot be read ({exc.strerror}); check it.")
         if len(seen) == MOST_PICTURES:
