@@ -14,6 +14,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -151,6 +152,9 @@ def test_the_worked_example_holds_to_the_contract(
         assert all(np.array_equal(row, first[0]) for row in many)
     with pytest.raises(InputError, match="no options"):
         Backbone.open(card, device="numpy,fast=1")
+    # A card may give its device another name; the options reach the runtime all the same.
+    with pytest.raises(InputError, match="no options"):
+        Backbone.open(replace(card, files=(replace(card.files[0], device="chip0,fast=1"),)))
     with pytest.raises(TensorNotFoundError, match="No file can be cut at 'layer0'"):
         Backbone.open(card, tensor="layer0")
     content = (tmp_path / "filters.npz").read_bytes()

@@ -92,7 +92,7 @@ def installed() -> tuple[str, ...]:
 
 
 def survey() -> tuple[tuple[RuntimeInfo, ...], tuple[str, ...]]:
-    """Looks at all of them.
+    """Looks at all of them, which loads what is installed.
 
     Returns:
         Those that are installed and load; and a sentence for each entry point that is broken
@@ -132,7 +132,16 @@ def open_offered(
     threads: int | None,
     strict: bool,
 ) -> Session:
-    """Opens a network in one of them; see `contract.Runtime.open`.
+    """Opens a network in the runtime of a name; see `contract.Runtime.open`.
+
+    Args:
+        name: Of the runtime.
+        content: The network's file.
+        ends: Its input and its output, as the card describes them.
+        device: By any name, with options of the runtime's.
+        output: The tensor to end at; None for the one that it ends at.
+        threads: Of the CPU; None for the physical cores.
+        strict: The device must run all of it.
 
     Raises:
         InputError: There are no `ends`.
@@ -147,7 +156,8 @@ def open_offered(
             f"A network for the runtime {name!r} cannot be cut: it ends at {ends[1].name!r}, not "
             f"at {output!r}; take a .tflite or .onnx file for that."
         )
-    wanted = device if device.name in (name, "cpu") else Device(name)
+    # However a caller or a card calls its device, to the runtime it has the runtime's name.
+    wanted = device if device.name == "cpu" else Device(name, device.options)
     try:
         if not runtime.installed():
             raise RuntimeUnavailableError(
