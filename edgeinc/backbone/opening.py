@@ -19,7 +19,8 @@ from edgeinc.errors import (
     RuntimeUnavailableError,
 )
 from edgeinc.runtimes import RUNTIMES, Session, cut, open_session
-from edgeinc.runtimes.helpers import check_settings, none_of, warn_caller, warn_of_rest
+from edgeinc.runtimes.helpers import check_settings, warn_caller
+from edgeinc.runtimes.refusals import none_of, warn_of_rest
 from edgeinc.weights import load_file, stamped
 
 __all__ = ["Opened", "cut_network", "open_card"]

@@ -1,51 +1,35 @@
-"""What the runtimes share: reading a model, naming what is missing, warning the caller."""
+"""What the runtimes share: reading a model, naming what is missing, warning the caller.
+
+What is said of devices is in `edgeinc.runtimes.refusals`.
+"""
 
 from __future__ import annotations
 
 import dataclasses
 import inspect
 import warnings
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TypeVar
 
-from edgeinc.devices import MOST_THREADS, Device, Placement, brief, is_cpu
-from edgeinc.errors import (
-    DeviceError,
-    DeviceNotFoundError,
-    DeviceRefusedError,
-    InferenceError,
-    InputError,
-    ModelFormatError,
-    TensorNotFoundError,
-)
+from edgeinc.devices import MOST_THREADS, brief
+from edgeinc.errors import InputError, ModelFormatError, TensorNotFoundError
 from edgeinc.runtimes.base import TensorSpec
 
 __all__ = [
     "check_settings",
-    "failed_running",
     "first_line",
-    "first_that_takes",
     "fixed_shape",
     "model_bytes",
     "near",
-    "none_of",
     "one_of",
-    "refused",
     "some",
     "tensor_not_found",
     "warn_caller",
-    "warn_of_rest",
 ]
 
 MOST_NAMED = 8
 T = TypeVar("T")
-
-
-def warn_of_rest(placement: Placement) -> None:
-    """Give one `RuntimeWarning` where the CPU runs a part of what a device was asked for."""
-    if placement.left:
-        warn_caller(f"{placement.words}; the CPU runs {some(placement.left)}.")
 
 
 def warn_caller(message: str) -> None:
@@ -81,82 +65,6 @@ def some(names: Sequence[object]) -> str:
     named = ", ".join(map(str, names[:MOST_NAMED]))
     more = len(names) - MOST_NAMED
     return f"{named} and {more} more" if more > 0 else named
-
-
-def first_that_takes(
-    asked: Device,
-    candidates: Sequence[Device],
-    take: Callable[[Device], tuple[T, Placement]],
-    missing: str,
-) -> tuple[T, Placement]:
-    """Open a network on the first of several devices that takes it.
-
-    Args:
-        asked: The word that stands for them, for the placement.
-        candidates: The devices that are here, in the order of trying.
-        take: Opens it on one.
-        missing: What to say where there are none.
-
-    Raises:
-        DeviceError: None is here, or none takes it, with the reason of each.
-    """
-    problems: list[DeviceError] = []
-    for device in candidates:
-        try:
-            opened, placement = take(device)
-        except DeviceError as exc:
-            problems.append(exc)
-        else:
-            return opened, placement._replace(asked=asked.text)
-    raise none_of(problems) if problems else DeviceNotFoundError(missing)
-
-
-def refused(
-    device: str, left: Sequence[str], said: str, *, nothing: str | None = None
-) -> DeviceRefusedError:
-    """Return the error for a device that leaves operators to the CPU.
-
-    Args:
-        device: It.
-        left: The operators; none where the runtime does not tell.
-        said: Its own words; empty where it has none.
-        nothing: What to do about a device that took no operator at all; None where it took some.
-    """
-    if nothing is not None:
-        why = f" ({said})" if said else ""
-        return DeviceRefusedError(f"{device} took no part of the network{why}; {nothing}.", left)
-    which = some(left) if left else f"some of it ({said})"
-    return DeviceRefusedError(
-        f"{device} does not run all of the network: the CPU would run {which}; use another "
-        "network, or leave strict out.",
-        left,
-    )
-
-
-def failed_running(runtime: str, device: str, said: str) -> InferenceError:
-    """Return the error for a session that fails on a picture.
-
-    Args:
-        runtime: In words.
-        device: What runs the network.
-        said: The runtime's own words; empty where it has none.
-    """
-    why = f" ({said})" if said else ""
-    if is_cpu(device):
-        return InferenceError(f"{runtime} failed while it ran{why}; verify the model's file.")
-    return InferenceError(
-        f"{runtime} failed while it ran on {device}{why}; check that its chip works, or ask for "
-        "the device cpu."
-    )
-
-
-def none_of(problems: Sequence[DeviceError]) -> DeviceError:
-    """Return one error for devices of which none runs the network; at least one is given."""
-    words = " ".join(dict.fromkeys(map(str, problems)))
-    refused = [one for one in problems if isinstance(one, DeviceRefusedError)]
-    if refused:
-        return DeviceRefusedError(words, refused[0].operators)
-    return type(problems[0])(words)
 
 
 def near(name: str, names: Iterable[str], most: int = 5) -> tuple[str, ...]:

@@ -9,7 +9,6 @@ from edgeinc.devices import Device, Placement
 from edgeinc.runtimes.base import CPU, Array, Session, physical_cores
 from edgeinc.runtimes.chatter import without_chatter
 from edgeinc.runtimes.helpers import (
-    failed_running,
     fixed_shape,
     model_bytes,
     one_of,
@@ -25,6 +24,7 @@ from edgeinc.runtimes.litert_package import (
     spec,
     steps,
 )
+from edgeinc.runtimes.refusals import failed_running
 
 __all__ = ["LiteRtSession", "open_litert"]
 

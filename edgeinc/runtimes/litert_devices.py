@@ -10,8 +10,8 @@ from edgeinc.devices import Device, Placement
 from edgeinc.errors import DeviceRefusedError, ModelFormatError
 from edgeinc.runtimes import delegates
 from edgeinc.runtimes.chatter import overheard
-from edgeinc.runtimes.helpers import first_that_takes, refused
 from edgeinc.runtimes.litert_package import ERRORS, ON_CPU, interpreter, said
+from edgeinc.runtimes.refusals import first_that_takes, left_some, took_nothing
 from edgeinc.runtimes.shares import Operator, litert_macs, share
 
 __all__ = ["delegated"]
@@ -70,9 +70,9 @@ def _open(
     if len(left) == len(every):
         words = printed[-1][-200:] if printed else ""
         advice = "use a network that was made for it"
-        raise refused(f"The delegate {library}", names, words, nothing=advice)
+        raise took_nothing(f"The delegate {library}", names, words, advice)
     if strict and left:
-        raise refused(f"The delegate {library}", names, "")
+        raise left_some(f"The delegate {library}", names, "")
     nodes, macs = share(every, left)
     ran = f"{library}+{ON_CPU}" if left else library
     return net, Placement(device.text, ran, nodes, macs, names)

@@ -12,10 +12,11 @@ from edgeinc.devices import CPU_PROVIDER, Device, Placement
 from edgeinc.errors import InputError, ModelFormatError
 from edgeinc.runtimes import cut_onnx
 from edgeinc.runtimes.base import CPU, Array, RuntimeInfo, Session, TensorSpec
-from edgeinc.runtimes.helpers import failed_running, fixed_shape, model_bytes, one_of
+from edgeinc.runtimes.helpers import fixed_shape, model_bytes, one_of
 from edgeinc.runtimes.onnx_devices import accelerated
 from edgeinc.runtimes.onnx_package import DTYPES, errors, options, package, reason
 from edgeinc.runtimes.providers import here
+from edgeinc.runtimes.refusals import failed_running
 
 __all__ = ["NAME", "OnnxSession", "info", "open_onnx"]
 

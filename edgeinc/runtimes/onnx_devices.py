@@ -13,11 +13,11 @@ from edgeinc.devices import CPU_PROVIDER, Device, Placement
 from edgeinc.errors import DeviceNotFoundError, DeviceRefusedError
 from edgeinc.runtimes import providers
 from edgeinc.runtimes.chatter import overheard
-from edgeinc.runtimes.helpers import first_that_takes, refused
 from edgeinc.runtimes.onnx_compiled import Compiled, compiled, stamp
 from edgeinc.runtimes.onnx_options import check_options, warn_of_unknown
 from edgeinc.runtimes.onnx_package import errors, options, package, reason
 from edgeinc.runtimes.onnx_profile import profiled
+from edgeinc.runtimes.refusals import first_that_takes, left_some, took_nothing
 from edgeinc.runtimes.shares import Operator, onnx_macs, onnx_operator, share
 
 __all__ = ["accelerated"]
@@ -61,21 +61,22 @@ def _open(
 ) -> tuple[Any, Placement]:
     check_options(device)
     chips = providers.find(ort, device)
-    told = device.strings
-    told.pop(providers.LIBRARY, None)
-    told.pop(providers.HARDWARE, None)
-    warn_of_unknown(device.name, told)
+    theirs = device.strings
+    for ours in (providers.LIBRARY, providers.HARDWARE):
+        theirs.pop(ours, None)
+    warn_of_unknown(device.name, theirs)
 
+    # Since 1.24 ONNX Runtime tells who runs which operator; before, only a profile of a run does.
     tells = hasattr(ort.InferenceSession, "get_provider_graph_assignment_info")
     key = stamp(content, ort, device, chips) if tells else None
     parts = partial(_parts, content, device.name)
     kept, failure = None, None
     with (
         TemporaryDirectory(prefix="edgeinc-", ignore_cleanup_errors=True) as folder,
-        overheard() as said,
+        overheard() as printed,
     ):
         profile = None if tells else str(Path(folder) / "profile")
-        make = partial(_session, ort, (device.name, told), chips, threads, profile)
+        make = partial(_session, ort, (device.name, theirs), chips, threads, profile)
         try:
             kept = compiled(content, key, partial(make, strict), parts)
         except errors() as exc:
@@ -86,10 +87,11 @@ def _open(
                 session = make(False, content, {})
                 kept = Compiled(session, *parts(session))
     if kept is None:
+        why = _why(failure, printed)
         raise DeviceRefusedError(
-            f"{device.name} does not open the network ({_said(failure, said)}); {_advice(device)}."
+            f"{device.name} does not open the network ({why}); {_advice(device)}."
         ) from failure
-    return kept.session, _placement(kept, device, strict, failure, said)
+    return kept.session, _placement(kept, device, strict, failure, printed)
 
 
 def _session(
@@ -150,7 +152,7 @@ def _parts(
 
 
 def _placement(
-    kept: Compiled, device: Device, strict: bool, failure: Exception | None, said: list[str]
+    kept: Compiled, device: Device, strict: bool, failure: Exception | None, printed: list[str]
 ) -> Placement:
     """What runs the network.
 
@@ -161,14 +163,14 @@ def _placement(
     name, left = device.name, tuple(map(str, kept.left))
     if name not in kept.session.get_providers():
         raise DeviceNotFoundError(
-            f"{name} does not start ({_said(None, said)}); check that its chip, its driver and "
+            f"{name} does not start ({_why(None, printed)}); check that its chip, its driver and "
             "their libraries are there, and its options."
         )
     if kept.taken == []:
-        words = _said(None, said) if said else ""
-        raise refused(name, left, words, nothing="check its options, or use another network")
+        words = _why(None, printed) if printed else ""
+        raise took_nothing(name, left, words, "check its options, or use another network")
     if failure is not None or (strict and left):
-        raise refused(name, left, _said(failure, said))
+        raise left_some(name, left, _why(failure, printed))
     nodes = macs = None
     if kept.taken is not None:
         nodes, macs = share([*kept.taken, *kept.left], kept.left)
@@ -186,10 +188,11 @@ def _advice(device: Device) -> str:
     return "check its options, or use another network"
 
 
-def _said(failure: Exception | None, said: list[str]) -> str:
-    """Why it failed: the error's own words, else the last that was printed."""
+def _why(failure: Exception | None, printed: list[str]) -> str:
+    """Why it failed: the error's own words, else the line that tells of an error, else the last."""
     if failure is not None:
         return reason(failure)
-    last = next((line for line in said if "error" in line.lower()), said[-1] if said else "")
+    last = printed[-1] if printed else ""
+    line = next((one for one in printed if "error" in one.lower()), last)
     # ONNX Runtime prints the place in its sources first.
-    return last.rpartition("[ERROR]")[2].strip()[-200:] or "it does not say why"
+    return line.rpartition("[ERROR]")[2].strip()[-200:] or "it does not say why"
