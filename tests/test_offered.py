@@ -329,6 +329,31 @@ def test_a_package_with_errors_of_its_own(
         Backbone.open(card).embed([photo(0, 0)])
 
 
+@pytest.mark.parametrize(
+    ("begins", "says"),
+    [
+        ("pass", "its session has no placement"),
+        (
+            "super().__init__(name, placement, input, output); self.output = (1, 12)",
+            "its session has no output",
+        ),
+        ("super().__init__(name, 'own', input, output)", "AttributeError"),
+    ],
+)
+def test_a_session_that_does_not_begin_as_one(
+    half_made: Any, tmp_path: Path, begins: str, says: str
+) -> None:
+    code = own_errors("nowhere").replace(
+        "class Running(Session):",
+        "class Running(Session):\n"
+        f"    def __init__(self, name, placement, input, output):\n        {begins}\n",
+    )
+    half_made("own", "half_made:Own", code)
+    card = read_card(write_card(tmp_path, "own", ".x", b"x", "float32"))
+    with pytest.raises(ModelFormatError, match=f"'own' failed .*{says}.*update its package"):
+        Backbone.open(card)
+
+
 def test_errors_of_its_own_do_not_keep_doctor_from_the_rest(half_made: Any) -> None:
     half_made("own", "half_made:Own", own_errors("info"))
     assert any("VendorError: the chip is hot" in line for line in examine().advice)

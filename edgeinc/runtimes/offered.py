@@ -23,7 +23,7 @@ from edgeinc.errors import (
 )
 from edgeinc.runtimes.base import RuntimeInfo, Session, TensorSpec
 from edgeinc.runtimes.contract import Runtime
-from edgeinc.runtimes.guarded import FAULTS, GuardedSession, told
+from edgeinc.runtimes.guarded import FAULTS, GuardedSession, failure
 from edgeinc.runtimes.helpers import first_line, near
 
 if TYPE_CHECKING:
@@ -111,7 +111,7 @@ def survey() -> tuple[tuple[RuntimeInfo, ...], tuple[str, ...]]:
             if runtime.installed():
                 infos.append(_info(runtime))
         except FAULTS as exc:
-            problems.append(told(name, exc))
+            problems.append(failure(name, exc))
     return tuple(infos), tuple(problems)
 
 
@@ -166,13 +166,11 @@ def open_offered(
         session = runtime.open(
             content, input=ends[0], output=ends[1], device=wanted, threads=threads, strict=strict
         )
+        return session if name in OWN else GuardedSession(name, session)
     except EdgeincError:
         raise
     except FAULTS as exc:
-        raise ModelFormatError(told(name, exc)) from exc
-    if not isinstance(session, Session):
-        raise ModelFormatError(told(name, TypeError("it opened no edgeinc.runtimes.Session")))
-    return session if name in OWN else GuardedSession(name, session)
+        raise ModelFormatError(failure(name, exc)) from exc
 
 
 def _points() -> Iterator[EntryPoint]:
