@@ -36,7 +36,9 @@ from edgeinc.catalogue import (
 )
 from edgeinc.classifier import load_classifier
 from edgeinc.cli import main
+from edgeinc.engine import Engine
 from edgeinc.errors import (
+    BackboneMismatchError,
     CardError,
     ChecksumError,
     DownloadError,
@@ -312,6 +314,25 @@ def test_add_the_same_name_again(net: Path) -> None:
     second = add(net, embedding="logits", overwrite=True)
     assert find_card("net") == second
     assert first.fingerprint != second.fingerprint
+
+
+def test_the_name_of_a_shipped_model(net: Path, tmp_path: Path) -> None:
+    mine = net.rename(net.with_name("pebble.tflite"))
+    store = tmp_path / "pebble.db"
+    with Engine.open(store) as engine:
+        engine.enroll("nut", [np.full((40, 40, 3), 90, np.uint8)])
+    with pytest.raises(CardError, match=r"named pebble ships with edgeinc.*--overwrite\.$"):
+        add(mine)
+    assert find_card("pebble").dim == 512
+    card = add(mine, overwrite=True)
+    assert find_card("pebble") == card
+    says = f"Two networks have that name: rename or remove {card.folder}, or use another store."
+    with pytest.raises(BackboneMismatchError, match=re.escape(says)):
+        Engine.open(store)
+    shutil.rmtree(str(card.folder))
+    Engine.open(store).close()
+    with pytest.raises(BackboneMismatchError, match="that name: name the card that it was made w"):
+        Engine.open(store, backbone=replace(find_card("pebble"), network="another"))
 
 
 @pytest.mark.parametrize(

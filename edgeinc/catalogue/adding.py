@@ -74,8 +74,8 @@ def add(
 
     This process never loads the file: it is read and tried in one of its own, under limits
     of time and memory. Input and quantisation are read from the file. The card's name is the
-    file's stem; it takes the place of a shipped card of that name. Where a classifier of
-    quantised rows lies behind the embedding, the card says so (`ModelCard.classifier`).
+    file's stem. Where a classifier of quantised rows lies behind the embedding, the card says so
+    (`ModelCard.classifier`).
 
     Args:
         path: A `.tflite` or `.onnx` file. Weights of an `.onnx` file that lie in other files of
@@ -87,7 +87,8 @@ def add(
         labels: A text file that names the classes of the network's own classifier, one a line.
         nonnegative: No value of the embedding is ever below zero, as after ReLU and pooling;
             quantised embeddings tell it themselves.
-        overwrite: Replace a model that was added under that name before.
+        overwrite: Replace a model that was added under that name before, or take the place of
+            one that ships with edgeinc, which is back once yours is removed.
 
     Returns:
         The card, with the folder where it lies now.
@@ -99,7 +100,7 @@ def add(
         WeightsError: It gives the same embedding for any picture.
         InputError: Something is given that is no path, text, number, yes or no.
         TensorNotFoundError: There is no such tensor, or none that is pooled to propose.
-        CardError: The name was added before, a float input has no normalisation, the labels
+        CardError: The name is taken, a float input has no normalisation, the labels
             are none or not as many as the network's own classes, or the card cannot be written.
         RuntimeUnavailableError: A package is not installed; the message names the extra.
     """

@@ -20,6 +20,7 @@ from edgeinc.devices import brief
 from edgeinc.errors import CardError, InputError, ModelFormatError, ModelNotFoundError
 from edgeinc.runtimes.onnx_external import LARGEST
 from edgeinc.runtimes.plain_runtimes import PLAIN
+from edgeinc.weights import card_folders
 
 __all__ = ["check_free", "ordinary", "path_of", "read_network", "settle_card", "writing"]
 
@@ -36,8 +37,8 @@ def check_free(path: Path, overwrite: bool) -> Path:
     """The folder of the card that is to be made of a network's file.
 
     Raises:
-        CardError: The file's name is none that a card can have, or the name was added before,
-            and is not to be replaced.
+        CardError: The file's name is none that a card can have, or a model has the name, added
+            before or shipped, and is not to be replaced.
     """
     if not is_file_name(path.name):
         raise CardError(
@@ -47,6 +48,11 @@ def check_free(path: Path, overwrite: bool) -> Path:
     target = user_models_dir() / path.stem
     if is_here(target) and not overwrite:
         raise _taken(path.stem)
+    if not overwrite and is_here(card_folders()[-1] / path.stem / f"{path.stem}.yaml"):
+        raise CardError(
+            f"A model named {path.stem} ships with edgeinc, and yours would be taken in its place, "
+            "also for stores made with it; rename the file, or add it with --overwrite."
+        )
     return target
 
 

@@ -47,7 +47,7 @@ SHOWN_CANDIDATES = 8
     show_default=True,
     help="With --quantize: of float and int8 embeddings, in the mean; below it nothing is added.",
 )
-@click.option("--overwrite", is_flag=True, help="Replace a model added under that name.")
+@click.option("--overwrite", is_flag=True, help="Take the place of a model of that name.")
 @pass_settings
 def add_command(
     settings: Settings,

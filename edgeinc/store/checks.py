@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 from pathlib import Path
 
+from edgeinc.cache import is_here, user_models_dir
 from edgeinc.errors import BackboneMismatchError, StoreFormatError, StoreVersionError
 from edgeinc.store import schema
 from edgeinc.store.disk.connection import Database
@@ -155,8 +156,17 @@ def compare(path: Path, found: Identity, wanted: Identity) -> None:
     raise BackboneMismatchError(
         f"{path} was made with backbone {found.backbone!r} ({found.dim} dimensions, "
         f"fingerprint {found.fingerprint[:12]}), not with {wanted.backbone!r} ({wanted.dim} "
-        f"dimensions, fingerprint {wanted.fingerprint[:12]}). Use that backbone or another store."
+        f"dimensions, fingerprint {wanted.fingerprint[:12]}). {_instead(found, wanted)}"
     )
+
+
+def _instead(found: Identity, wanted: Identity) -> str:
+    """What to do about a store of another backbone."""
+    if found.backbone != wanted.backbone:
+        return "Use that backbone or another store."
+    added = user_models_dir() / wanted.backbone
+    how = f"rename or remove {added}" if is_here(added) else "name the card that it was made with"
+    return f"Two networks have that name: {how}, or use another store."
 
 
 def _marks(conn: sqlite3.Connection) -> tuple[int, int]:
