@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -60,7 +60,8 @@ def _open(
             net = interpreter(content, experimental_delegates=[plugin], **options)
             every, left = _parts(net)
             net.allocate_tensors()
-        except (ModelFormatError, *ERRORS) as exc:  # the file itself has been read without it
+        except (ModelFormatError, *ERRORS) as exc:
+            # It is the delegate's fault: without it the file has been read before.
             why = said(exc.__cause__ or exc) or "it does not say why"
             raise DeviceRefusedError(
                 f"The delegate {library} refused the network ({why}); use a network that was made "
@@ -91,16 +92,31 @@ def _parts(net: Any) -> tuple[list[Operator], list[Operator]]:
     taken: set[int] = set()
     for one in every:
         if one["op_name"] == _DELEGATE:
-            ends = {int(i) for i in one["inputs"]}
-            ahead = [int(i) for i in one["outputs"]]
-            while ahead:
-                tensor = ahead.pop()
-                number = maker.get(tensor)
-                if tensor not in ends and number is not None and number not in taken:
-                    taken.add(number)
-                    ahead += [int(i) for i in own[number]["inputs"]]
+            taken |= _replaced(one, own, maker)
     operators = [_operator(one, details) for one in own]
     return operators, [one for number, one in enumerate(operators) if number not in taken]
+
+
+def _replaced(
+    delegate: Mapping[str, Any], own: Sequence[Mapping[str, Any]], maker: Mapping[int, int]
+) -> set[int]:
+    """The numbers of the operators that one of a delegate's stands for.
+
+    Args:
+        delegate: The delegate's operator.
+        own: The network's operators.
+        maker: By a tensor's index, the number of the operator that computes it.
+    """
+    first = {int(i) for i in delegate["inputs"]}
+    back = [int(i) for i in delegate["outputs"]]
+    found: set[int] = set()
+    while back:
+        tensor = back.pop()
+        number = maker.get(tensor)
+        if tensor not in first and number is not None and number not in found:
+            found.add(number)
+            back += [int(i) for i in own[number]["inputs"]]
+    return found
 
 
 def _operator(one: Mapping[str, Any], details: Mapping[int, Any]) -> Operator:
