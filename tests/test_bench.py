@@ -16,6 +16,7 @@ import cv2
 import numpy as np
 import pytest
 
+from edgeinc.backbone import Backbone
 from edgeinc.bench import BenchReport, BenchRow, bench, run
 from edgeinc.bench.plan import ways
 from edgeinc.bench.report import best_of
@@ -24,6 +25,7 @@ from edgeinc.cli import main
 from edgeinc.devices import Device, Placement
 from edgeinc.errors import (
     DeviceError,
+    DeviceNotFoundError,
     InferenceError,
     InputError,
     ModelNotFoundError,
@@ -349,6 +351,16 @@ def test_why_a_device_runs_no_part(tmp_path: Path) -> None:
     with pytest.warns(RuntimeWarning, match="libedgetpu1-std") as told:
         bench(both, seconds=SHORT, threads=1, device="libedgetpu.so.1")
     assert len(told) == 1
+
+
+def test_every_runtime_says_why_a_device_is_of_no_use() -> None:
+    pytest.importorskip("ai_edge_litert", reason="LiteRT is not installed")
+    with pytest.raises(DeviceNotFoundError) as predicting:
+        Backbone.open("pebble", device="gpu", strict=True)
+    with pytest.raises(DeviceNotFoundError) as measuring:
+        bench(["pebble", "pebble"], seconds=SHORT, device="gpu", strict=True, threads=1)
+    assert str(measuring.value) == str(predicting.value)
+    assert str(measuring.value).count("finds no GPU here") == 2
 
 
 def test_a_file_that_is_for_the_cpu_by_its_provider_s_name(card: ModelCard) -> None:

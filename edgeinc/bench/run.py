@@ -12,9 +12,16 @@ from edgeinc.bench.report import BenchReport, BenchRow, Skipped, best_of
 from edgeinc.cards import ModelCard, dump_card
 from edgeinc.children import Bounds, Death, ask
 from edgeinc.devices import AskedDevice, Device, Placement, brief
-from edgeinc.errors import EdgeincError, InferenceError, InputError, RuntimeUnavailableError
+from edgeinc.errors import (
+    DeviceError,
+    EdgeincError,
+    InferenceError,
+    InputError,
+    RuntimeUnavailableError,
+)
 from edgeinc.machine import energy
 from edgeinc.runtimes.helpers import check_settings
+from edgeinc.runtimes.refusals import none_of
 from edgeinc.weights import find_card
 
 __all__ = ["bench"]
@@ -55,7 +62,7 @@ def bench(
         ModelNotFoundError: There is no such model, or no weights are installed.
         RuntimeUnavailableError: They are, and no runtime for them is installed.
         EdgeincError: No way could be measured: the first one's error, of the kinds that
-            `Backbone.open` raises.
+            `Backbone.open` raises; with a device's come those of the model's other runtimes.
     """
     wanted = Device.of(device)
     check_settings(threads, strict=strict)
@@ -77,13 +84,13 @@ def bench(
         for runtime, exc in here.failures.items()
         for way in [next(way for way in plan if way.runtime == runtime)]
     ]
-    failures: list[EdgeincError] = []
+    failures: list[tuple[Way, EdgeincError]] = []
     told: dict[str, None] = {}
     for done, way in enumerate(plan, 1):
         try:
             answer = _measure(way, seconds, strict=strict, fallback=wanted.name != "auto")
         except EdgeincError as exc:
-            failures.append(exc)
+            failures.append((way, exc))
             skipped.append(
                 Skipped(way.card.name, way.runtimes, way.device.text, way.threads, str(exc))
             )
@@ -95,7 +102,7 @@ def bench(
         if progress is not None:
             progress(done, len(plan))
     if not rows:
-        raise failures[0]
+        raise _none_measured(failures)
     for words in told:
         warnings.warn(words, RuntimeWarning, stacklevel=2)
     models = dict.fromkeys(row.model for row in rows)
@@ -115,6 +122,15 @@ def _card(given: object) -> ModelCard:
     if not isinstance(given, ModelCard):
         raise InputError(f"{brief(given)} is no model; give a card, or a model's name.")
     return given
+
+
+def _none_measured(failures: Sequence[tuple[Way, EdgeincError]]) -> EdgeincError:
+    """The error where every way failed; at least one is given."""
+    first, error = failures[0]
+    if not isinstance(error, DeviceError):
+        return error
+    own = [exc for way, exc in failures if way.card.name == first.card.name]
+    return none_of([exc for exc in own if isinstance(exc, DeviceError)])
 
 
 class _Here:
