@@ -135,6 +135,15 @@ def test_the_worked_example_as_an_installed_package(site: Path, tmp_path: Path) 
     assert cv2.imwrite(str(tmp_path / "new.png"), photo(1, 99))
     answer = json.loads(run(*shell, "--device", "numpy", "--strict", "predict", "new.png"))
     assert (answer["label"], answer["device"]) == ("kind 1", "CPU")
+    # Its weights are an .npz file, as statistics are.
+    for seed in range(100):
+        name = tmp_path / "photos" / f"{seed}.png"
+        assert cv2.imwrite(str(name), photo(seed % 7, seed)[:48, :48])
+    done = json.loads(
+        run("-m", "edgeinc", "--json", "models", "background", "filters/filters.yaml", "photos")
+    )
+    assert done["count"] == 112
+    assert read_card(tmp_path / "filters" / "filters.yaml").background is not None
 
 
 def test_the_worked_example_holds_to_the_contract(

@@ -142,14 +142,14 @@ def _to_card(card: ModelCard, path: Path, measure: Callable[[], Measured]) -> At
     """Writes the statistics beside a card, and then the card."""
     text = read_text(path)
     # What the card's text cannot take is refused before the work, not after it.
-    _with_background(text, card, Asset(f"{card.name}.npz", 1, "0" * 64, None), path)
+    _with_background(text, card, Asset(_name(card, "0" * 8), 1, "0" * 64, None), path)
     with (
         reserved(path.parent, largest_background(card.dim)) as part,
         reserved(path.parent, CARD_ROOM) as card_part,
     ):
         measured = measure()
         # Named by its content: the old card keeps the old file until there is the new card.
-        asset = _asset(f"{card.name}.background-{digest(measured.content)[:8]}.npz", measured)
+        asset = _asset(_name(card, digest(measured.content)[:8]), measured)
         target = path.with_name(asset.name)
         new = not is_file(target)
         try:
@@ -205,6 +205,11 @@ def _fill(part: Path, content: bytes, target: Path) -> None:
         stream.write(content)
         stream.truncate()
     settle(part, target)
+
+
+def _name(card: ModelCard, mark: str) -> str:
+    """What a file of statistics is called; weights may be called `.npz` too."""
+    return f"{card.name}.background-{mark}.npz"
 
 
 def _asset(name: str, measured: Measured) -> Asset:
