@@ -338,6 +338,17 @@ def test_a_package_with_errors_of_its_own(
         Backbone.open(card).embed([photo(0, 0)])
 
 
+@pytest.mark.parametrize(("place", "raised"), [("open", ModelFormatError), ("run", InferenceError)])
+def test_a_package_that_runs_out_of_memory(
+    half_made: Any, tmp_path: Path, place: str, raised: type[Exception]
+) -> None:
+    code = own_errors(place).replace('VendorError("the chip is hot")', "MemoryError")
+    half_made("own", "half_made:Own", code)
+    card = read_card(write_card(tmp_path, "own", ".x", b"x", "float32"))
+    with pytest.raises(raised, match=r"^The runtime 'own' ran out of memory; free some, or choo"):
+        Backbone.open(card).embed([photo(0, 0)])
+
+
 @pytest.mark.parametrize(
     ("begins", "says"),
     [

@@ -25,6 +25,8 @@ def failure(name: str, exc: Exception) -> str:
     """
     if isinstance(exc, EdgeincError):
         return str(exc)
+    if isinstance(exc, MemoryError):
+        return f"The runtime {name!r} ran out of memory; free some, or choose a smaller network."
     said = f"{type(exc).__name__}: {first_line(exc)}"
     return f"The runtime {name!r} failed ({said}); update its package."
 
