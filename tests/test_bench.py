@@ -365,9 +365,16 @@ def test_every_runtime_says_why_a_device_is_of_no_use() -> None:
 
 def test_a_file_that_is_for_the_cpu_by_its_provider_s_name(card: ModelCard) -> None:
     file = replace(card.files[1], device=CPU)
-    report = bench(replace(card, files=(file,)), seconds=SHORT, threads=1)
-    assert {row.device for row in report.rows} == {CPU}
-    assert report.skipped == ()
+    own = replace(card, files=(file,))
+    for device in ("auto", "cpu", CPU):
+        report = bench(own, seconds=SHORT, threads=1, device=device)
+        assert {row.device for row in report.rows} == {CPU}
+        assert report.skipped == ()
+    with (
+        pytest.warns(RuntimeWarning, match=r"no file for npu.*The CPU is used instead"),
+        Backbone.open(own, device="npu") as backbone,
+    ):
+        assert backbone.device == CPU
 
 
 def test_only_files_that_a_device_reads_are_measured_there(card: ModelCard) -> None:

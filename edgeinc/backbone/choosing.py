@@ -7,7 +7,7 @@ from typing import TypeAlias
 
 from edgeinc.cards import ModelCard, ModelFile
 from edgeinc.cards.device import same_device
-from edgeinc.devices import WORDS, Device
+from edgeinc.devices import WORDS, Device, is_cpu
 from edgeinc.errors import DeviceNotFoundError, TensorNotFoundError
 from edgeinc.runtimes import RUNTIMES, expects_npu, kinds_of, runtimes_for
 from edgeinc.runtimes.meant import meant, no_such
@@ -39,7 +39,7 @@ def attempts(files: Sequence[ModelFile], wanted: Device, *, strict: bool) -> lis
     if wanted.name == "cpu":
         return []
     if wanted.name == "auto":
-        first = [(file, device, strict) for file, device in made_for if device != _CPU]
+        first = [(file, device, strict) for file, device in made_for if not is_cpu(device.name)]
         likely = {r for r in {file.runtime for file in plain} if expects_npu(r)}
         npu = Device("npu")
         return first + [(file, npu, True) for file in plain if file.runtime in likely]
@@ -78,8 +78,8 @@ def ends_there(files: Sequence[ModelFile], tensor: str | None) -> list[ModelFile
 
 def on_cpu(files: Sequence[ModelFile]) -> list[Attempt]:
     """The attempts on the CPU."""
-    fitting = [file for file in files if file.device is None or Device.of(file.device) == _CPU]
-    return [(file, _CPU, False) for file in fitting]
+    own = [(f, _CPU if f.device is None else Device.of(f.device)) for f in files]
+    return [(file, device, False) for file, device in own if is_cpu(device.name)]
 
 
 def nothing_fits(card: ModelCard, wanted: Device, why: str) -> DeviceNotFoundError:
