@@ -44,9 +44,8 @@ def eval_command(
         raise click.UsageError("--unknown is compared with DIR; give one, not --loo.")
     if loo and (settings.tta or settings.base_classes):
         word = "--tta" if settings.tta else "--base-classes"
-        raise click.UsageError(
-            f"--loo reads no picture, and asks about what is enrolled only; leave {word} out."
-        )
+        note(f"--loo reads no picture, and asks about what is enrolled: {word} changes nothing")
+        settings = settings._replace(tta=False, base_classes=False)
     if plot is not None:
         from edgeinc.plot import check_place
 

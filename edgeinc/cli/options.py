@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 import click
 from click.core import ParameterSource
 
-from edgeinc.cli.common import Settings
+from edgeinc.cli.common import Settings, note
 from edgeinc.devices import MOST_THREADS
 
 __all__ = ["ALSO", "OPTIONS", "Place", "global_options", "takes"]
@@ -18,7 +18,7 @@ C = TypeVar("C", bound=click.Command)
 ALSO = "Of the options of `edgeinc --help` it takes:"
 
 ANSWERS = ("head", "base_classes", "tta")
-"""What is never passed over: who gives one wants another answer."""
+"""What is never passed over without a word: who gives one wants another answer."""
 
 
 class Place(click.Path):
@@ -89,9 +89,10 @@ def global_options() -> list[click.Parameter]:
 def takes(*names: str) -> Callable[[C], C]:
     """Declares the global options that a command has a use for: it takes them after its name too.
 
-    Any other is refused there. Before the command those that change answers are refused too;
-    the rest may be in an alias, for all commands. `--json` is of use to every command, and an
-    option of its own goes before a global one. A group takes all, for the commands in it.
+    Any other is refused there. Before the command all are taken, since they may be in an alias
+    for all commands; of those that change answers it is said that they do not. `--json` is of
+    use to every command, and an option of its own goes before a global one. A group takes all,
+    for the commands in it.
 
     Args:
         names: By the names of `Settings`.
@@ -125,15 +126,16 @@ def _settle(ctx: click.Context, option: click.Parameter, value: Any) -> Any:
 
 
 def _refuse(ctx: click.Context, option: click.Parameter, value: Any) -> Any:
-    """Refuses an option that the command has no use for."""
+    """Refuses an option that the command has no use for; before its name it changes nothing."""
     name, above = str(option.name), ctx.parent
-    given = _is_given(ctx, name)
+    words = f"`{ctx.command_path}` has no use for {option.opts[0]}"
+    if _is_given(ctx, name):
+        raise click.UsageError(f"{words}; leave it out.", ctx)
+    given = False
     while name in ANSWERS and above is not None:
         given, above = given or _is_given(above, name), above.parent
     if given:
-        raise click.UsageError(
-            f"`{ctx.command_path}` has no use for {option.opts[0]}; leave it out.", ctx
-        )
+        note(f"{words}; it changes nothing")
     return value
 
 
