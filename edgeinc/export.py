@@ -25,7 +25,7 @@ from edgeinc.errors import ImageError, InputError, RuntimeUnavailableError
 from edgeinc.features import UNIT
 from edgeinc.images import LabelledPictures, labelled_images
 from edgeinc.store import clean_label
-from edgeinc.store.disk.files import refuse_database
+from edgeinc.store.disk.files import file_to_write
 from edgeinc.types import NEGATIVE
 
 __all__ = ["Written", "embed_folder", "export_hdf5"]
@@ -89,12 +89,12 @@ def embed_folder(
     if isinstance(backbone, Backbone):
         if tensor is not None:
             raise InputError("An open backbone has its layer; open it with `tensor` instead.")
-        return _embed(backbone, found, Path(path), progress)
+        return _embed(backbone, found, path, progress)
     name = DEFAULT_BACKBONE if backbone is None else backbone
     with Backbone.open(
         name, tensor=tensor, device=device, strict=strict, threads=threads
     ) as opened:
-        return _embed(opened, found, Path(path), progress)
+        return _embed(opened, found, path, progress)
 
 
 def export_hdf5(engine: Engine, path: str | Path) -> tuple[int, int]:
@@ -119,7 +119,7 @@ def export_hdf5(engine: Engine, path: str | Path) -> tuple[int, int]:
     away = len(snapshot.labels) - len(names)
     first = int(snapshot.counts[:away].sum())
     shape = snapshot.total - first, snapshot.dim
-    with _hdf5(Path(path), _room(4 * shape[0] * shape[1], shape[0], len(names))) as file:
+    with _hdf5(path, _room(4 * shape[0] * shape[1], shape[0], len(names))) as file:
         features = file.create_dataset("features", shape, "float32")
         for start in range(0, shape[0], MOST_ROWS):
             index = np.arange(start, min(start + MOST_ROWS, shape[0]))
@@ -133,7 +133,7 @@ def export_hdf5(engine: Engine, path: str | Path) -> tuple[int, int]:
 def _embed(
     backbone: Backbone,
     found: LabelledPictures,
-    path: Path,
+    path: str | Path,
     progress: Callable[[int, int], None] | None,
 ) -> Written:
     files = found.pictures
@@ -192,8 +192,8 @@ def _room(features: int, rows: int, names: int) -> int:
 
 
 @contextmanager
-def _hdf5(path: Path, room: int) -> Iterator[Any]:
-    """Opens a new file beside `path`; moves it there when the block ends well.
+def _hdf5(given: str | Path, room: int) -> Iterator[Any]:
+    """Opens a new file beside the path; moves it there when the block ends well.
 
     All the room that it may need is taken first, and what is left over given back: a disk
     that is too small says so before the work, and HDF5 never meets a full one, on which it
@@ -204,12 +204,10 @@ def _hdf5(path: Path, room: int) -> Iterator[Any]:
     except ImportError as exc:
         message = "HDF5 files need h5py; install it with: pip install 'edgeinc[hdf5]'"
         raise RuntimeUnavailableError(message) from exc
+    path = file_to_write(given)
     blank = io.BytesIO()
     h5py.File(blank, "w").close()
     try:
-        if path.is_dir():
-            raise InputError(f"{path} is a folder; give the name of a file to write.")
-        refuse_database(path)
         partial = part_of(path)
         try:
             with partial.open("xb") as stream:

@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -386,6 +387,7 @@ def test_an_empty_path_is_not_the_working_folder(
         lambda: engine.search(""),
         lambda: engine.merge(""),
         lambda: engine.merge(["a", ""]),
+        lambda: engine.export(""),
         lambda: evaluate_folder(engine, ""),
         lambda: evaluate_folder(engine, ".", unknown=""),
         lambda: list_images(""),
@@ -393,8 +395,6 @@ def test_an_empty_path_is_not_the_working_folder(
     for call in calls:
         with pytest.raises(InputError, match="is empty"):
             call()
-    with pytest.raises(InputError, match="is a folder"):
-        engine.export("")
     assert engine.classes() == []
     assert engine.enroll_folder(".").added == 1
 
@@ -485,6 +485,30 @@ def test_a_store_is_made_only_for_what_can_be_merged(learned: Path, tmp_path: Pa
     assert not new.exists()
     with pytest.raises(BackboneMismatchError, match="not with 'pebble'"):
         merge_stores(learned, torn, backbone="pebble")
+
+
+def test_what_is_no_path_is_said_to_be_none(
+    engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    nothing: Any = None
+    calls: list[Callable[[], object]] = [
+        lambda: merge_stores("new.db", [nothing]),
+        lambda: merge_stores("new.db", nothing),
+        lambda: merge_stores(nothing, ["new.db"]),
+        lambda: engine.merge([nothing]),
+        lambda: engine.merge(nothing),
+        lambda: engine.export(nothing),
+        lambda: Engine.open(nothing),
+    ]
+    for call in calls:
+        with pytest.raises(InputError, match="None is no path"):
+            call()
+    with pytest.raises(InputError, match="nothing to merge"):
+        engine.merge([])
+    with pytest.raises(InputError, match="its folder does not exist; make it"):
+        engine.export("no/s.edgeinc")
+    assert not (tmp_path / "new.db").exists()
 
 
 def test_threads_may_share_an_engine(engine: Engine) -> None:

@@ -164,7 +164,7 @@ def test_empty_paths(
     monkeypatch.chdir(photos)
     with pytest.raises(InputError, match="is empty"):
         embed_folder("", tmp_path / "e.h5", backbone=tiny_card)
-    with pytest.raises(InputError, match="is a folder"):
+    with pytest.raises(InputError, match="is empty"):
         embed_folder(photos, "", backbone=tiny_card)
     with pytest.raises(TensorNotFoundError, match="no tensor named ''"):
         embed_folder(photos, tmp_path / "e.h5", backbone=tiny_card, tensor="")
@@ -183,7 +183,8 @@ def test_nothing_readable_leaves_no_file(tiny_card: Path, tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize(
-    ("name", "said"), [("no/e.h5", "No such"), ("", "a folder"), ("x" * 300, "too long")]
+    ("name", "said"),
+    [("no/e.h5", "its folder does not exist; make it"), ("", "a folder"), ("x" * 300, "too long")],
 )
 def test_places_that_cannot_be_written(
     name: str, said: str, photos: Path, tiny_card: Path, tmp_path: Path

@@ -19,7 +19,7 @@ from edgeinc.catalogue.background import (
 )
 from edgeinc.devices import AskedDevice
 from edgeinc.errors import CardError, InputError
-from edgeinc.store.disk.files import refuse_database
+from edgeinc.store.disk.files import file_to_write
 from edgeinc.weights import card_folders, find_card, load_file
 
 __all__ = ["CARD_ROOM", "Attached", "add_background", "reserved"]
@@ -108,13 +108,14 @@ def add_background(
     place = user_models_dir() / found.name if shipped else path.parent
     try:
         if output is not None:
-            place = Path(output)
+            place = file_to_write(output)
             return _to_file(found, place, measure)
         return _to_copy(found, path, place, measure) if shipped else _to_card(found, path, measure)
     except OSError as exc:
+        other = "name a file to write with -o" if output is None else "name another file"
         raise InputError(
             f"The background cannot be written to {place} ({exc.strerror}); make room there, or "
-            "name a file to write with -o."
+            f"{other}."
         ) from exc
 
 
@@ -128,9 +129,6 @@ def _path_of(given: str | Path, card: ModelCard) -> Path:
 
 def _to_file(card: ModelCard, path: Path, measure: Callable[[], Measured]) -> Attached:
     """Writes the statistics alone."""
-    if path.is_dir():
-        raise InputError(f"{path} is a folder; give the name of a file to write.")
-    refuse_database(path)
     with reserved(path.parent, largest_background(card.dim)) as part:
         measured = measure()
         _fill(part, measured.content, path)

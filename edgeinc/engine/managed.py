@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgeinc.engine.memory import Memory
+from edgeinc.engine.merging import paths_of
 from edgeinc.types import LogEntry, MergeReport, SampleInfo
 
 if TYPE_CHECKING:
@@ -76,10 +77,11 @@ class Managed:
         `engine.merge_stores` does so without the backbone, and makes a store that is not there.
 
         Raises:
+            InputError: There is none, one is no path, or its name is empty.
             BackboneMismatchError: One was made with another backbone.
             StoreError: One cannot be read or is damaged, or the store refused.
         """
-        others = [paths] if isinstance(paths, (str, Path)) else list(paths)
+        others = paths_of(paths)
         change = self._memory.change(lambda store: store.merge(others))
         return MergeReport(added=change.came, removed=change.went)
 

@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
+from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgeinc.cards import ModelCard, is_name
 from edgeinc.errors import BackboneMismatchError, InputError
 from edgeinc.store import Identity, Store, peek
+from edgeinc.store.disk.files import as_path
 from edgeinc.types import MergeReport
 from edgeinc.weights import find_card, list_cards
 
 if TYPE_CHECKING:
     from edgeinc.store.merging.shared import Source
 
-__all__ = ["check_bound", "merge_stores"]
+__all__ = ["check_bound", "merge_stores", "paths_of"]
 
 
 def merge_stores(
@@ -39,7 +41,7 @@ def merge_stores(
         timeout: Longest wait for another process's lock, seconds.
 
     Raises:
-        InputError: There is no other, or a name is empty.
+        InputError: There is no other, one is no path, or a name is empty.
         BackboneMismatchError: One was made with another backbone.
         ModelNotFoundError: There is no card `backbone`.
         StoreError: One cannot be read or is damaged, or the store refused.
@@ -47,9 +49,7 @@ def merge_stores(
     # Few merge, and what merges is not small.
     from edgeinc.store.merging.sources import open_source
 
-    paths = [others] if isinstance(others, (str, Path)) else list(others)
-    if not paths:
-        raise InputError("There is nothing to merge. Give a store or an archive.")
+    paths = paths_of(others)
     opened: list[str | Path | Source] = [*paths]
     with ExitStack() as stack:
         bound, whose = peek(store, timeout=timeout), store
@@ -63,6 +63,20 @@ def merge_stores(
         with Store.open(store, **bound._asdict(), timeout=timeout) as into:
             change = into.merge(opened, timeout=timeout)
     return MergeReport(added=change.came, removed=change.went)
+
+
+def paths_of(others: object) -> list[Path]:
+    """The files that are to be merged, one or several.
+
+    Raises:
+        InputError: There is none, one is no path, or its name is empty.
+    """
+    if isinstance(others, (str, PathLike)) or not isinstance(others, Iterable):
+        others = [others]
+    paths = [as_path(one, "a store") for one in others]
+    if not paths:
+        raise InputError("There is nothing to merge. Give a store or an archive.")
+    return paths
 
 
 def check_bound(

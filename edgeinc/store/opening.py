@@ -8,7 +8,6 @@ from contextlib import suppress
 from pathlib import Path
 
 from edgeinc.errors import (
-    InputError,
     StoreBusyError,
     StoreError,
     StoreFormatError,
@@ -26,6 +25,7 @@ from edgeinc.store.checks import (
     shape_fault,
 )
 from edgeinc.store.disk.connection import Database
+from edgeinc.store.disk.files import as_path
 from edgeinc.store.disk.recovery import readable
 from edgeinc.store.disk.translation import is_no_database
 from edgeinc.store.disk.trust import one_row
@@ -152,11 +152,9 @@ def named(path: str | Path) -> Path:
     """The path of a store.
 
     Raises:
-        InputError: It is empty, which `Path` takes for the working folder.
+        InputError: It is no path, or empty, which `Path` takes for the working folder.
     """
-    if path == "":
-        raise InputError("The path of the store is empty. Give the name of a file.")
-    return Path(path)
+    return as_path(path, "a store")
 
 
 def resolve(path: str | Path) -> Path:

@@ -15,11 +15,19 @@ from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
+from edgeinc.devices import brief
 from edgeinc.errors import InputError, StoreError
 from edgeinc.store.disk.translation import is_no_database
 from edgeinc.unclosed import keep_open
 
-__all__ = ["copy_store", "is_archive", "is_database", "open_ordinary", "refuse_database"]
+__all__ = [
+    "as_path",
+    "copy_store",
+    "file_to_write",
+    "is_archive",
+    "is_database",
+    "open_ordinary",
+]
 
 _CHUNK = 1 << 20
 _ARCHIVE = b'{"format":"edgeinc archive",'
@@ -83,16 +91,44 @@ def is_archive(path: str | Path) -> bool:
         return stream.read(len(_ARCHIVE)) == _ARCHIVE
 
 
-def refuse_database(path: Path) -> None:
-    """Refuse to write a file over a store, or any other database.
+def as_path(given: object, what: str) -> Path:
+    """The path of `what`, as a caller gave it.
 
     Raises:
-        InputError: There is one.
+        InputError: It is no path, or empty, which `Path` takes for the working folder.
     """
+    text = os.fspath(given) if isinstance(given, (str, os.PathLike)) else given
+    if not isinstance(text, str):
+        raise InputError(f"{brief(given)} is no path of {what}. Give a text or a pathlib.Path.")
+    if not text:
+        raise InputError(f"The path of {what} is empty. Give the name of a file.")
+    return Path(text)
+
+
+def file_to_write(given: str | Path) -> Path:
+    """The path of a file that is to be written, or to take the place of another.
+
+    Raises:
+        InputError: It is no path or empty; its folder is not there, or it is a folder itself; or
+            it is a store, or any other database.
+    """
+    path = as_path(given, "the file to write")
+    try:
+        folder, homeless = path.is_dir(), not path.parent.exists()
+    except OSError:
+        # Writing it tells what is wrong with it.
+        folder = homeless = False
+    if folder:
+        raise InputError(f"{path} is a folder; give the name of a file to write.")
+    if homeless:
+        raise InputError(
+            f"{path} cannot be written: its folder does not exist; make it, or name another."
+        )
     if is_database(path):
         raise InputError(
             f"{path} is a database, maybe a store, and is not written over. Give another name."
         )
+    return path
 
 
 @contextmanager

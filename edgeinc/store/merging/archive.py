@@ -21,7 +21,7 @@ from typing import BinaryIO
 
 from edgeinc.cache import claim, part_of, settle
 from edgeinc.errors import InputError, StoreError, StoreFormatError, StoreVersionError
-from edgeinc.store.disk.files import open_ordinary, refuse_database
+from edgeinc.store.disk.files import file_to_write, open_ordinary
 from edgeinc.store.merging.lines import from_line, read_record, to_line, write_record
 from edgeinc.store.merging.shared import (
     MOST_TEXT,
@@ -64,13 +64,10 @@ def write_archive(source: Source, counts: Counts, path: str | Path, *, thumbnail
         thumbnails: Take thumbnails along, where examples have them.
 
     Raises:
-        InputError: The file cannot be written, or is a database.
+        InputError: The path is none, or empty; or the file cannot be written, or is a database.
         StoreError: The store cannot be read.
     """
-    path = Path(path)
-    if path.is_dir():
-        raise InputError(f"{path} is a folder; give the name of a file to write.")
-    refuse_database(path)
+    path = file_to_write(path)
     part = part_of(path)
     try:
         try:
