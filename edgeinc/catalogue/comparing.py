@@ -115,7 +115,7 @@ def compare(
     if reached:
         left_out += missed
     else:
-        failed += missed or [str(nothing_fits(card, asked, ""))]
+        failed += missed or [str(nothing_fits(card, asked))]
     seen = made[0].seen if made else ()
     if made and (unread := len(shown["paths"] or seen) - len(seen)):
         left_out.append(f"{unread} of the pictures in {pictures}, which cannot be read")
@@ -139,10 +139,9 @@ def _shown(
     golden = read_golden(card)
     if golden is None:
         return {"paths": [], "parts": [(KINDS[i % len(KINDS)], i) for i in range(DRAWN)]}, None
-    step = max((scale_of(file) for file in card.files), default=0.0)
-    real = golden.integers.astype(np.float32) * np.float32(step or 1.0)
+    real = golden.integers.astype(np.float32) * np.float32(golden.scale)
     run = Run(GOLDEN, golden.name, GOLDEN, "", None)
-    return {"paths": [], "parts": golden.parts}, _Rows(run, real, step, golden.seen)
+    return {"paths": [], "parts": golden.parts}, _Rows(run, real, golden.scale, golden.seen)
 
 
 def _plan(card: ModelCard, asked: Device) -> Iterator[tuple[ModelFile, Device, bool]]:

@@ -26,6 +26,7 @@ from edgeinc.cards import (
     read_card,
 )
 from edgeinc.catalogue import measure_background
+from edgeinc.catalogue.golden import scale_of
 from edgeinc.parts import KINDS, draw_part
 
 GOLDEN = 12
@@ -64,9 +65,10 @@ def write_card(settings: Settings, made: Exported, folder: Path, notes: str) -> 
 
 
 def write_golden(card: Path, out: Path) -> None:
-    """Embeddings of drawn parts, in hex, with the sha256 of the pictures that they are of."""
+    """Embeddings of drawn parts, in hex, with their scale and the sha256 of their pictures."""
     rows = []
     with Backbone.open(card, threads=1) as backbone:
+        (file,) = (one for one in read_card(card).files if one.runtime == backbone.runtime)
         for seed in range(GOLDEN):
             kind = KINDS[seed % len(KINDS)]
             picture = draw_part(kind, np.random.default_rng(seed))
@@ -76,6 +78,7 @@ def write_golden(card: Path, out: Path) -> None:
                     "kind": kind,
                     "seed": seed,
                     "picture": hashlib.sha256(picture.tobytes()).hexdigest(),
+                    "scale": scale_of(file),
                     "embedding": embedding.astype(np.uint8).tobytes().hex(),
                 }
             )
