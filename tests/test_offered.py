@@ -521,6 +521,27 @@ def test_hailo_that_is_not_installed(tmp_path: Path) -> None:
         Backbone.open(card, device="hailo")
 
 
+def test_a_chip_s_file_that_cannot_be_used_is_not_said_to_be_lacking(
+    tiny_card: Path, tmp_path: Path
+) -> None:
+    """The CPU does it, and the warning says what an error would: what the file lacks."""
+    if importlib.util.find_spec("hailo_platform") is not None:
+        pytest.skip("HailoRT is installed")
+    tiny = read_card(tiny_card)
+    (tmp_path / "tiny.hef").write_bytes(hef())
+    (tmp_path / "tiny.onnx").write_bytes((tiny_card.parent / "tiny.onnx").read_bytes())
+    chip = replace(tiny.files[0], name="tiny.hef", runtime="hailo", device="hailo")
+    chip = replace(chip, bytes=len(hef()), sha256=hashlib.sha256(hef()).hexdigest())
+    card = replace(tiny, files=(chip, *tiny.files), folder=tmp_path)
+    with pytest.raises(RuntimeUnavailableError) as caught:
+        Backbone.open(card, device="hailo", strict=True)
+    says = str(caught.value)
+    assert says.startswith("The runtime 'hailo' is not installed; install")
+    with pytest.warns(RuntimeWarning) as warned, Backbone.open(card, device="hailo") as backbone:
+        assert backbone.device == "CPUExecutionProvider"
+    assert [str(one.message) for one in warned] == [f"{says} The CPU is used instead."]
+
+
 def test_a_chip_s_file_in_lists_and_for_base_classes(tmp_path: Path) -> None:
     if importlib.util.find_spec("hailo_platform") is not None:
         pytest.skip("HailoRT is installed")

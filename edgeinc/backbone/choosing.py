@@ -10,7 +10,7 @@ from edgeinc.cards.device import same_device
 from edgeinc.devices import WORDS, Device, is_cpu
 from edgeinc.errors import DeviceNotFoundError, TensorNotFoundError
 from edgeinc.runtimes import RUNTIMES, expects_npu, kinds_of, runtimes_for
-from edgeinc.runtimes.meant import meant, no_such
+from edgeinc.runtimes.meant import is_nothing, meant, no_such
 from edgeinc.runtimes.plain_runtimes import PLAIN
 
 __all__ = ["Attempt", "attempts", "ends_there", "nothing_fits", "on_cpu"]
@@ -82,31 +82,29 @@ def on_cpu(files: Sequence[ModelFile]) -> list[Attempt]:
     return [(file, device, False) for file, device in own if is_cpu(device.name)]
 
 
-def nothing_fits(card: ModelCard, wanted: Device, why: str) -> DeviceNotFoundError:
-    """The error for a device for which no file of a card is at hand, or for what is none.
+def nothing_fits(card: ModelCard, wanted: Device) -> DeviceNotFoundError:
+    """The error for a device for which no file of a card may be used, or for what is none.
 
     Args:
         card: The card.
         wanted: The device.
-        why: What is wrong with the files that it has; empty where it has none.
     """
+    if is_nothing(wanted):
+        return no_such(wanted.name)
     kinds = runtimes_for(wanted)
     suffix = PLAIN[kinds[0]].suffix if kinds[0] in PLAIN else kinds[0]
     read = [file for file in card.files if file.runtime in kinds]
-    if kinds == ("litert",) and not wanted.is_library:
-        # What nothing else knows is left to LiteRT: it might be a library of an odd name.
-        return no_such(wanted.name)
     close = [name for name in meant(wanted.name) if name != wanted.name]
     if wanted.name in WORDS or (read and not any(_may_run(file, wanted) for file in read)):
         what = f"{card.name} has no file for {wanted.name}, only for {_made_for(card)}"
     elif read:
         what = f"{wanted.name} needs the {suffix} file of {card.name}"
-        what += "" if why else ", and another one was asked for"
+        what += ", and another one was asked for"
     else:
         # Another name of the same kind would need such a file too.
-        what, why, close = f"{card.name} has no {suffix} file, which {wanted.name} needs", "", []
+        what, close = f"{card.name} has no {suffix} file, which {wanted.name} needs", []
     how = f"did you mean {' or '.join(close)}?" if close else "choose another model or device."
-    return DeviceNotFoundError(f"{what}; {how} {why}".rstrip())
+    return DeviceNotFoundError(f"{what}; {how}")
 
 
 def _may_run(file: ModelFile, wanted: Device) -> bool:

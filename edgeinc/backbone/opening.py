@@ -20,6 +20,7 @@ from edgeinc.errors import (
 )
 from edgeinc.runtimes import RUNTIMES, Session, cut, open_session
 from edgeinc.runtimes.helpers import check_settings, warn_caller
+from edgeinc.runtimes.meant import is_nothing
 from edgeinc.runtimes.refusals import none_of, warn_of_rest
 from edgeinc.weights import load_file, stamped
 
@@ -154,12 +155,14 @@ def _give_up(
         ModelNotFoundError, RuntimeUnavailableError: `final`, and nothing for it is here.
     """
     refused = [one for one in failed if isinstance(one, DeviceError)]
+    error: EdgeincError
     if refused:
         error = none_of(refused)
-    elif failed and final:
-        raise failed[0]
+    elif failed and not is_nothing(wanted):
+        # The card has a file for it, and this says what the file lacks.
+        error = failed[0]
     else:
-        error = nothing_fits(card, wanted, str(failed[0]) if failed else "")
+        error = nothing_fits(card, wanted)
     if final:
         raise error
     warn_caller(f"{error} The CPU is used instead.")

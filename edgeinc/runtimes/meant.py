@@ -9,7 +9,7 @@ from pathlib import Path
 from edgeinc.devices import CPU_PROVIDER, WORDS, Device
 from edgeinc.errors import DeviceNotFoundError
 
-__all__ = ["meant", "no_such"]
+__all__ = ["is_nothing", "meant", "no_such"]
 
 _LIKE = 0.75
 _PROVIDER = "executionprovider"
@@ -77,6 +77,20 @@ def meant(name: str, here: Iterable[str] = ()) -> tuple[str, ...]:
     close = difflib.get_close_matches(wanted, known, n=3, cutoff=_LIKE)
     found = [known[word] for word in close] + [one for one in full if wanted in one.lower()]
     return tuple(dict.fromkeys(found))[:3]
+
+
+def is_nothing(device: Device) -> bool:
+    """Whether a name is neither a word, a runtime's, a provider's nor a library's.
+
+    >>> is_nothing(Device("nope")), is_nothing(Device("libnowhere.so"))
+    (True, False)
+    """
+    from edgeinc.runtimes import runtimes_for
+    from edgeinc.runtimes.hints import loads
+
+    # What nothing else knows is left to LiteRT: it might be a library of an odd name.
+    left = runtimes_for(device) == ("litert",) and not device.is_library
+    return left and not loads(device.name)
 
 
 def no_such(name: str) -> DeviceNotFoundError:
