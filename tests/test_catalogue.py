@@ -179,6 +179,17 @@ def test_pull_tries_the_base_address_first(
     assert server.asked == ["mirror/net.tflite", "mirror/names.txt", "names.txt"]
 
 
+@pytest.mark.parametrize("setting", ["absent", "net.tflite", "ftp://x"])
+def test_what_is_neither_a_folder_nor_an_address_is_named(
+    remote: ModelCard, server: Server, net: Path, monkeypatch: pytest.MonkeyPatch, setting: str
+) -> None:
+    monkeypatch.chdir(net.parent)
+    monkeypatch.setenv("EDGEINC_MODELS", setting)
+    with pytest.raises(InputError, match=f"EDGEINC_MODELS is '{setting}', which is no folder"):
+        pull(remote)
+    assert server.asked == []
+
+
 def test_a_wrong_file_in_the_models_folder_is_passed_over(
     remote: ModelCard, net: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -546,6 +557,28 @@ def test_verify_tells_what_is_wrong(remote: ModelCard) -> None:
     assert "sha256" in found.checks[0].message
 
 
+def test_verify_advises_what_helps(
+    net: Path, remote: ModelCard, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def said(name: str) -> str:
+        assert main(["models", "verify", name]) == 1
+        return capsys.readouterr().err
+
+    assert said("net") == (
+        "edgeinc: net cannot be used: run `edgeinc models pull net` to fetch its files.\n"
+    )
+    card = add(net, overwrite=True)
+    assert card.folder is not None
+    (card.folder / "net.tflite").unlink()
+    only = (
+        "edgeinc: net cannot be used: net.tflite has no public source: set EDGEINC_MODELS to a "
+        "folder that has it and run `edgeinc models pull net`.\n"
+    )
+    assert said("net") == only
+    (card.folder / "net.tflite").write_bytes(b"damaged")
+    assert said("net") == only
+
+
 def test_verify_tries_the_network_itself(net: Path) -> None:
     card = add(net)
     assert verify(replace(card, dim=5)).checks[0].ok is False
@@ -567,6 +600,7 @@ def test_locked_folders(
 ) -> None:
     for name in ("cache", "models"):
         (tmp_path / name).mkdir()
+    (tmp_path / "models" / "below").mkdir()
     (tmp_path / locked).chmod(0)
     places = {name: tmp_path / name / "below" for name in ("cache", "models")}
     drop = ["setpriv", "--inh-caps=-all", "--bounding-set=-all"] if os.geteuid() == 0 else []

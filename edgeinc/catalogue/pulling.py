@@ -19,6 +19,7 @@ from edgeinc.errors import (
     ChecksumError,
     DownloadError,
     EdgeincError,
+    InputError,
     ModelNotFoundError,
     WeightsError,
 )
@@ -66,6 +67,8 @@ def pull(
 
     Raises:
         ModelNotFoundError: There is no such card.
+        InputError: `$EDGEINC_MODELS` is neither a folder nor an address; only told where
+            something is to be fetched.
         DownloadError: A file could not be fetched or written; others may have been.
         ChecksumError: What was fetched is not what the card says; it was not kept.
     """
@@ -116,20 +119,30 @@ def _is_sound(card: ModelCard, asset: Asset) -> bool:
 
 
 def _places(asset: Asset) -> list[Path | str]:
-    """Where a file may be had, in the order of trying: paths that exist, and addresses."""
+    """Where a file may be had, in the order of trying: paths that exist, and addresses.
+
+    Raises:
+        InputError: `$EDGEINC_MODELS` is neither a folder nor an address.
+    """
     places: list[Path | str] = []
     own = os.environ.get("EDGEINC_MODELS", "")
     if own.startswith(("http://", "https://")):
         places.append(f"{own.rstrip('/')}/{urllib.parse.quote(asset.name)}")
-    elif own and _may_be(Path(own) / asset.name):
-        places.append(Path(own) / asset.name)
+    elif own:
+        path = Path(own)
+        if not _may_be(path.is_dir):
+            raise InputError(
+                f"EDGEINC_MODELS is {own!r}, which is no folder; set it to a folder, or to an "
+                "address that begins with http:// or https://."
+            )
+        places += [path / asset.name] if _may_be((path / asset.name).is_file) else []
     return [*places, asset.source] if asset.source else places
 
 
-def _may_be(path: Path) -> bool:
-    """True when there is a file, or a folder above is locked: opening it says so then."""
+def _may_be(is_so: Callable[[], bool]) -> bool:
+    """True when it is, or a folder above is locked: opening says so then."""
     try:
-        return path.is_file()
+        return is_so()
     except OSError:
         return True
 
