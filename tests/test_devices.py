@@ -735,7 +735,7 @@ def test_the_engine_and_the_shell_tell_what_ran(
     status, out, _ = call("--device", delegate, "doctor")
     assert json.loads(out)["placement"]["device"] == delegate
     status, out, err = call("--device", "libnowhere.so", "--strict", "doctor")
-    assert (status, json.loads(out)["placement"]) == (0, None)
+    assert (status, json.loads(out)["placement"]) == (1, None)
     assert "libnowhere.so is not here" in err
     status, out, _ = call("--device", delegate, "bench", "--seconds", "0.1")
     assert {row["placement"]["device"] for row in json.loads(out)["rows"]} == {delegate}

@@ -115,6 +115,35 @@ def test_what_is_no_device(device: str, capfd: pytest.CaptureFixture[str]) -> No
     assert capfd.readouterr() == ("", f"edgeinc: {caught.value}\n")
 
 
+@pytest.mark.parametrize("strict", [[], ["--strict"]])
+def test_a_device_that_there_is_not(strict: list[str], capfd: pytest.CaptureFixture[str]) -> None:
+    """All is listed even so: the right name may be among it."""
+    assert main(["--device", "abacus", *strict, "--json", "doctor"]) == 1
+    out, err = capfd.readouterr()
+    found = json.loads(out)
+    assert (found["placement"], found["runtimes"] != []) == (None, True)
+    says = "There is no device 'abacus'; choose one that is listed here."
+    assert found["advice"][-1] == says
+    assert err.splitlines()[-1] == says
+    assert "`edgeinc doctor`" not in err
+    assert main(["--device", "cudda", *strict, "doctor"]) == 1
+    assert (
+        "There is no device 'cudda'; did you mean CUDAExecutionProvider?" in capfd.readouterr()[1]
+    )
+
+
+@pytest.mark.parametrize("device", ["libedgetpu.so.1", "ACLExecutionProvider", "npu"])
+def test_a_known_device_that_is_not_here(device: str, capfd: pytest.CaptureFixture[str]) -> None:
+    """That is what `doctor` is asked, and an answer; it is a failure where it had to be."""
+    assert main(["--device", device, "doctor"]) == 0
+    assert "The CPU is used instead" in capfd.readouterr()[1]
+    assert main(["--device", device, "--strict", "--json", "doctor"]) == 1
+    out, err = capfd.readouterr()
+    assert json.loads(out)["placement"] is None
+    assert "pebble does not run: " in err
+    assert main(["--device", "cpu", "--strict", "doctor"]) == 0
+
+
 def test_core_packages_that_were_left_out() -> None:
     """As with `pip install --no-deps`, for a system's own cv2."""
     found, lines = examine_without(

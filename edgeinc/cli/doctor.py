@@ -18,6 +18,7 @@ from edgeinc.cli.common import (
     printable,
 )
 from edgeinc.cli.options import Place, takes
+from edgeinc.devices import Device
 from edgeinc.errors import EdgeincError, StoreError
 from edgeinc.types import NEGATIVE
 
@@ -47,7 +48,8 @@ def doctor_command(settings: Settings, repair: str | None) -> int:
     The store is not changed; private copies of stores that killed processes left behind are
     deleted. The exit status is 1 where the store is damaged, or cannot be checked: a newer
     edgeinc wrote it, another process keeps it to itself, or it is an archive. So it is where
-    `--backbone` names what cannot be read, or `--device` what is no device.
+    `--backbone` names what cannot be read, or `--device` what is no device or, with `--strict`,
+    one that does not run all of the backbone.
     """
     from edgeinc.doctor import examine, tidy
 
@@ -96,7 +98,17 @@ def doctor_command(settings: Settings, repair: str | None) -> int:
     }
     emit(settings, record, "\n".join(text))
     unread = settings.backbone is not None and card is None
-    return 1 if unread or not (found.store is None or found.store.sound) else 0
+    unsound = found.store is not None and not found.store.sound
+    return 1 if unread or unsound or _lacks_device(settings, found) else 0
+
+
+def _lacks_device(settings: Settings, found: Examination) -> bool:
+    """Whether there is no device of the name that was asked for, or it is not to be had."""
+    from edgeinc.runtimes.meant import is_nothing
+
+    wanted = Device.of(settings.device)
+    refused = found.backbone is not None and found.placement is None
+    return is_nothing(wanted) or (settings.strict and wanted.name != "auto" and refused)
 
 
 def _machine(found: Examination) -> Iterator[str]:

@@ -19,6 +19,7 @@ from edgeinc.machine import Camera, Processor, cameras, energy, memory, processo
 from edgeinc.runtimes import RuntimeInfo, survey
 from edgeinc.runtimes.base import physical_cores
 from edgeinc.runtimes.helpers import check_settings
+from edgeinc.runtimes.meant import is_nothing, no_such
 from edgeinc.runtimes.plain_runtimes import PLAIN
 from edgeinc.version import __version__
 from edgeinc.weights import is_installed, list_cards
@@ -76,9 +77,9 @@ class Examination:
         models: Name of each card that is listed, and of the one to open, and whether its weights
             are installed.
         uses: For each installed card, what its files can use here.
-        backbone: The card's name whose network was opened; None where there was none.
+        backbone: The card's name whose network was to be opened; None where there was none.
         placement: The device asked for, what runs that network, and how much of it; None where
-            it does not open, which `advice` explains.
+            it does not open, or there is no such device, which `advice` explains.
         cache: The folder where fetched weights lie.
         store: What was found about the store; None where there is none.
         advice: One line for each thing that is missing, with the command that brings it, and
@@ -141,7 +142,9 @@ def examine(
     advice += problems
     total, free = memory()
     placement = None
-    if card is not None:
+    if is_nothing(wanted):
+        advice.append(str(no_such(wanted.name, "choose one that is listed here.")))
+    elif card is not None:
         try:
             with Backbone.open(card, device=wanted, strict=strict) as backbone:
                 placement = backbone.placement

@@ -93,10 +93,15 @@ def is_nothing(device: Device) -> bool:
     return left and not loads(device.name)
 
 
-def no_such(name: str) -> DeviceNotFoundError:
-    """The error for a name that is neither a word, a provider nor a library."""
+def no_such(name: str, where: str = "`edgeinc doctor` lists what is here.") -> DeviceNotFoundError:
+    """The error for a name that is neither a word, a provider nor a library.
+
+    Args:
+        name: It.
+        where: What to do where it is like no other name.
+    """
     close = meant(name)
-    how = f"did you mean {' or '.join(close)}?" if close else "`edgeinc doctor` lists what is here."
+    how = f"did you mean {' or '.join(close)}?" if close else where
     return DeviceNotFoundError(f"There is no device {name!r}; {how}")
 
 
