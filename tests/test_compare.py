@@ -194,6 +194,19 @@ def test_a_device_that_was_asked_for_and_runs_nothing(
     assert err == f"edgeinc: {sentence}\n"
 
 
+def test_what_is_wrong_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    both = [mean_colour(more, integers=False) for more in (0, 5)]
+    path = card_of(tmp_path, both, integers=False)
+    device = "NobodysExecutionProvider"
+    assert main(["models", "verify", str(path), "--device", device]) == 1
+    err = capsys.readouterr().err
+    assert err.count("\n") == 1
+    assert err.startswith(f"edgeinc: net.onnx on {device}: ")
+    assert f". net1.onnx on {device}: " in err
+    assert ". net gives other embeddings in one place than in another; use one file" in err
+    assert err.endswith(".\n")
+
+
 def test_a_device_that_runs_a_part(
     delegate: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -565,6 +565,26 @@ def test_verify_of_a_file_whose_device_crashes(
     assert "models pull" not in err
 
 
+def test_verify_of_one_bad_file_among_good_ones(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    card = find_card("pebble")
+    (file,) = (file for file in card.files if file.runtime == "litert")
+    wrong = replace(file.embedding, tensor="nosuch")
+    path = placed(card, tmp_path, litert={"embedding": wrong})
+    status, out, err = call(capfd, "models", "verify", path)
+    assert status == 1
+    assert "pebble.onnx has the right sha256, runs on" in out
+    said = "the sha256 is right, and the file does not run as it should: the fault may be"
+    assert err.startswith(f"edgeinc: pebble.tflite cannot be used: {said}")
+    assert err.endswith(".\n")
+    (tmp_path / "pebble.tflite").write_bytes(b"damaged")
+    status, out, err = call(capfd, "models", "verify", path)
+    assert status == 1
+    assert out.startswith(f"{tmp_path / 'pebble.tflite'} is damaged: ")
+    assert err.startswith("edgeinc: pebble.tflite cannot be used: pebble.tflite has no public")
+
+
 CHANGED = 64
 
 

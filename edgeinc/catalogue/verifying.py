@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgeinc.backbone import Backbone
-from edgeinc.cards import ModelCard, ModelFile, dump_card
+from edgeinc.cards import Asset, ModelCard, ModelFile, dump_card
 from edgeinc.catalogue.trial import attempt
 from edgeinc.classifier import make_rows
 from edgeinc.errors import (
@@ -66,9 +66,20 @@ class Verification:
     @property
     def ok(self) -> bool:
         """True when at least one weight file runs, and no file is damaged."""
+        return self.runs and not any(check.ok is False for check in self.checks)
+
+    @property
+    def runs(self) -> bool:
+        """True when at least one weight file runs."""
         weights = {file.name for file in self.card.files}
-        runs = any(check.ok and check.name in weights for check in self.checks)
-        return runs and not any(check.ok is False for check in self.checks)
+        return any(check.ok and check.name in weights for check in self.checks)
+
+    @property
+    def refused(self) -> str:
+        """What cannot be used, where it is not `ok`: the card, or those files that are wrong."""
+        if not self.runs:
+            return self.card.name
+        return " and ".join(check.name for check in self.checks if check.ok is False)
 
     @property
     def advice(self) -> str:
@@ -78,19 +89,40 @@ class Verification:
         ways = [check.missing for check in self.checks if check.missing is not None]
         if ways and not failed:
             return " Or: ".join(ways)
-        needed = [check for check in self.checks if check.name in weights or check in failed]
-        if not all(check.sound for check in needed):
-            return f"run `edgeinc models pull {self.card.name}` to fetch its files."
+        needed = [
+            check
+            for check in self.checks
+            if check in failed or (check.name in weights and not self.runs)
+        ]
+        unsound = {check.name for check in needed if not check.sound}
+        if unsound:
+            return self._fetching([asset for asset in self.card.assets if asset.name in unsound])
         if any(check.name in weights for check in failed):
+            said = "its files are what its card says, and do not run"
+            if self.runs:
+                said = "the sha256 is right, and the file does not run as it should"
             return (
-                "its files are what its card says, and do not run: the fault may be a device's "
-                "library or a runtime; see `edgeinc doctor`, or use another model"
+                f"{said}: the fault may be a device's library or a runtime; see `edgeinc doctor`, "
+                "or use another model."
             )
         if failed:
-            names = " and ".join(check.name for check in failed)
-            return f"correct {names}, and what the card says of it, or use another model"
+            wrong = " and ".join(check.name for check in failed)
+            return f"correct {wrong}, and what the card says of it, or use another model."
         return (
-            "no device that its files are for is here; connect or install one, or use another model"
+            "no device that its files are for is here; connect or install one, or use another "
+            "model."
+        )
+
+    def _fetching(self, assets: Sequence[Asset]) -> str:
+        """How to fetch files; `pull` alone is of no use where none of them has a source."""
+        command = f"run `edgeinc models pull {self.card.name}`"
+        if any(asset.source for asset in assets):
+            return f"{command} to fetch its files."
+        has, it = ("has", "it") if len(assets) == 1 else ("have", "them")
+        names = " and ".join(asset.name for asset in assets)
+        return (
+            f"{names} {has} no public source: set EDGEINC_MODELS to a folder that has {it} and "
+            f"{command}."
         )
 
 

@@ -11,7 +11,8 @@ from edgeinc.cli.common import Settings, emit, note, pass_settings
 from edgeinc.cli.options import Place, takes
 
 if TYPE_CHECKING:
-    from edgeinc.catalogue import Comparison, Pair
+    from edgeinc.cards import ModelCard
+    from edgeinc.catalogue import Check, Comparison, Pair
 
 __all__ = ["verify_command"]
 
@@ -38,13 +39,12 @@ def verify_command(settings: Settings, name: str, pictures: str | None) -> int:
 
     found = verify(name)
     checks = [{"file": c.name, "ok": c.ok, "message": c.message} for c in found.checks]
-    # Some messages begin with the file's name, as errors do wherever else they are read.
-    lines = [f"{c.name} {c.message.removeprefix(f'{c.name} ')}" for c in found.checks]
+    lines = [_line(found.card, check) for check in found.checks]
     record: dict[str, Any] = {"name": found.card.name, "ok": found.ok, "checks": checks}
     if not found.ok:
         empty = {"pictures": 0, "runs": [], "pairs": [], "left_out": [], "failed": []}
         emit(settings, {**record, **empty}, "\n".join(lines))
-        note(f"edgeinc: {found.card.name} cannot be used: {found.advice}")
+        note(f"edgeinc: {found.refused} cannot be used: {found.advice}")
         return 1
     compared = compare(found.card, pictures, device=settings.device, strict=settings.strict)
     record |= {
@@ -58,14 +58,24 @@ def verify_command(settings: Settings, name: str, pictures: str | None) -> int:
     emit(settings, record, "\n".join([*lines, *_lines(compared)]))
     for sentence in compared.left_out:
         note(f"not compared: {sentence}")
-    for sentence in compared.failed:
-        note(f"edgeinc: {sentence}")
+    wrong = list(compared.failed)
     if not compared.agree:
-        note(
-            f"edgeinc: {found.card.name} gives other embeddings in one place than in another; "
-            f"{compared.advice}"
+        wrong.append(
+            f"{found.card.name} gives other embeddings in one place than in another; "
+            f"{compared.advice}."
         )
+    if wrong:
+        note(f"edgeinc: {' '.join(wrong)}")
     return 0 if compared.ok else 1
+
+
+def _line(card: ModelCard, check: Check) -> str:
+    """What was found out about a file, after its name; errors begin with that, or its path."""
+    from edgeinc.weights import weights_dir
+
+    folders = [folder for folder in (card.folder, weights_dir(card)) if folder is not None]
+    named = (f"{check.name} ", *(f"{folder / check.name} " for folder in folders))
+    return check.message if check.message.startswith(named) else f"{check.name} {check.message}"
 
 
 def _lines(compared: Comparison) -> list[str]:
