@@ -306,6 +306,9 @@ def test_add_a_float_network_wants_its_normalisation(tmp_path: Path) -> None:
         add(path, preprocessing=Preprocessing(mean=[1, 2], std=[1]))
     with pytest.raises(CardError, match="above zero"):
         add(path, preprocessing=Preprocessing(mean=[1], std=[0]))
+    for mean in (300, [0, -1, 0]):
+        with pytest.raises(InputError, match="is not within 0 to 255, as pixels are; give one"):
+            add(path, preprocessing=Preprocessing(mean=mean, std=1))
     assert not user_models_dir().exists()
     given = Preprocessing(mean=[127.5], std=[50, 60, 70], color="BGR", crop="squash")
     card = add(path, preprocessing=given, nonnegative=True)
@@ -430,7 +433,10 @@ def test_labels_that_are_none_are_refused_before_the_work(
         ({"labels": "läb 5.txt"}, "labels' file, and cannot name one 'läb 5.txt'; rename it to"),
         ({"licence": ""}, "licence must be a text of 1 to 4096 characters"),
         ({"licence": "a\tb"}, "licence has control characters"),
+        ({"title": ""}, "title must be a text of 1 to 4096"),
         ({"title": " "}, "title must be a text of 1 to 4096"),
+        ({"title": "a\nb"}, "title must be one line of printable text"),
+        ({"title": "a\x9bb"}, "title must be one line of printable text"),
         ({"title": "x" * 5000}, "title must be a text of 1 to 4096"),
     ],
 )
@@ -694,7 +700,36 @@ def test_shell_adds(net: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert status == 0
     assert "no --base-classes, and names.txt names nothing\n" in err
     assert shell(capsys, "add", str(net), "--mean", "x")[0] == 2
+    status, _, err = shell(capsys, "add", str(net), "--overwrite", "--least-cosine", "0.98")
+    assert status == 2
+    assert "--least-cosine is for --quantize DIR" in err
     assert shell(capsys, "add", str(net.with_name("absent.onnx")))[0] == 1
+
+
+def test_pull_says_where_files_are(
+    net: Path, remote: ModelCard, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def said(name: str) -> str:
+        assert main(["models", "pull", name]) == 0
+        return capsys.readouterr().out
+
+    shipped = find_card("pebble").folder
+    assert said("pebble") == f"pebble: was here already, in {shipped}\n"
+    fetched = weights_dir(remote)
+    assert said("net") == f"net: net.tflite, names.txt fetched, in {fetched}\n"
+    assert said("net") == f"net: was here already, in {fetched}\n"
+    assert remote.folder is not None
+    (fetched / "net.tflite").rename(remote.folder / "net.tflite")
+    assert said("net") == f"net: was here already, in {remote.folder} and {fetched}\n"
+
+
+def test_a_list_has_a_row_for_each(net: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    card = replace(add(net), title="one\ntwo")
+    (user_models_dir() / "net" / "net.yaml").write_text(dump_card(card), encoding="utf-8")
+    assert main(["models", "list"]) == 0
+    rows = capsys.readouterr().out.splitlines()
+    assert len(rows) == len(catalogue())
+    assert any(row.endswith(r"one\ntwo") for row in rows)
 
 
 def test_two_that_take_one_name(net: Path, monkeypatch: pytest.MonkeyPatch) -> None:

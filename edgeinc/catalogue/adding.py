@@ -130,7 +130,7 @@ def make_card(name: str, content: bytes, runtime: RuntimeName, wanted: NewCard) 
     file = ModelFile(name, len(content), sha256, None, runtime, tensor, meaning)
     card = ModelCard(
         name=stem,
-        title=wanted.title or f"{name}, added from a file",
+        title=f"{name}, added from a file" if wanted.title is None else wanted.title,
         licence=wanted.licence,
         homepage=None,
         network=f"{stem}, sha256 {sha256}",

@@ -123,10 +123,13 @@ def _check_words(wanted: NewCard, name: str) -> None:
     Raises:
         CardError: A card cannot say them.
     """
-    words: dict[str, Node] = {"licence": wanted.licence, "title": wanted.title or name}
+    title = name if wanted.title is None else wanted.title
+    words: dict[str, Node] = {"licence": wanted.licence, "title": title}
     fields = Fields(words, f"A card for {name}")
     for key in words:
         fields.text(key)
+    if not title.isprintable():
+        raise fields.error("title", "must be one line of printable text")
 
 
 def try_card(network: NewNetwork) -> ModelCard:

@@ -138,7 +138,8 @@ def add_quantized(
             f"{path} cannot be quantised here, only .onnx can; export the float network as .onnx, "
             "or add it without --quantize."
         )
-    wanted = replace(wanted, title=title or f"{path.name} in int8, added from a file")
+    if title is None:
+        wanted = replace(wanted, title=f"{path.name} in int8, added from a file")
     network = read_new(path, wanted, labels, overwrite=overwrite)
     pictures, skipped = _drawn(folder)
     if note is not None:

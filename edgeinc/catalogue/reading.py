@@ -190,6 +190,11 @@ def checked(preprocessing: Preprocessing | None) -> Preprocessing:
             ) from exc
         if not all(map(math.isfinite, numbers[name] or ())):
             raise InputError(f"{name}={brief(given)} is not finite; give one number or three.")
+    if not all(0 <= mean <= 255 for mean in numbers["mean"] or ()):
+        raise InputError(
+            f"mean={brief(wanted.mean)} is not within 0 to 255, as pixels are; give one number or "
+            "three."
+        )
     return replace(wanted, **numbers)
 
 

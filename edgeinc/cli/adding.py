@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from edgeinc.cli.common import Settings, emit, note, pass_settings, plain_card, warn
-from edgeinc.cli.options import Place, takes
+from edgeinc.cli.options import Place, is_given, takes
 
 if TYPE_CHECKING:
     from edgeinc.cards import ModelCard
@@ -74,6 +74,8 @@ def add_command(
     """
     from edgeinc.catalogue import Preprocessing, add, add_quantized, candidates
 
+    if quantize is None and is_given(click.get_current_context(), "least_cosine"):
+        raise click.UsageError("--least-cosine is for --quantize DIR; give both, or leave it out.")
     numbers = Preprocessing(_numbers(mean, "--mean"), _numbers(std, "--std"), color, crop)
     if embedding is None:
         _list_candidates(candidates(file))

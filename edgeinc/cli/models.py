@@ -8,7 +8,7 @@ import click
 
 from edgeinc.cli.adding import add_command
 from edgeinc.cli.background import background_command
-from edgeinc.cli.common import Settings, emit, note, pass_settings, plain_card, progress
+from edgeinc.cli.common import Settings, emit, note, pass_settings, plain_card, printable, progress
 from edgeinc.cli.options import takes
 from edgeinc.cli.verifying import verify_command
 
@@ -48,7 +48,7 @@ def list_command(settings: Settings) -> None:
     wide = max((len(one.card.name) for one in listed), default=0)
     lines = [
         f"{one.card.name:{wide}}  {one.runtime:7s} {one.card.dim:5d}  "
-        f"{_state(one):9s}  {one.card.title}"
+        f"{_state(one):9s}  {printable(one.card.title)}"
         for one in listed
     ]
     for one in listed:
@@ -93,7 +93,7 @@ def pull_command(settings: Settings, names: tuple[str, ...]) -> None:
     sha256 in the card is checked either way.
     """
     from edgeinc.catalogue import pull
-    from edgeinc.weights import find_card, weights_dir
+    from edgeinc.weights import find_card, installed_path, weights_dir
 
     done, lines = [], []
     for card in [find_card(name) for name in names]:
@@ -112,8 +112,13 @@ def pull_command(settings: Settings, names: tuple[str, ...]) -> None:
                 "base_classes": pulled.classes,
             }
         )
-        what = ", ".join(pulled.fetched) + " fetched" if pulled.fetched else "was here already"
-        lines.append(f"{card.name}: {what}, in {weights_dir(card)}")
+        if pulled.fetched:
+            what, folders = f"{', '.join(pulled.fetched)} fetched", [str(weights_dir(card))]
+        else:
+            # They lie beside the card, or where they were fetched to, or some here and some there.
+            places = [installed_path(card, one) for one in card.assets]
+            what, folders = "was here already", [str(path.parent) for path in places if path]
+        lines.append(f"{card.name}: {what}, in {' and '.join(dict.fromkeys(folders))}")
     emit(settings, {"models": done}, "\n".join(lines))
 
 

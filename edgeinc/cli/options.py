@@ -11,7 +11,7 @@ from click.core import ParameterSource
 from edgeinc.cli.common import Settings, note
 from edgeinc.devices import MOST_THREADS
 
-__all__ = ["ALSO", "OPTIONS", "Place", "global_options", "takes"]
+__all__ = ["ALSO", "OPTIONS", "Place", "global_options", "is_given", "takes"]
 
 C = TypeVar("C", bound=click.Command)
 
@@ -116,11 +116,16 @@ def takes(*names: str) -> Callable[[C], C]:
     return declare
 
 
+def is_given(ctx: click.Context, name: str) -> bool:
+    """Whether an option stands on the command line; one in the environment is for any command."""
+    return ctx.get_parameter_source(name) is ParameterSource.COMMANDLINE
+
+
 def _settle(ctx: click.Context, option: click.Parameter, value: Any) -> Any:
     """Puts an option that was given after the command into the settings of that command."""
     settings, name = ctx.find_object(Settings), str(option.name)
     # There are no settings while a shell completes a line.
-    if _is_given(ctx, name) and settings is not None:
+    if is_given(ctx, name) and settings is not None:
         ctx.obj = settings._replace(**{name: value})
     return value
 
@@ -129,19 +134,14 @@ def _refuse(ctx: click.Context, option: click.Parameter, value: Any) -> Any:
     """Refuses an option that the command has no use for; before its name it changes nothing."""
     name, above = str(option.name), ctx.parent
     words = f"`{ctx.command_path}` has no use for {option.opts[0]}"
-    if _is_given(ctx, name):
+    if is_given(ctx, name):
         raise click.UsageError(f"{words}; leave it out.", ctx)
     given = False
     while name in ANSWERS and above is not None:
-        given, above = given or _is_given(above, name), above.parent
+        given, above = given or is_given(above, name), above.parent
     if given:
         note(f"{words}; it changes nothing")
     return value
-
-
-def _is_given(ctx: click.Context, name: str) -> bool:
-    """Whether an option stands on the command line; one in the environment is for any command."""
-    return ctx.get_parameter_source(name) is ParameterSource.COMMANDLINE
 
 
 def _option(name: str, **more: Any) -> click.Option:
