@@ -49,6 +49,7 @@ from edgeinc.runtimes import (
     providers,
 )
 from edgeinc.runtimes.shares import Operator, onnx_macs, share
+from edgeinc.weights import find_card
 from tests import tiny_networks as tiny
 from tests.absent import before_others
 from tests.conftest import photo
@@ -356,7 +357,21 @@ def test_every_documented_name_is_known_and_missed_by_it(device: str) -> None:
         ("ACLExecutionProvider", DeviceNotFoundError, "use a build that has it"),
         ("QNNExecutionProvider", DeviceNotFoundError, "pip install onnxruntime-qnn"),
         ("XExecutionProvider,library=/nowhere.so", DeviceLibraryError, "/nowhere.so.*check its"),
-        ("QNNExecutionProvider,hardware=tpu", InputError, "give cpu, gpu or npu"),
+        (
+            "QNNExecutionProvider,hardware=tpu",
+            InputError,
+            "takes no hardware=tpu; give cpu, gpu or",
+        ),
+        (
+            "DmlExecutionProvider",
+            DeviceNotFoundError,
+            "; run `pip install onnxruntime-directml` on W",
+        ),
+        (
+            "CoreMLExecutionProvider",
+            DeviceNotFoundError,
+            "; run `pip install onnxruntime` on macOS",
+        ),
         ("CPUExecutionProvider,a=1", InputError, "takes no options"),
         ("npu", DeviceNotFoundError, "finds no NPU"),
     ],
@@ -379,9 +394,43 @@ def test_providers_that_do_not_run(device: str, kind: type[Exception], says: str
 
 
 @pytest.mark.parametrize(
+    ("path", "whole"), [("./libx.so", "work/libx.so"), ("../libx.so", "work/../libx.so")]
+)
+def test_a_provider_s_library_is_relative_to_the_working_folder(
+    path: str, whole: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not hasattr(onnxruntime, "register_execution_provider_library"):
+        pytest.skip("this release of ONNX Runtime takes no plugins")
+    (tmp_path / "work").mkdir()
+    (tmp_path / whole).write_bytes(b"no library")
+    monkeypatch.chdir(tmp_path / "work")
+    device = f"FooExecutionProvider,library={path}"
+    with pytest.raises(DeviceLibraryError) as caught:
+        open_session(tiny.onnx_reshape("uint8"), "onnx", device=device, strict=True)
+    # It was found, and read.
+    assert f"The library {tmp_path / whole} of Foo" in str(caught.value)
+    assert "No such file" not in str(caught.value)
+
+
+@pytest.mark.parametrize("device", ["litert", "libx.so,a", "libx.so,a=1,a=2"])
+def test_a_card_s_device_that_there_cannot_be(device: str) -> None:
+    """The message does not read as if the key were null."""
+    card = find_card("pebble")
+    text = dump_card(replace(card, files=(replace(card.files[0], device="libmine.so"),)))
+    with pytest.raises(CardError, match=r"files\[0\]: device cannot be asked for\. ") as caught:
+        parse_card(text.replace("device: libmine.so", f"device: {device}"))
+    with pytest.raises(InputError) as asked:
+        Device.of(device)
+    assert str(caught.value).endswith(f" {asked.value}")
+
+
+@pytest.mark.parametrize(
     ("device", "says"),
     [
-        ("QNNExecutionProvider,backend_type=nonsense", "give cpu, genie, gpu, htp, ir or saver"),
+        (
+            "QNNExecutionProvider,backend_type=nonsense",
+            "no backend_type=nonsense; give cpu, genie, gpu, ",
+        ),
         ("QNNExecutionProvider,backend_type=htp,vtcm_mb=abc", "vtcm_mb=abc.*give a whole number"),
         ("QNNExecutionProvider,htp_performance_mode=1.5", "give balanced, burst, default, "),
         ("QNNExecutionProvider,enable_htp_fp16_precision=yes", "give 0 or 1"),

@@ -70,7 +70,7 @@ def read_device(fields: Fields, name: str, runtime: str, folder: Path | None) ->
         device = Device.of(text)
         device = device if folder is None else placed(device, folder)
     except InputError as exc:
-        raise CardError(f"{fields.error('device', 'is none')} {exc}") from exc
+        raise CardError(f"{fields.error('device', 'cannot be asked for')} {exc}") from exc
     if device.name == "auto":
         raise fields.error("device", "must be one device, or be left out for any")
     if device.is_provider and runtime == "litert":

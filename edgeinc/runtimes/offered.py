@@ -213,7 +213,7 @@ def _wrong(made: Any, name: str) -> str:
     if said["name"] != name or not is_name(name):
         return f"calls itself {said['name']!r}, and a name is lower-case letters and digits"
     if not isinstance(said["suffix"], str) or not re.fullmatch(r"\.[A-Za-z0-9.]+", said["suffix"]):
-        return f"reads files of suffix {said['suffix']!r}, which is none"
+        return f"reads files of suffix {said['suffix']!r}, which is no suffix such as '.net'"
     if not isinstance(said["install"], str) or said["kinds"] not in _KINDS:
-        return "does not say how it is installed, or is of kinds that are none"
+        return "does not say how it is installed, or is of kinds other than npu and gpu"
     return ""

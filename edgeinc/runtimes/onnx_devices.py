@@ -9,6 +9,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from edgeinc.cards.device import placed
 from edgeinc.devices import CPU_PROVIDER, Device, Placement
 from edgeinc.errors import DeviceNotFoundError, DeviceRefusedError
 from edgeinc.runtimes import providers
@@ -60,15 +61,17 @@ def _open(
     ort: Any, content: bytes, threads: int | None, strict: bool, device: Device
 ) -> tuple[Any, Placement]:
     check_options(device)
-    chips = providers.find(ort, device)
-    theirs = device.strings
+    # ONNX Runtime would look for `./` beside itself.
+    whole = placed(device, Path())
+    chips = providers.find(ort, whole)
+    theirs = whole.strings
     for ours in (providers.LIBRARY, providers.HARDWARE):
         theirs.pop(ours, None)
     warn_of_unknown(device.name, theirs)
 
     # Since 1.24 ONNX Runtime tells who runs which operator; before, only a profile of a run does.
     tells = hasattr(ort.InferenceSession, "get_provider_graph_assignment_info")
-    key = stamp(content, ort, device, chips) if tells else None
+    key = stamp(content, ort, whole, chips) if tells else None
     parts = partial(_parts, content, device.name)
     kept, failure = None, None
     with (

@@ -128,7 +128,7 @@ def check_options(device: Device) -> None:
         pattern = _PATTERNS.get(values)
         if not (value in words if pattern is None else re.fullmatch(pattern, value)):
             said = f"{', '.join(words[:-1])} or {words[-1]}" if pattern is None else values
-            raise InputError(f"{key}={value} of {device.name} is none; give {said}.")
+            raise InputError(f"{device.name} takes no {key}={value}; give {said}.")
         if key in _LIBRARIES and os.sep in value and not Path(value).exists():
             raise DeviceLibraryError(
                 f"The library {value} ({key} of {device.name}) is not here; check its path."

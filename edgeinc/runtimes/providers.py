@@ -34,6 +34,7 @@ class Provider(NamedTuple):
 
     Attributes:
         package: What to install for it; empty where a build of one's own is needed.
+        system: The only one for which there is such a package; empty where that is not so.
         npu: The options that make it run on an NPU; None where it knows none.
         gpu: The same of a GPU.
     """
@@ -41,6 +42,7 @@ class Provider(NamedTuple):
     package: str = ""
     npu: dict[str, str] | None = None
     gpu: dict[str, str] | None = None
+    system: str = ""
 
 
 # The order is that of preference for `npu` and `gpu`.
@@ -55,15 +57,16 @@ KNOWN = {
     "CANNExecutionProvider": Provider(npu={}),
     "NnapiExecutionProvider": Provider(npu={}),
     "CoreMLExecutionProvider": Provider(
-        "onnxruntime on macOS",
+        "onnxruntime",
         npu={"MLComputeUnits": "CPUAndNeuralEngine"},
         gpu={"MLComputeUnits": "CPUAndGPU"},
+        system="macOS",
     ),
     "NvTensorRTRTXExecutionProvider": Provider(gpu={}),
     "TensorrtExecutionProvider": Provider("onnxruntime-gpu", gpu={}),
     "CUDAExecutionProvider": Provider("onnxruntime-gpu", gpu={}),
     "MIGraphXExecutionProvider": Provider(gpu={}),
-    "DmlExecutionProvider": Provider("onnxruntime-directml", gpu={}),
+    "DmlExecutionProvider": Provider("onnxruntime-directml", gpu={}, system="Windows"),
     "XnnpackExecutionProvider": Provider(),
     "ACLExecutionProvider": Provider(),
 }
@@ -103,9 +106,7 @@ def find(ort: Any, device: Device) -> list[Any]:
     """
     hardware = device.options.get(HARDWARE)
     if hardware not in (None, "cpu", "gpu", "npu"):
-        raise InputError(
-            f"The option hardware={hardware} of {device.name} is none; give cpu, gpu or npu."
-        )
+        raise InputError(f"{device.name} takes no hardware={hardware}; give cpu, gpu or npu.")
     library = device.options.get(LIBRARY)
     if library is not None:
         _register(ort, device.name, library)
@@ -184,8 +185,10 @@ def _missing(ort: Any, name: str) -> DeviceNotFoundError:
         )
     there = here(ort)
     if name in KNOWN:
-        package = KNOWN[name].package
-        how = f"run `pip install {package}`." if package else "use a build that has it."
+        known = KNOWN[name]
+        where = f" on {known.system}" if known.system else ""
+        how = f"run `pip install {known.package}`{where}."
+        how = how if known.package else "use a build that has it."
     else:
         close = meant(name, there)
         how = f"did you mean {' or '.join(close)}?" if close else "check its name."
