@@ -121,7 +121,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 1
     except OSError as exc:
         # What the rooms below do not translate: stdout on a full disk, a folder taken away.
-        click.echo(f"edgeinc: {exc.strerror or exc}: {exc.filename or 'output'}", err=True)
+        where = f"{exc.filename} cannot be used" if exc.filename else "The output cannot be written"
+        why = exc.strerror or exc
+        click.echo(f"edgeinc: {where} ({why}); check its folder and the room there.", err=True)
         return 1
     return result if isinstance(result, int) else 0
 

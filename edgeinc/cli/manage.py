@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -23,10 +23,11 @@ from edgeinc.cli.common import (
     printable,
 )
 from edgeinc.cli.options import Place, takes
+from edgeinc.errors import InputError
 
 if TYPE_CHECKING:
     from edgeinc.store import Change, Store
-    from edgeinc.types import LogEntry
+    from edgeinc.types import LogEntry, SampleInfo
 
 __all__ = [
     "classes_command",
@@ -85,11 +86,7 @@ def samples_command(
     with open_store(settings) as store:
         samples = store.samples(label)
         if folder is not None:
-            Path(folder).mkdir(parents=True, exist_ok=True)
-            for sample in samples:
-                image = store.thumbnail(sample.id)
-                if image is not None:
-                    Path(folder, f"{sample.id}.jpg").write_bytes(image)
+            _write_thumbnails(store, samples, Path(folder))
     emit(
         settings,
         {"samples": [{"id": s.id, "source": s.source, "time": s.time} for s in samples]},
@@ -224,6 +221,17 @@ def _open_store_or_say(settings: Settings) -> Iterator[Store]:
         note(f"there is no store at {settings.store}")
     with open_store(settings) as store:
         yield store
+
+
+def _write_thumbnails(store: Store, samples: Sequence[SampleInfo], folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for sample in samples:
+            if (image := store.thumbnail(sample.id)) is not None:
+                Path(folder, f"{sample.id}.jpg").write_bytes(image)
+    except OSError as exc:
+        why = "it is no folder" if isinstance(exc, FileExistsError) else exc.strerror
+        raise InputError(f"{folder} takes no thumbnails ({why}); name another folder.") from exc
 
 
 def _passed_over(store: Store, change: Change) -> list[LogEntry]:
