@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgeinc.devices import brief
-from edgeinc.draw import annotate, contact_sheet, write_picture
+from edgeinc.draw import annotate, check_picture, contact_sheet, write_picture
 from edgeinc.engine import Engine
 from edgeinc.errors import InputError
 from edgeinc.parts import KINDS, draw_part
@@ -99,7 +99,8 @@ def run_demo(
         on_event: Gets one line for people at each step.
 
     Raises:
-        InputError: `shots`, `stream` or `seed` is none, or something is enrolled already.
+        InputError: `shots`, `stream` or `seed` is none, something is enrolled already, or the
+            picture cannot be written; a name of no picture is refused before the work.
         EdgeincError: The engine failed.
     """
     if not (1 <= shots <= MOST and 1 <= stream <= MOST):
@@ -111,6 +112,7 @@ def run_demo(
         raise InputError(f"{brief(seed)} is no seed; give 0 or more.")
     if engine.classes():
         raise InputError("The demo learns from nothing; give it a store that does not exist yet.")
+    check_picture(picture)
     rng = np.random.default_rng(seed)
     learn_ms, taught = {}, []
     for kind in (k for k in KINDS if k != NEWCOMER):

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from edgeinc.errors import InputError
 from edgeinc.types import Prediction
 
-__all__ = ["annotate", "contact_sheet", "write_picture"]
+__all__ = ["annotate", "check_picture", "contact_sheet", "write_picture"]
 
 Picture = NDArray[np.uint8]
 Color = tuple[int, int, int]
@@ -109,20 +109,34 @@ def write_picture(path: str | Path, image: Picture) -> None:
     Raises:
         InputError: It cannot be written there, or not in that format.
     """
+    path = Path(path)
+    content = _encoded(path, image)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+    except OSError as exc:
+        raise InputError(f"{path} cannot be written ({exc.strerror}); choose a place.") from exc
+
+
+def check_picture(path: str | Path) -> None:
+    """Looks, before long work, whether a picture file of that name could be written.
+
+    Raises:
+        InputError: Its suffix is of no format that can be written.
+    """
+    _encoded(Path(path), np.zeros((16, 16, 3), np.uint8))
+
+
+def _encoded(path: Path, image: Picture) -> bytes:
     import cv2
 
-    path = Path(path)
     try:
         done, data = cv2.imencode(path.suffix or ".", image)
     except cv2.error as exc:
         raise InputError(f"{path} has no suffix of a picture; end it in .png or .jpg.") from exc
     if not done:
         raise InputError(f"{path} cannot be encoded; end its name in .png or .jpg.")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(data.tobytes())
-    except OSError as exc:
-        raise InputError(f"{path} cannot be written ({exc.strerror}); choose a place.") from exc
+    return data.tobytes()
 
 
 def _text(

@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from edgeinc.cli import main
@@ -47,8 +48,11 @@ def test_the_demo_refuses_what_makes_no_sense(engine: Engine, tmp_path: Path) ->
             run_demo(engine, tmp_path / "a.png", shots=shots, stream=stream)
     with pytest.raises(InputError, match="-1 is no seed"):
         run_demo(engine, tmp_path / "a.png", seed=-1)
-    with pytest.raises(InputError, match="suffix"):
-        run_demo(engine, tmp_path / "a.text", shots=1, stream=1)
+    for name in ("a.text", "a"):
+        with pytest.raises(InputError, match="suffix"):
+            run_demo(engine, tmp_path / name, shots=1, stream=1)
+    assert engine.classes() == []
+    engine.enroll("a", np.zeros((64, 64, 3), np.uint8))
     with pytest.raises(InputError, match="does not exist yet"):
         run_demo(engine, tmp_path / "a.png", shots=1, stream=1)
 
