@@ -302,6 +302,33 @@ def test_folder_import_skips_and_counts_what_is_unreadable(shell: Shell, photos:
     assert (again["added"], again["skipped"]) == (0, 17)
 
 
+@pytest.mark.parametrize(("place", "said"), [("file", "it is no folder"), ("file/x", "Not a dir")])
+def test_thumbnails_that_have_no_folder(
+    shell: Shell, photos: Path, tmp_path: Path, place: str, said: str
+) -> None:
+    (tmp_path / "file").touch()
+    shell("enroll", "--thumbnails", "--from", photos)
+    status, out, err = shell("samples", "kind 0", "--thumbnails", place)
+    assert (status, out, err.count("\n")) == (1, "", 1)
+    assert f"edgeinc: {place} takes no thumbnails ({said}" in err
+    assert err.endswith("name another folder.\n")
+
+
+def test_an_output_that_cannot_be_written_says_what_to_do(tmp_path: Path) -> None:
+    if not Path("/dev/full").exists():
+        pytest.skip("there is no /dev/full here")
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "edgeinc", "--store", str(tmp_path / "s.db"), "classes"],
+            cwd=ROOT,
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+    assert done.returncode == 1
+    assert "edgeinc: The output cannot be written (No space left on device); check" in done.stderr
+
+
 def test_exit_status_when_nothing_can_be_enrolled(shell: Shell, tmp_path: Path) -> None:
     (tmp_path / "a.png").touch()
     status, _, err = shell("enroll", "a", tmp_path / "a.png", tmp_path / "b.png")
@@ -449,10 +476,14 @@ def test_evaluation_against_strangers(shell: Shell, photos: Path, tmp_path: Path
 def test_leaving_out_reads_no_picture(shell: Shell, photos: Path, option: str) -> None:
     shell("enroll", "--from", photos)
     plain = shell("eval", "--loo")
-    for words in (["eval", "--loo", option], [option, "eval", "--loo"]):
+    said = f"`edgeinc eval --loo` has no use for {option};"
+    status, out, err = shell(option, "eval", "--loo")
+    assert (status, out) == plain[:2]
+    assert f"{said} it changes nothing.\n" in err
+    for words in (["eval", "--loo", option], [option, "eval", option, "--loo"]):
         status, out, err = shell(*words)
-        assert (status, out) == plain[:2]
-        assert f"asks about what is enrolled: {option} changes nothing\n" in err
+        assert (status, out) == (2, "")
+        assert f"{said} leave it out.\n" in err
 
 
 def test_evaluations_are_drawn(shell: Shell, photos: Path, tmp_path: Path) -> None:

@@ -167,7 +167,9 @@ def test_an_empty_path_is_refused(
     assert main([*name.split(), *words]) == 2
     out, err = capfd.readouterr()
     assert out == ""
-    assert err.count("Error: ") == err.count("it is empty") == 1
+    assert err.count("Error: ") == err.count("it is empty; name a f") == 1
+    takes_folder = "DIR" in (parameter.metavar or "")
+    assert ("folder" in err.partition("it is empty")[2]) == takes_folder
 
 
 @pytest.mark.parametrize("words", [["--negative", ""], ["--negative", "p.png", ""], ["b", ""]])

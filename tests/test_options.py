@@ -117,7 +117,7 @@ def test_what_changes_no_answer_is_said_to(
         words = [option] if value is None else [option, value]
         for line in ([*words, *path], [*path[:-1], *words, path[-1]]):
             assert main([*line, *needed(path)]) == 0
-            said = f"`edgeinc {' '.join(path)}` has no use for {option}; it changes nothing\n"
+            said = f"`edgeinc {' '.join(path)}` has no use for {option}; it changes nothing.\n"
             assert capfd.readouterr().err == ("" if option in taken(path) else said)
 
 

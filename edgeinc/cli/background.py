@@ -13,7 +13,7 @@ __all__ = ["background_command"]
 @takes("device", "strict", "threads")
 @click.command("background")
 @click.argument("name", metavar="NAME|CARD")
-@click.argument("folder", metavar="FOLDER", type=Place())
+@click.argument("folder", metavar="DIR", type=Place())
 @click.option(
     "-o",
     "--output",

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from edgeinc.cli.common import Settings, emit, note, open_engine, pass_settings, progress, warn
-from edgeinc.cli.options import Place, takes
+from edgeinc.cli.options import Place, say_useless, takes
 
 if TYPE_CHECKING:
     from edgeinc.evaluate import StrangerEvaluation
@@ -17,7 +17,7 @@ __all__ = ["eval_command"]
 
 @takes("store", "backbone", "device", "strict", "threads", "head", "base_classes", "tta")
 @click.command("eval")
-@click.argument("folder", required=False, metavar="DIR", type=Place())
+@click.argument("folder", required=False, metavar="[DIR]", type=Place())
 @click.option("--loo", is_flag=True, help="Leave-one-out on what is enrolled; no folder needed.")
 @click.option(
     "--unknown",
@@ -42,9 +42,10 @@ def eval_command(
         raise click.UsageError("Give either DIR or --loo.")
     if loo and unknown is not None:
         raise click.UsageError("--unknown is compared with DIR; give one, not --loo.")
-    if loo and (settings.tta or settings.base_classes):
-        word = "--tta" if settings.tta else "--base-classes"
-        note(f"--loo reads no picture, and asks about what is enrolled: {word} changes nothing")
+    if loo:
+        # It reads no picture, and asks about what is enrolled.
+        for name in ("tta", "base_classes"):
+            say_useless(click.get_current_context(), name, "edgeinc eval --loo")
         settings = settings._replace(tta=False, base_classes=False)
     if plot is not None:
         from edgeinc.plot import check_place

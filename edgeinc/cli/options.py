@@ -11,7 +11,7 @@ from click.core import ParameterSource
 from edgeinc.cli.common import Settings, note
 from edgeinc.devices import MOST_THREADS
 
-__all__ = ["ALSO", "OPTIONS", "Place", "global_options", "is_given", "takes"]
+__all__ = ["ALSO", "OPTIONS", "Place", "global_options", "is_given", "say_useless", "takes"]
 
 C = TypeVar("C", bound=click.Command)
 
@@ -25,14 +25,16 @@ class Place(click.Path):
     """Where a file or folder is, or is to be.
 
     Elsewhere an empty path means the working folder: here it is a variable that was not set.
+    Which of the two it is, is told by what the help calls it: DIR, FILE or FILE|DIR.
     """
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         """Refuses an empty path; else as `click.Path`."""
         if value == "":
-            self.fail(
-                "it is empty; name a file or a folder ('.' is the working folder).", param, ctx
-            )
+            shown = "" if param is None else param.metavar or str(param.name).upper()
+            folder = "a folder ('.' is the working folder)" if "DIR" in shown else ""
+            file = "a file" if "FILE" in shown or not folder else ""
+            self.fail(f"it is empty; name {' or '.join(filter(None, (file, folder)))}.", param, ctx)
         return super().convert(value, param, ctx)
 
 
@@ -132,16 +134,29 @@ def _settle(ctx: click.Context, option: click.Parameter, value: Any) -> Any:
 
 def _refuse(ctx: click.Context, option: click.Parameter, value: Any) -> Any:
     """Refuses an option that the command has no use for; before its name it changes nothing."""
-    name, above = str(option.name), ctx.parent
-    words = f"`{ctx.command_path}` has no use for {option.opts[0]}"
+    say_useless(ctx, str(option.name), ctx.command_path)
+    return value
+
+
+def say_useless(ctx: click.Context, name: str, words: str) -> None:
+    """Says of a global option, where it is given, that what `words` call has no use for it.
+
+    Args:
+        ctx: Of the command.
+        name: The option, by the names of `Settings`.
+        words: The command, and what of it has no use for the option.
+
+    Raises:
+        click.UsageError: It stands after the command's name.
+    """
+    above, said = ctx.parent, f"`{words}` has no use for {_word(name)}"
     if is_given(ctx, name):
-        raise click.UsageError(f"{words}; leave it out.", ctx)
+        raise click.UsageError(f"{said}; leave it out.", ctx)
     given = False
     while name in ANSWERS and above is not None:
         given, above = given or is_given(above, name), above.parent
     if given:
-        note(f"{words}; it changes nothing")
-    return value
+        note(f"{said}; it changes nothing.")
 
 
 def _option(name: str, **more: Any) -> click.Option:
