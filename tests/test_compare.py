@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -36,6 +35,7 @@ from edgeinc.runtimes import installed
 from edgeinc.runtimes.around import devices_here
 from edgeinc.weights import find_card
 from tests import tiny_networks as tiny
+from tests.absent import before_others
 from tests.test_devices import CONV, SOURCE, compiled
 
 pytest.importorskip("onnx", reason="the extra `onnx` is not installed")
@@ -280,9 +280,7 @@ def test_libraries_in_the_folders_where_people_name_them(
         Backbone.open(card, device=wanted, fallback=False) as backbone,
     ):
         assert Path(backbone.device).name == "libcard.so+CPU"
-    # Others may be found there too: numpy's, in a system that was not installed as one.
-    before = os.environ.get("LD_LIBRARY_PATH")
-    monkeypatch.setenv("LD_LIBRARY_PATH", os.pathsep.join(filter(None, [".", before])))
+    monkeypatch.setenv("LD_LIBRARY_PATH", before_others(".", "LD_LIBRARY_PATH"))
     assert ran(only, f"libwork.so,takes={CONV}") == ["CPU", "libwork.so+CPU"]
 
 
