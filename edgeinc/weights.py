@@ -9,13 +9,15 @@ the system's folders for caches and for user data are taken.
 from __future__ import annotations
 
 import json
+import os
 import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgeinc.cache import cache_dir, digest, is_file, is_here, keep, recall, user_models_dir
 from edgeinc.cards import Asset, ModelCard, build_card, parse_yaml, read_card, read_text
-from edgeinc.errors import CardError, ChecksumError, ModelNotFoundError
+from edgeinc.devices import brief
+from edgeinc.errors import CardError, ChecksumError, InputError, ModelNotFoundError
 from edgeinc.version import __version__
 
 if TYPE_CHECKING:
@@ -74,7 +76,10 @@ def find_card(name: str | Path) -> ModelCard:
     Raises:
         ModelNotFoundError: There is none; the message lists near names.
         CardError: There is one, and it breaks the schema.
+        InputError: The name is neither a text nor a path.
     """
+    if not isinstance(name, (str, os.PathLike)):
+        raise InputError(f"{brief(name)} is no model; give a card, or a model's name.")
     path = Path(name)
     try:
         if found := _card_file(path):

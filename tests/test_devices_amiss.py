@@ -413,6 +413,18 @@ def test_a_model_that_is_misspelt() -> None:
 # -- what is handed in -------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("wrong", [3, b"pebble", ["pebble"], True])
+def test_what_is_no_model(wrong: Any, tmp_path: Path) -> None:
+    says = f"{wrong!r} is no model; give a card, or a model's name."
+    with pytest.raises(InputError) as caught:
+        Backbone.open(wrong)
+    assert str(caught.value) == says
+    with pytest.raises(InputError) as caught:
+        Engine.open(tmp_path / "s.db", backbone=wrong)
+    assert str(caught.value) == says
+    assert list(tmp_path.iterdir()) == []
+
+
 @pytest.mark.parametrize("wrong", ["2", 2.0, True, [1], 0, -1, 10**23])
 def test_what_is_no_number_of_threads(wrong: Any, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="threads"):

@@ -118,7 +118,7 @@ class Backbone(AbstractContextManager["Backbone"]):
             RuntimeUnavailableError: No runtime for them is installed.
             ModelFormatError, TensorNotFoundError: They cannot be read, or cut there.
             DeviceError: `strict` or no `fallback`, and the device does not run it.
-            InputError: As `runtimes.open_session`.
+            InputError: As `runtimes.open_session`; or `card` is none of these.
         """
         card, file, embedding, session, another = open_card(
             card if isinstance(card, ModelCard) else find_card(card),

@@ -79,8 +79,8 @@ class Engine(Managed):
             StoreError: The store cannot be opened.
             RuntimeUnavailableError: No runtime for the backbone is installed.
             DeviceError: `strict`, and the device is not here, or does not run all of it.
-            InputError: There is no such head; `device`, `strict` or `threads` is none; or the
-                store's name is empty.
+            InputError: There is no such head; `backbone`, `device`, `strict` or `threads` is
+                none; or the store's name is empty.
             CardError: `base_classes`, and the backbone has no classes of its own to keep.
         """
         parts = open_parts(
