@@ -16,7 +16,7 @@ from edgeinc.draw import annotate, check_picture, contact_sheet, write_picture
 from edgeinc.engine import Engine
 from edgeinc.errors import InputError
 from edgeinc.parts import KINDS, draw_part
-from edgeinc.types import Prediction
+from edgeinc.types import Prediction, counted
 
 __all__ = ["MOST", "DemoResult", "DemoRow", "demo_table", "run_demo"]
 
@@ -119,26 +119,26 @@ def run_demo(
         frames = _drawn([kind] * shots, rng)
         learn_ms[kind] = _learn(engine, kind, frames)
         taught += frames[:2]
-        on_event(f"learned {kind} from {shots} pictures in {learn_ms[kind]:.0f} ms")
+        on_event(f"learned {kind} from {counted(shots, 'pictures')} in {learn_ms[kind]:.0f} ms")
     engine.flush()
 
     truths = [list(learn_ms)[i % len(learn_ms)] for i in rng.permutation(stream)]
     shown = _recognise(engine, truths, rng)
     right = sum(_is_right(truth, p) for truth, _, p in shown)
-    on_event(f"recognised {stream} other pictures, {right} of them right")
+    on_event(f"recognised {counted(stream, 'other pictures')}, {right} of them right")
 
     before = _recognise(engine, [NEWCOMER] * NEWCOMERS_SHOWN, rng)
     rejected = sum(not p.known for _, _, p in before)
     on_event(f"a {NEWCOMER} comes along: unknown in {rejected} of {len(before)} pictures")
     learn_ms[NEWCOMER] = _learn(engine, NEWCOMER, _drawn([NEWCOMER] * shots, rng))
-    on_event(f"learned {NEWCOMER} from {shots} pictures in {learn_ms[NEWCOMER]:.0f} ms")
+    on_event(f"learned {NEWCOMER} from {counted(shots, 'pictures')} in {learn_ms[NEWCOMER]:.0f} ms")
     after = _recognise(engine, [NEWCOMER] * NEWCOMERS_SHOWN, rng)
     right = sum(_is_right(truth, p) for truth, _, p in after)
     on_event(f"recognised {len(after)} other pictures of it, {right} of them right")
 
     sheet = contact_sheet(
         {
-            f"Learned from {shots} pictures each": taught[:COLUMNS],
+            f"Learned from {counted(shots, 'pictures')} each": taught[:COLUMNS],
             "Recognised": [_answer(*one) for one in shown[: 3 * COLUMNS]],
             f"A {NEWCOMER}, before it was learned": [_answer(*one) for one in before],
             f"And after {learn_ms[NEWCOMER]:.0f} ms": [_answer(*one) for one in after],

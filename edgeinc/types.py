@@ -18,11 +18,22 @@ __all__ = [
     "MergeReport",
     "Prediction",
     "SampleInfo",
+    "counted",
 ]
 
 NEGATIVE = ""
 """In store, examples and snapshots: the class of examples that are none of the enrolled classes.
 No class can have this label. Callers say None instead, and are told None."""
+
+
+def counted(n: int, things: str) -> str:
+    """How many of something there are, in words; it is named in the plural.
+
+    >>> counted(1, "examples"), counted(2, "examples"), counted(1, "classes"), counted(1, "purged")
+    ('1 example', '2 examples', '1 class', '1 purged')
+    """
+    one = things.removesuffix("es" if things.endswith("sses") else "s")
+    return f"{n} {one if n == 1 else things}"
 
 
 class Candidate(NamedTuple):

@@ -314,6 +314,15 @@ def test_thumbnails_that_have_no_folder(
     assert err.endswith("name another folder.\n")
 
 
+def test_one_of_something_is_said_in_the_singular(shell: Shell, photos: Path) -> None:
+    shell("enroll", "a", photos / "kind 0" / "0.png")
+    assert shell("check")[1].startswith("1 example\n")
+    assert shell("export", "x.edgeinc")[1].startswith("1 example of 64 dimensions")
+    assert "  1 example, 1 class, " in (out := shell("doctor")[1])
+    assert ", 1 operation\n" in out
+    assert shell("doctor", "--repair", "new.db")[1].startswith("1 example and 1 operation saved")
+
+
 def test_an_output_that_cannot_be_written_says_what_to_do(tmp_path: Path) -> None:
     if not Path("/dev/full").exists():
         pytest.skip("there is no /dev/full here")
@@ -333,7 +342,7 @@ def test_exit_status_when_nothing_can_be_enrolled(shell: Shell, tmp_path: Path) 
     (tmp_path / "a.png").touch()
     status, _, err = shell("enroll", "a", tmp_path / "a.png", tmp_path / "b.png")
     assert status == 1
-    assert "nothing was enrolled" in err
+    assert err.endswith("edgeinc: No picture could be read; nothing was enrolled.\n")
     assert result(shell, "classes") == {"classes": [], "negatives": 0, "base_classes": 0}
 
 

@@ -561,7 +561,7 @@ def test_what_is_passed_over_is_named(tmp_path: Path) -> None:
         list_images(tmp_path / "empty")
     (tmp_path / "nut" / "1.png").unlink()
     with pytest.raises(
-        ImageError, match=r"give a folder of pictures\. Passed .*IMG_1.*\(and 2 more\)"
+        ImageError, match=r"give a folder of pictures\. Passed over \(1 of 3\): .*IMG_1.*\.$"
     ):
         list_images(tmp_path / "nut")
 

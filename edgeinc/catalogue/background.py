@@ -17,6 +17,7 @@ from edgeinc.devices import AskedDevice
 from edgeinc.errors import InputError
 from edgeinc.features import UNIT, to_features
 from edgeinc.images import list_images
+from edgeinc.types import counted
 
 __all__ = ["USUAL_PICTURES", "Measured", "largest_background", "measure_background"]
 
@@ -166,6 +167,6 @@ def _directions(dim: int) -> int:
 def _check_enough(count: int, folder: str | Path) -> None:
     if count < LEAST_PICTURES:
         raise InputError(
-            f"{folder} has {count} pictures that can be read, and a background needs "
+            f"{folder} has {counted(count, 'pictures')} that can be read, and a background needs "
             f"{LEAST_PICTURES} at least; add pictures of anything, thousands are good."
         )

@@ -139,7 +139,7 @@ def _numbers(text: str | None, option: str) -> list[float] | None:
         return [float(part) for part in text.split(",")]
     except ValueError as exc:
         raise click.BadParameter(
-            "give one number, or three with commas", param_hint=option
+            "give one number, or three with commas.", param_hint=option
         ) from exc
 
 

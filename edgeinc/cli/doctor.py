@@ -20,7 +20,7 @@ from edgeinc.cli.common import (
 from edgeinc.cli.options import Place, takes
 from edgeinc.devices import Device
 from edgeinc.errors import EdgeincError, StoreError
-from edgeinc.types import NEGATIVE
+from edgeinc.types import NEGATIVE, counted
 
 if TYPE_CHECKING:
     from edgeinc.cards import ModelCard
@@ -158,7 +158,8 @@ def _repair(settings: Settings, new: str) -> int:
     emit(
         settings,
         {"repair": asdict(saved)},
-        f"{saved.examples} examples and {saved.operations} operations are in {saved.path}",
+        f"{counted(saved.examples, 'examples')} and {counted(saved.operations, 'operations')} "
+        f"saved in {saved.path}",
     )
     return 0
 
@@ -172,7 +173,7 @@ def _store(store: Condition) -> Iterator[str]:
     elif store.version is not None:
         yield f"  format {store.version}, backbone {store.backbone} ({store.dim} dimensions)"
     if store.counts:
-        yield "  " + ", ".join(f"{n} {name}" for name, n in store.counts.items())
+        yield "  " + ", ".join(counted(n, name) for name, n in store.counts.items())
     if store.statistics is not None:
         yield f"  statistics beside the examples: {store.statistics}"
     if not store.writable:

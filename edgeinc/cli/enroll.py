@@ -101,6 +101,6 @@ def enroll_command(
         f"{report.added} added, {report.skipped} skipped; now {counts or 'nothing'}",
     )
     if report.unreadable == report.added + report.skipped:
-        note("edgeinc: no picture could be read; nothing was enrolled.")
+        note("edgeinc: No picture could be read; nothing was enrolled.")
         return 1
     return 0

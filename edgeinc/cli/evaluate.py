@@ -8,6 +8,7 @@ import click
 
 from edgeinc.cli.common import Settings, emit, note, open_engine, pass_settings, progress, warn
 from edgeinc.cli.options import Place, say_useless, takes
+from edgeinc.types import counted
 
 if TYPE_CHECKING:
     from edgeinc.evaluate import StrangerEvaluation
@@ -60,7 +61,9 @@ def eval_command(
     warn(result.skipped)
     warn(result.warnings)
     tops = {f"top{k}": round(share, 6) for k, share in enumerate(result.topk, 1)}
-    text = [f"{result.n} pictures  " + "  ".join(f"{k} {v:.3f}" for k, v in tops.items())]
+    text = [
+        f"{counted(result.n, 'pictures')}  " + "  ".join(f"{k} {v:.3f}" for k, v in tops.items())
+    ]
     text += [f"{share:8.3f}  {label}" for label, share in result.per_class.items()]
     text.append(f"taken for unknown: {result.unknown_rate:.3f}")
     text.append(f"expected calibration error: {result.ece:.3f}")
@@ -100,7 +103,7 @@ def _strangers(found: StrangerEvaluation) -> dict[str, Any]:
 def _described(found: StrangerEvaluation) -> list[str]:
     """What `--unknown` adds to the text."""
     lines = [
-        f"{found.n} strangers against {found.known} known pictures",
+        f"{counted(found.n, 'strangers')} against {counted(found.known, 'known pictures')}",
         f"AUROC {found.auroc:.3f}  strangers let in at 95 % recall {found.fpr95:.3f}",
         f"at the store's thresholds: known accepted {found.accepted:.3f}"
         f"  strangers rejected {found.rejected:.3f}",

@@ -17,6 +17,7 @@ from edgeinc.cli.common import (
     warn,
 )
 from edgeinc.cli.options import Place, takes
+from edgeinc.types import counted
 
 __all__ = ["embed_command", "export_command"]
 
@@ -55,7 +56,7 @@ def embed_command(settings: Settings, folder: str, output: str, tensor: str | No
     emit(
         settings,
         {"n": done.shape[0], "shape": list(done.shape), "skipped": len(done.skipped)},
-        f"{done.shape[0]} features of shape {done.shape[1:]} written to {output}",
+        f"{counted(done.shape[0], 'features')} of shape {done.shape[1:]} written to {output}",
     )
 
 
@@ -79,7 +80,7 @@ def export_command(settings: Settings, output: str, thumbnails: bool) -> None:
             n = store.export(output, thumbnails=thumbnails)
             counting = sum(entry.examples for entry in store.classes()) + store.negatives()
             shape = (n, store.dim)
-        what = "examples"
+        what = counted(counting, "examples")
         if rest := n - counting:
             what += f", and {rest} that do not count (forgotten, taken back or there twice),"
     elif thumbnails:
@@ -88,12 +89,12 @@ def export_command(settings: Settings, output: str, thumbnails: bool) -> None:
         from edgeinc.export import export_hdf5
 
         with open_engine(settings) as engine:
-            shape, what = export_hdf5(engine, output), "features"
-        counting = shape[0]
+            shape = export_hdf5(engine, output)
+        what = counted(shape[0], "features")
     emit(
         settings,
         {"n": shape[0], "shape": list(shape)},
-        f"{counting} {what} of {shape[1]} dimensions written to {output}",
+        f"{what} of {shape[1]} dimensions written to {output}",
     )
 
 

@@ -24,10 +24,10 @@ from edgeinc.cli.common import (
 )
 from edgeinc.cli.options import Place, takes
 from edgeinc.errors import InputError
+from edgeinc.types import LogEntry, SampleInfo, counted
 
 if TYPE_CHECKING:
     from edgeinc.store import Change, Store
-    from edgeinc.types import LogEntry, SampleInfo
 
 __all__ = [
     "classes_command",
@@ -57,7 +57,7 @@ def classes_command(settings: Settings) -> None:
         lines.append(f"{negatives:6d}  {NEGATIVES}")
     lines = lines or ["nothing is enrolled"]
     if own:
-        lines.append(f"and {own} classes of the backbone's own")
+        lines.append(f"and {counted(own, 'classes')} of the backbone's own")
     emit(
         settings,
         {

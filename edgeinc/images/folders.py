@@ -147,8 +147,8 @@ def _example(passed_over: Sequence[str]) -> str:
     """Why there may be no picture: what was passed over first, and how many more."""
     if not passed_over:
         return ""
-    more = f" (and {len(passed_over) - 1} more)" if len(passed_over) > 1 else ""
-    return f" Passed over: {passed_over[0]}{more}"
+    more = f" (1 of {len(passed_over)})" if len(passed_over) > 1 else ""
+    return f" Passed over{more}: {passed_over[0]}"
 
 
 def _children(folder: Path) -> tuple[list[Path], tuple[int, int]]:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from edgeinc.features import Snapshot
 from edgeinc.review.finds import Confusion
 from edgeinc.review.records import Review
+from edgeinc.types import counted
 
 __all__ = ["advice", "enough", "found_again", "sentences"]
 
@@ -101,10 +102,10 @@ def enough(
 def found_again(review: Review) -> str:
     """How many examples are found again when they are left out, and how many were before."""
     if review.accuracy is None:
-        return f"{review.examples} examples"
+        return counted(review.examples, "examples")
     before = "" if review.before is None else f", {review.before:.3f} before"
     return (
-        f"{review.judged} of {review.examples} examples judged; left out in turn, "
+        f"{review.judged} of {counted(review.examples, 'examples')} judged; left out in turn, "
         f"{review.accuracy:.3f} are found again{before}"
     )
 

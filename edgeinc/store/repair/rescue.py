@@ -17,7 +17,7 @@ from edgeinc.store.labels import clean_label
 from edgeinc.store.overrides import is_threshold
 from edgeinc.store.repair.wreck import Wreck
 from edgeinc.store.state import DERIVE, settle
-from edgeinc.types import NEGATIVE
+from edgeinc.types import NEGATIVE, counted
 
 __all__ = ["Rescue"]
 
@@ -87,7 +87,8 @@ class Rescue:
         # An index may still list what the table has lost.
         listed = "SELECT id, class FROM samples INDEXED BY samples_content WHERE class IS NOT NULL"
         self.lost.update(self._name(c) for row, c in self._wreck.all(listed) if row not in seen)
-        detail = f"saved {self.examples} examples of a damaged store, lost {self.lost.total()}"
+        saved = counted(self.examples, "examples")
+        detail = f"saved {saved} of a damaged store, lost {self.lost.total()}"
         self._conn.execute("UPDATE operations SET detail = ? WHERE id = ?", (detail, self._repair))
 
     def _strays(self) -> Iterator[tuple[Any, ...]]:
