@@ -228,7 +228,8 @@ def test_a_device_that_runs_a_part(
     (sentence,) = json.loads(out)["failed"]
     assert sentence.startswith(f"pebble.tflite on {delegate}+CPU: The CPU runs ")
     assert sentence.endswith("; use another network, or leave strict out.")
-    assert f"edgeinc: {sentence}\n" in err
+    # Whether its embeddings are those of the CPU is another matter, and another sentence.
+    assert f"edgeinc: {sentence}" in err
     with pytest.raises(InputError, match="strict is"):
         compare(path, strict=json.loads("1"))
 
