@@ -1,4 +1,4 @@
-"""Small frozen records that pass between rooms and out to the caller."""
+"""Small frozen records that pass between rooms and out to the caller; and counts, in words."""
 
 from __future__ import annotations
 
