@@ -311,7 +311,10 @@ def test_golden_embeddings_have_a_scale_of_their_own(tmp_path: Path, scale: floa
         embedding=replace(plain.embedding, quantization=Quantization(scale, 0)),
     )
     card = replace(pebble, files=(chip, plain), folder=tmp_path)
-    (pair,) = compare(card).pairs
+    found = compare(card)
+    if any("drawn differently" in sentence for sentence in found.left_out):
+        pytest.skip("this OpenCV draws the parts differently")
+    (pair,) = found.pairs
     assert (pair.other, pair.least > 0.999) == ("golden", True)
     # Another processor may round an integer the other way.
     assert pair.verdict in ("equal", "one step")
