@@ -301,8 +301,15 @@ def test_the_embedded_backbone_is_what_it_was() -> None:
 def test_golden_embeddings_have_a_scale_of_their_own(tmp_path: Path, scale: float) -> None:
     pebble = find_card("pebble")
     (plain,) = (file for file in pebble.files if file.runtime == "onnx")
-    for name in (plain.name, "pebble.golden.json"):
-        shutil.copy(f"{pebble.folder}/{name}", tmp_path)
+    shutil.copy(f"{pebble.folder}/{plain.name}", tmp_path)
+    rows = json.loads(Path(f"{pebble.folder}/pebble.golden.json").read_text(encoding="utf-8"))
+    with Backbone.open(replace(pebble, files=(plain,))) as backbone:
+        # Of what is drawn here: not every OpenCV draws the parts alike.
+        for row in rows:
+            picture = draw_part(row["kind"], np.random.default_rng(row["seed"]))
+            row["picture"] = digest(picture.tobytes())
+            row["embedding"] = backbone.embed([picture])[0].astype(np.uint8).tobytes().hex()
+    (tmp_path / "pebble.golden.json").write_text(json.dumps(rows), encoding="utf-8")
     chip = replace(
         plain,
         name="pebble.hef",
@@ -310,14 +317,8 @@ def test_golden_embeddings_have_a_scale_of_their_own(tmp_path: Path, scale: floa
         device="hailo",
         embedding=replace(plain.embedding, quantization=Quantization(scale, 0)),
     )
-    card = replace(pebble, files=(chip, plain), folder=tmp_path)
-    found = compare(card)
-    if any("drawn differently" in sentence for sentence in found.left_out):
-        pytest.skip("this OpenCV draws the parts differently")
-    (pair,) = found.pairs
-    assert (pair.other, pair.least > 0.999) == ("golden", True)
-    # Another processor may round an integer the other way.
-    assert pair.verdict in ("equal", "one step")
+    (pair,) = compare(replace(pebble, files=(chip, plain), folder=tmp_path)).pairs
+    assert (pair.other, pair.verdict) == ("golden", "equal")
 
 
 def test_golden_embeddings_that_cannot_be(tmp_path: Path) -> None:
